@@ -1,0 +1,25 @@
+# The two commands of the README are `make run` and `make test`; both install what this machine lacks.
+
+ARGS ?=
+
+.PHONY: run test build web bench clean
+
+run: build        ## the whole of Sotto on this machine: http://localhost:8787
+	bin/sottod demo $(ARGS)
+
+build: web        ## the programs, into bin/
+	go build -trimpath -o bin/ ./cmd/sotto ./cmd/sottod ./cmd/sotto-node
+
+web:              ## the page and its core, into web/dist
+	@script/need node:nodejs npm:npm
+	@script/npm web
+	go run ./web/build
+
+test:             ## everything there is; ends with a summary line
+	@script/test
+
+bench:            ## the figures of docs/performance.md
+	@script/bench
+
+clean:
+	rm -rf bin .cache web/dist/* web/node_modules test/*/node_modules
