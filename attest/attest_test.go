@@ -1,0 +1,351 @@
+// Copyright (c) Sotto authors
+// SPDX-License-Identifier: Apache-2.0
+
+package attest_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sotto-chat/sotto/attest"
+)
+
+var now = time.Unix(1_800_000_000, 0)
+
+// testConfig is a config that is valid at now.
+func testConfig() attest.KeyConfig {
+	return attest.KeyConfig{
+		V: 1, Node: strings.Repeat("0a", 16), Suite: attest.Suite,
+		PublicKey: bytes.Repeat([]byte{7}, attest.PublicKeySize),
+		NotBefore: now.Unix() - 60, NotAfter: now.Unix() + 840,
+		Release: "sha256:" + strings.Repeat("ab", 32),
+		Models:  []attest.Model{{ID: "demo", Digest: "none", Context: 4096}},
+	}
+}
+
+func testBundle(t testing.TB, c attest.KeyConfig, platforms ...string) []byte {
+	t.Helper()
+	config, err := c.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := attest.Bundle{V: 1, KeyConfig: config}
+	for _, p := range platforms {
+		b.Evidence = append(b.Evidence, attest.Evidence{Platform: p, Data: []byte("quote")})
+	}
+	doc, err := b.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return doc
+}
+
+// chip is a platform whose findings a test dictates: hardware that says
+// whatever is wanted.
+type chip struct {
+	name      string
+	appraisal attest.Appraisal
+}
+
+func (c chip) Name() string { return c.name }
+
+func (c chip) Verify([]byte, attest.Claim, attest.Policy, time.Time) attest.Appraisal {
+	return c.appraisal
+}
+
+// genuine is what a real chip's evidence comes to.
+func genuine() []attest.Check {
+	return []attest.Check{
+		attest.Passed("chip.signature", "Signed", "The maker of the chip signed it."),
+		attest.Passed("software.measured", "Measured", "It is the release that it says."),
+		attest.Passed("key.bound", "Bound", "The key is in the proof."),
+	}
+}
+
+func TestVerdictNeedsEveryRowProved(t *testing.T) {
+	ok := chip{"snp", attest.Appraisal{Checks: genuine(), Chip: "chip-1"}}
+	bundle := testBundle(t, testConfig(), "snp")
+	key, v := attest.Verify(bundle, attest.Policy{}, now, ok)
+	if key == nil || v.State != attest.StateVerified || v.Failure != "" || v.Chip != "chip-1" {
+		t.Fatalf("genuine machine: key %v, verdict %+v", key, v)
+	}
+	if key.Demo() || key.ID() != attest.KeyID(mustParse(t, bundle).KeyConfig) {
+		t.Errorf("key = %+v", key)
+	}
+	for i := range genuine() {
+		missing := ok
+		missing.appraisal.Checks = slices.Delete(genuine(), i, i+1)
+		key, v := attest.Verify(bundle, attest.Policy{}, now, missing)
+		if key != nil || v.State != attest.StateFailed || v.Failure != attest.FailEvidenceIncomplete {
+			t.Errorf("without %q: state %s, failure %s", genuine()[i].ID, v.State, v.Failure)
+		}
+		warned := ok
+		warned.appraisal.Checks = genuine()
+		warned.appraisal.Checks[i].Status = attest.StatusWarn
+		if key, v := attest.Verify(bundle, attest.Policy{}, now, warned); key != nil {
+			t.Errorf("with only a warning for %q: state %s", genuine()[i].ID, v.State)
+		}
+		wrong := ok
+		wrong.appraisal.Checks = append(genuine(), attest.Failed(genuine()[i].ID+"2", "", attest.FailDebugEnabled, "Debug is on."))
+		if key, v := attest.Verify(bundle, attest.Policy{}, now, wrong); key != nil || v.Failure != attest.FailDebugEnabled {
+			t.Errorf("with one wrong part under %q: state %s, failure %s", genuine()[i].ID, v.State, v.Failure)
+		}
+	}
+}
+
+func TestEvidenceOfSeveralPlatforms(t *testing.T) {
+	cpu := chip{"tdx", attest.Appraisal{Checks: genuine()}}
+	gpu := chip{"nvidia", attest.Appraisal{Checks: []attest.Check{
+		attest.Passed("chip.gpu", "Signed", "The GPU is real."),
+		attest.Passed("key.gpu", "Bound", "The GPU answered for this key."),
+	}}}
+	strayGPU := chip{"nvidia", attest.Appraisal{Checks: gpu.appraisal.Checks[:1]}}
+	pretend := chip{"software", attest.Appraisal{Demo: true, Checks: genuine()}}
+
+	for _, tt := range []struct {
+		name           string
+		bundle         []string
+		policy         attest.Policy
+		platforms      []attest.Platform
+		state, failure string
+	}{
+		{"cpu and gpus", []string{"tdx", "nvidia", "nvidia"}, attest.Policy{}, []attest.Platform{cpu, gpu}, "verified", ""},
+		{"gpu alone says nothing of the software", []string{"nvidia"}, attest.Policy{}, []attest.Platform{cpu, gpu}, "failed", "evidence_incomplete"},
+		{"gpu of another machine", []string{"tdx", "nvidia"}, attest.Policy{}, []attest.Platform{cpu, strayGPU}, "failed", "evidence_incomplete"},
+		{"gpu asked for and missing", []string{"tdx"}, attest.Policy{Require: []string{"tdx", "nvidia"}}, []attest.Platform{cpu, gpu}, "failed", "platform_missing"},
+		{"gpu not known to the client", []string{"tdx", "nvidia"}, attest.Policy{}, []attest.Platform{cpu}, "unknown", "platform_unknown"},
+		{"pretence beside the real", []string{"tdx", "software"}, attest.Policy{}, []attest.Platform{cpu, pretend}, "failed", "software_refused"},
+		{"pretence allowed beside the real", []string{"tdx", "software"}, attest.Policy{AllowSoftware: true}, []attest.Platform{cpu, pretend}, "demo", ""},
+	} {
+		key, v := attest.Verify(testBundle(t, testConfig(), tt.bundle...), tt.policy, now, tt.platforms...)
+		if v.State != tt.state || v.Failure != tt.failure {
+			t.Errorf("%s: %s %q, want %s %q", tt.name, v.State, v.Failure, tt.state, tt.failure)
+		}
+		if sendable := tt.state == "verified" || tt.state == "demo"; (key != nil) != sendable {
+			t.Errorf("%s: key %v for state %s", tt.name, key, v.State)
+		}
+	}
+}
+
+func TestKeyConfigAppraised(t *testing.T) {
+	ok := chip{"snp", attest.Appraisal{Checks: genuine()}}
+	for _, tt := range []struct {
+		name           string
+		change         func(*attest.KeyConfig, *attest.Policy)
+		state, failure string
+	}{
+		{"last second", func(c *attest.KeyConfig, _ *attest.Policy) { c.NotAfter = now.Unix() + 1 }, "verified", ""},
+		{"just over", func(c *attest.KeyConfig, _ *attest.Policy) { c.NotAfter = now.Unix() }, "unknown", "key_expired"},
+		{"clock a little behind", func(c *attest.KeyConfig, _ *attest.Policy) { c.NotBefore = now.Unix() + attest.ClockSkew }, "verified", ""},
+		{"clock far behind", func(c *attest.KeyConfig, _ *attest.Policy) { c.NotBefore = now.Unix() + attest.ClockSkew + 1 }, "unknown", "key_not_yet_valid"},
+		{"lives too long", func(c *attest.KeyConfig, _ *attest.Policy) { c.NotBefore = c.NotAfter - attest.DefaultMaxLifetime - 1 }, "failed", "key_lifetime"},
+		{"lives longer than this policy likes", func(_ *attest.KeyConfig, p *attest.Policy) { p.MaxLifetime = 899 }, "failed", "key_lifetime"},
+		{"other suite", func(c *attest.KeyConfig, _ *attest.Policy) { c.Suite = "X25519" }, "failed", "key_suite"},
+		{"release accepted", func(c *attest.KeyConfig, p *attest.Policy) { p.Releases = []string{"none", c.Release} }, "verified", ""},
+		{"release refused", func(_ *attest.KeyConfig, p *attest.Policy) { p.Releases = []string{"none"} }, "failed", "release_refused"},
+	} {
+		c, p := testConfig(), attest.Policy{}
+		tt.change(&c, &p)
+		key, v := attest.Verify(testBundle(t, c, "snp"), p, now, ok)
+		if v.State != tt.state || v.Failure != tt.failure || (key != nil) != (tt.state == "verified") {
+			t.Errorf("%s: %s %q, want %s %q", tt.name, v.State, v.Failure, tt.state, tt.failure)
+		}
+	}
+}
+
+// A platform that answers outside the agreement makes its machine fail.
+func TestPlatformFaults(t *testing.T) {
+	for name, c := range map[string]attest.Check{
+		"unknown row":             attest.Passed("gpu.signature", "", ""),
+		"no name":                 attest.Passed("chip", "", ""),
+		"unknown status":          {ID: "chip.x", Status: "maybe"},
+		"unlisted failure":        attest.Failed("chip.x", "", "it_broke", ""),
+		"failure without a name":  {ID: "chip.x", Status: attest.StatusFail},
+		"success with a failure":  {ID: "chip.x", Status: attest.StatusOK, Failure: attest.FailRevoked},
+		"frame's row with no dot": {ID: "", Status: attest.StatusOK},
+	} {
+		faulty := chip{"snp", attest.Appraisal{Checks: append(genuine(), c)}}
+		if key, v := attest.Verify(testBundle(t, testConfig(), "snp"), attest.Policy{}, now, faulty); key != nil || v.Failure != attest.FailPlatformError {
+			t.Errorf("%s: %s %q", name, v.State, v.Failure)
+		}
+	}
+}
+
+func TestVerdictHasFiveRowsAlways(t *testing.T) {
+	for _, bundle := range [][]byte{nil, []byte("{}"), testBundle(t, testConfig(), "snp")} {
+		_, v := attest.Verify(bundle, attest.Policy{}, now)
+		var ids []string
+		for _, c := range v.Checks {
+			ids = append(ids, c.ID)
+			if c.Title == "" || c.Detail == "" || c.Status == "" {
+				t.Errorf("row %q lacks words: %+v", c.ID, c)
+			}
+		}
+		if want := []string{"chip", "software", "log", "key", "page"}; !slices.Equal(ids, want) {
+			t.Errorf("rows %v, want %v", ids, want)
+		}
+		if v.Platforms == nil || v.Models == nil {
+			t.Error("a list is null in JSON")
+		}
+	}
+}
+
+// Verify is a function of its arguments: two judgements share nothing.
+func TestVerdictsShareNothing(t *testing.T) {
+	ok := chip{"snp", attest.Appraisal{Checks: genuine()}}
+	bundle := testBundle(t, testConfig(), "snp")
+	_, a := attest.Verify(bundle, attest.Policy{}, now, ok)
+	_, b := attest.Verify(bundle, attest.Policy{}, now, ok)
+	a.Checks[0].Parts[0].Detail = "changed"
+	if b.Checks[0].Parts[0].Detail == "changed" {
+		t.Error("two verdicts share their parts")
+	}
+}
+
+func mustParse(t testing.TB, doc []byte) attest.Bundle {
+	t.Helper()
+	b, err := attest.ParseBundle(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestCanonicalFormOnly(t *testing.T) {
+	config, err := testConfig().Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := attest.ParseKeyConfig(config); err != nil {
+		t.Fatalf("own encoding: %v", err)
+	}
+	s := string(config)
+	swap := func(old, new string) string {
+		if !strings.Contains(s, old) {
+			t.Fatalf("%q is not in %s", old, s)
+		}
+		return strings.Replace(s, old, new, 1)
+	}
+	for name, doc := range map[string]string{
+		"empty":             "",
+		"null":              "null",
+		"trailing newline":  s + "\n",
+		"trailing document": s + s,
+		"white space":       swap(`{"v":1,`, `{"v": 1,`),
+		"unknown field":     swap(`{"v":1,`, `{"v":1,"x":1,`),
+		"repeated field":    swap(`{"v":1,`, `{"v":1,"v":1,`),
+		"other case":        swap(`"node"`, `"Node"`),
+		"other order":       swap(`"anchor":""}`, `"anchor":"","v":1}`),
+		"number spelling":   swap(`{"v":1,`, `{"v":1.0,`),
+		"escaped string":    swap(`"demo"`, `"\u0064emo"`),
+		"padded base64":     swap(`","not_before"`, `=","not_before"`),
+		"null list":         swap(`[{"id":"demo","digest":"none","context":4096}]`, `null`),
+		"zero optional":     swap(`"context":4096`, `"context":0`),
+		"negative context":  swap(`"context":4096`, `"context":-1`),
+		"version":           swap(`{"v":1,`, `{"v":2,`),
+		"upper-case hex":    swap(`0a0a`, `0A0a`),
+		"short node":        swap(`0a0a`, `0a`),
+		"short key":         swap(`BwcH`, ``),
+		"bad digest":        swap(`sha256:`, `sha512:`),
+		"control character": swap(`"demo"`, "\"de\x7fmo\""),
+		"markup":            swap(`"demo"`, `"<b>"`),
+		"quote":             swap(`"demo"`, `"a\"b"`),
+		"empty model id":    swap(`"demo"`, `""`),
+		"long model id":     swap(`"demo"`, `"`+strings.Repeat("m", 257)+`"`),
+		"span backwards":    swap(`"not_after":`, `"not_after":-`),
+		"far future":        swap(`"not_after":`, `"not_after":9999999`),
+		"too long":          swap(`"anchor":""`, `"anchor":"`+strings.Repeat("a", attest.MaxKeyConfig)+`"`),
+	} {
+		if _, err := attest.ParseKeyConfig([]byte(doc)); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+func TestBundleCanonicalFormOnly(t *testing.T) {
+	s := string(testBundle(t, testConfig(), "snp"))
+	swap := func(old, new string) string { return strings.Replace(s, old, new, 1) }
+	for name, doc := range map[string]string{
+		"trailing":          s + " ",
+		"unknown field":     swap(`"snp"`, `"snp","more":1`),
+		"no evidence":       swap(`[{"platform":"snp","data":"cXVvdGU="}]`, `[]`),
+		"null evidence":     swap(`[{"platform":"snp","data":"cXVvdGU="}]`, `null`),
+		"empty data":        swap(`cXVvdGU=`, ``),
+		"unpadded base64":   swap(`cXVvdGU=`, `cXVvdGU`),
+		"base64 with lines": swap(`cXVvdGU=`, `cXVv\ndGU=`),
+		"loose base64 bits": swap(`cXVvdGU=`, `cXVvdGV=`),
+		"platform in caps":  swap(`"snp"`, `"SNP"`),
+		"platform empty":    swap(`"snp"`, `""`),
+		"platform long":     swap(`"snp"`, `"abcdefghijklmnopq"`),
+		"too many": swap(`[{"platform":"snp","data":"cXVvdGU="}]`,
+			"["+strings.Repeat(`{"platform":"snp","data":"cXVvdGU="},`, attest.MaxEvidence)+`{"platform":"snp","data":"cXVvdGU="}]`),
+	} {
+		if doc == s {
+			t.Fatalf("%s: the change did not take", name)
+		}
+		if _, err := attest.ParseBundle([]byte(doc)); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	if _, err := attest.ParseBundle(make([]byte, attest.MaxBundle+1)); err == nil {
+		t.Error("oversize bundle accepted")
+	}
+}
+
+func FuzzParseKeyConfig(f *testing.F) {
+	config, err := testConfig().Encode()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(config)
+	f.Add([]byte(`{"v":1}`))
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		c, err := attest.ParseKeyConfig(doc)
+		if err != nil {
+			return
+		}
+		again, err := c.Encode()
+		if err != nil || !bytes.Equal(again, doc) {
+			t.Fatalf("accepted %q, encodes as %q (%v)", doc, again, err)
+		}
+	})
+}
+
+func FuzzVerify(f *testing.F) {
+	f.Add(testBundle(f, testConfig(), "snp", "tdx"))
+	f.Add([]byte(`{"v":1,"key_config":"e30=","evidence":[]}`))
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		ok := chip{"snp", attest.Appraisal{Checks: genuine()}}
+		key, v := attest.Verify(doc, attest.Policy{}, now, ok)
+		if (key != nil) != (v.State == attest.StateVerified) {
+			t.Fatalf("key %v with state %s", key, v.State)
+		}
+		if (v.Failure == "") != (key != nil) {
+			t.Fatalf("failure %q with key %v", v.Failure, key)
+		}
+		if _, err := json.Marshal(v); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := attest.ParseBundle(doc); err == nil {
+			again, err := b.Encode()
+			if err != nil || !bytes.Equal(again, doc) {
+				t.Fatalf("accepted %q, encodes as %q (%v)", doc, again, err)
+			}
+		}
+	})
+}
+
+func BenchmarkVerify(b *testing.B) {
+	ok := chip{"snp", attest.Appraisal{Checks: genuine()}}
+	bundle := testBundle(b, testConfig(), "snp")
+	b.ReportAllocs()
+	for b.Loop() {
+		if key, _ := attest.Verify(bundle, attest.Policy{}, now, ok); key == nil {
+			b.Fatal("refused")
+		}
+	}
+}
