@@ -1,0 +1,267 @@
+// Copyright (c) Sotto authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/evanw/esbuild/pkg/api"
+)
+
+// bundleAll bundles the Worker, the frame that starts it, and the page, in this
+// order: each must know the hashed name of the one before. It returns the paths
+// of all scripts that a first load fetches.
+func bundleAll(o Options, s site, names map[string]string) (first []string, err error) {
+	goroot, err := goEnv("GOROOT")
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range []struct {
+		name, file string
+		page       bool
+	}{
+		{"worker.js", "src/worker/worker.ts", false},
+		{"frame.js", "src/core/frame.ts", false},
+		{"main.js", o.Main, true},
+	} {
+		opts := api.BuildOptions{
+			EntryPointsAdvanced: []api.EntryPoint{{InputPath: e.file, OutputPath: strings.TrimSuffix(e.name, ".js")}},
+			Bundle:              true,
+			Splitting:           e.page,
+			Format:              api.FormatIIFE,
+			Target:              api.ES2022,
+			Charset:             api.CharsetUTF8,
+			MinifyWhitespace:    true,
+			MinifyIdentifiers:   true,
+			MinifySyntax:        true,
+			LegalComments:       api.LegalCommentsNone, // licenses.txt holds them whole
+			JSX:                 api.JSXAutomatic,
+			JSXImportSource:     "preact",
+			Loader: map[string]api.Loader{
+				".woff2": api.LoaderFile, ".svg": api.LoaderFile, ".png": api.LoaderFile,
+			},
+			// Go's own loader for its WASM comes from the toolchain that made it.
+			Alias: map[string]string{"go/wasm_exec": filepath.Join(goroot, "lib", "wasm", "wasm_exec.js")},
+			Define: map[string]string{
+				"__WASM_URL__":   quote("/" + names["core.wasm"]),
+				"__WORKER_URL__": quote("/" + names["worker.js"]),
+			},
+			Outdir:   "/out",
+			Metafile: true,
+			LogLevel: api.LogLevelSilent,
+		}
+		if opts.AbsWorkingDir, err = filepath.Abs(o.Web); err != nil {
+			return nil, err
+		}
+		if e.page {
+			opts.Format = api.FormatESModule
+		}
+		r := api.Build(opts)
+		if len(r.Errors) > 0 {
+			return nil, fmt.Errorf("%s:\n%s", e.file, strings.Join(api.FormatMessages(r.Errors, api.FormatMessagesOptions{}), ""))
+		}
+		scripts, err := s.addOutputs(r, e.name, names)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", e.file, err)
+		}
+		first = append(first, scripts...)
+		if err := s.addLicenses(o.Web, r.Metafile); err != nil {
+			return nil, err
+		}
+	}
+	return first, nil
+}
+
+// metafile is the part of esbuild's report that the build reads.
+type metafile struct {
+	Inputs  map[string]json.RawMessage `json:"inputs"`
+	Outputs map[string]struct {
+		Imports []struct {
+			Path     string `json:"path"`
+			Kind     string `json:"kind"`
+			External bool   `json:"external"`
+		} `json:"imports"`
+	} `json:"outputs"`
+}
+
+// addOutputs adds the files of one bundle under names made of their SHA-256.
+// esbuild's own hashes depend on where node_modules lies, so every one of them
+// is replaced, leaves of the import graph first. It returns the scripts that
+// load at once: entry (as in main.js) and all that it imports statically.
+func (s site) addOutputs(r api.BuildResult, entry string, names map[string]string) ([]string, error) {
+	var meta metafile
+	if err := json.Unmarshal([]byte(r.Metafile), &meta); err != nil {
+		return nil, fmt.Errorf("reading esbuild's report: %w", err)
+	}
+	content := map[string][]byte{}
+	for _, f := range r.OutputFiles {
+		content[path.Base(filepath.ToSlash(f.Path))] = f.Contents
+	}
+	imports := map[string]map[string]string{} // file → file it names → kind
+	for p, out := range meta.Outputs {
+		base := path.Base(p)
+		imports[base] = map[string]string{}
+		for _, im := range out.Imports {
+			if !im.External {
+				imports[base][path.Base(im.Path)] = im.Kind
+			}
+		}
+	}
+
+	done := map[string]string{}
+	var visit func(base string, above []string) error
+	visit = func(base string, above []string) error {
+		if done[base] != "" {
+			return nil
+		}
+		if slices.Contains(above, base) {
+			return fmt.Errorf("%s imports itself by way of %s: a cycle can't be named by digest", base, strings.Join(above, ", "))
+		}
+		data, ok := content[base]
+		if !ok {
+			return fmt.Errorf("esbuild's report names %s, which it didn't make", base)
+		}
+		for _, dep := range slices.Sorted(maps.Keys(imports[base])) {
+			if err := visit(dep, append(above, base)); err != nil {
+				return err
+			}
+			data = bytes.ReplaceAll(data, []byte("./"+dep), []byte("./"+path.Base(done[dep])))
+		}
+		name := base
+		if stem, _, ok := strings.Cut(base, "-"); ok { // chunk-HASH.js, font-HASH.woff2
+			name = stem + path.Ext(base)
+		}
+		done[base] = s.addHashed(name, data)
+		return nil
+	}
+	for _, base := range slices.Sorted(maps.Keys(content)) {
+		if err := visit(base, nil); err != nil {
+			return nil, err
+		}
+	}
+	stem := strings.TrimSuffix(entry, ".js")
+	for _, ext := range []string{".js", ".css"} {
+		if p, ok := done[stem+ext]; ok {
+			names[stem+ext] = p
+		}
+	}
+
+	var first []string
+	var load func(base string)
+	load = func(base string) {
+		if slices.Contains(first, done[base]) || path.Ext(base) != ".js" {
+			return
+		}
+		first = append(first, done[base])
+		for dep, kind := range imports[base] {
+			if kind == "import-statement" {
+				load(dep)
+			}
+		}
+	}
+	load(entry)
+	return first, nil
+}
+
+// addLicenses appends the licence of each package that a bundle took code from
+// to licenses.txt, once.
+func (s site) addLicenses(web, report string) error {
+	var meta metafile
+	if err := json.Unmarshal([]byte(report), &meta); err != nil {
+		return fmt.Errorf("reading esbuild's report: %w", err)
+	}
+	pkgs := map[string]bool{}
+	for in := range meta.Inputs {
+		_, rest, ok := strings.Cut(filepath.ToSlash(in), "node_modules/")
+		if !ok {
+			continue
+		}
+		parts := strings.Split(rest, "/")
+		pkg := parts[0]
+		if strings.HasPrefix(pkg, "@") {
+			pkg += "/" + parts[1]
+		}
+		pkgs[pkg] = true
+	}
+	const file = "licenses.txt"
+	for _, pkg := range slices.Sorted(maps.Keys(pkgs)) {
+		title := "==== " + pkg + " ====\n\n"
+		if bytes.Contains(s[file], []byte(title)) {
+			continue
+		}
+		dir := filepath.Join(web, "node_modules", filepath.FromSlash(pkg))
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			return err
+		}
+		var text []byte
+		for _, e := range entries {
+			if up := strings.ToUpper(e.Name()); strings.HasPrefix(up, "LICENSE") || strings.HasPrefix(up, "LICENCE") {
+				if text, err = os.ReadFile(filepath.Join(dir, e.Name())); err != nil {
+					return err
+				}
+				break
+			}
+		}
+		if text == nil {
+			doc, err := os.ReadFile(filepath.Join(dir, "package.json"))
+			if err != nil {
+				return err
+			}
+			var p struct{ License string }
+			if err := json.Unmarshal(doc, &p); err != nil || p.License == "" {
+				return fmt.Errorf("package %s states no licence", pkg)
+			}
+			text = []byte("License: " + p.License + "\n")
+		}
+		s[file] = append(append(append(s[file], title...), bytes.TrimSpace(text)...), "\n\n\n"...)
+	}
+	return nil
+}
+
+// coreWASM returns the compiled core.
+func coreWASM(o Options) ([]byte, error) {
+	if o.WASM != "" {
+		return os.ReadFile(o.WASM)
+	}
+	tmp, err := os.MkdirTemp("", "sotto-wasm-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(tmp)
+	out := filepath.Join(tmp, "core.wasm")
+	// No paths, no version-control stamp, no build id: the bytes must depend on
+	// the source alone.
+	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid=", "-o", out, "./cmd/sotto-wasm")
+	cmd.Dir = filepath.Join(o.Web, "..")
+	cmd.Env = append(os.Environ(), "GOOS=js", "GOARCH=wasm", "CGO_ENABLED=0", "GOFLAGS=", "GOWASM=")
+	if msg, err := cmd.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("compiling the core: %w\n%s", err, msg)
+	}
+	return os.ReadFile(out)
+}
+
+// goEnv returns one value of `go env`.
+func goEnv(name string) (string, error) {
+	out, err := exec.Command("go", "env", name).Output()
+	if err != nil {
+		return "", fmt.Errorf("go env %s: %w", name, err)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+// quote writes a string as a JavaScript literal.
+func quote(v string) string {
+	b, _ := json.Marshal(v) // a string always marshals
+	return string(b)
+}
