@@ -74,6 +74,10 @@ type Model struct {
 	Meta json.RawMessage `json:"meta,omitempty"`
 }
 
+// OwnedBy is the "owned_by" of every model list entry that Sotto itself writes.
+// It is how "auto" knows one of Sotto's own doors from a model server.
+const OwnedBy = "sotto"
+
 // A Request is what the person's client sealed: method, path and body.
 type Request struct {
 	Method      string // "GET" or "POST"

@@ -5,8 +5,10 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 )
 
@@ -23,37 +25,75 @@ type Options struct {
 	// Builtin opens the pure-Go runner on a GGUF file, or on the embedded model
 	// when file is "": builtin.Open. Nil when a program doesn't link it.
 	Builtin func(ctx context.Context, file string) (Engine, error)
+	// LlamaServer is the llama-server program for ModelFile. "" looks at the
+	// environment's SOTTO_LLAMA_SERVER and then along PATH; "none" forbids it.
+	LlamaServer string
 	// Probe replaces the usual loopback ports, in order; nil means DefaultProbe.
 	Probe []Probe
-	// ProbeTimeout bounds each probe; 0 means 700 ms.
+	// ProbeTimeout bounds the search; 0 means 700 ms.
 	ProbeTimeout time.Duration
+	// FirstByte and Idle bound the wait for a model server's first byte and its
+	// silence midway; 0 means minutes, enough for a large model to load.
+	FirstByte, Idle time.Duration
 	// Logger is told which engine was chosen and why; nil means silence.
 	Logger *slog.Logger
-}
-
-// A Probe is a place where "auto" looks for a model server.
-type Probe struct {
-	Name string // "Ollama"
-	URL  string // "http://127.0.0.1:11434"
-}
-
-// DefaultProbe lists the usual loopback ports in the order they are tried.
-func DefaultProbe() []Probe {
-	return []Probe{
-		{"Ollama", "http://127.0.0.1:11434"},
-		{"llama.cpp", "http://127.0.0.1:8080"},
-		{"vLLM", "http://127.0.0.1:8000"},
-		{"LM Studio", "http://127.0.0.1:1234"},
-	}
 }
 
 // Open chooses and opens an engine. "auto" takes, in this order: a model
 // server that answers on one of the Probe addresses, ModelFile in a
 // llama-server where that is installed or else in the runner, and the embedded
-// model. The caller closes the engine.
+// model. A server named by address needn't be up yet. The caller closes the
+// engine; ctx bounds the opening only.
 func Open(ctx context.Context, o Options) (Engine, error) {
-	if o.Builtin == nil {
-		return nil, fmt.Errorf("engine: no model server named, and this program has no built-in model")
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return o.Builtin(ctx, o.ModelFile)
+	switch o.Spec {
+	case "", "auto":
+		return openAuto(ctx, o)
+	case "builtin":
+		return openBuiltin(ctx, o)
+	}
+	a, err := parseAddress(o.Spec)
+	if err != nil {
+		return nil, err
+	}
+	if o.ModelFile != "" {
+		return nil, errors.New("a model server and a model file were both named: the server decides what it runs, so leave out the file")
+	}
+	return newUpstream("model server at "+a.String(), a, o.APIKey, o), nil
+}
+
+func openAuto(ctx context.Context, o Options) (Engine, error) {
+	if found := detect(ctx, o); found != nil {
+		if o.ModelFile != "" {
+			o.Logger.Info("a model server is running, so the model file isn't used", "engine", found.Name())
+		}
+		return found, nil
+	}
+	if o.ModelFile == "" {
+		return openBuiltin(ctx, o)
+	}
+	program, err := findLlamaServer(o.LlamaServer)
+	if err != nil {
+		return nil, err
+	}
+	if program == "" {
+		return openBuiltin(ctx, o)
+	}
+	return startLlamaServer(ctx, program, o)
+}
+
+func openBuiltin(ctx context.Context, o Options) (Engine, error) {
+	if o.Builtin == nil {
+		return nil, errors.New("no model server was found, and this program has no built-in model: start one, or name its address")
+	}
+	e, err := o.Builtin(ctx, o.ModelFile)
+	if err != nil {
+		if o.ModelFile != "" && !strings.Contains(err.Error(), o.ModelFile) {
+			err = fmt.Errorf("%s: %w", o.ModelFile, err)
+		}
+		return nil, err
+	}
+	return e, nil
 }

@@ -1,0 +1,10 @@
+// Copyright (c) Sotto authors
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build !linux
+
+package engine
+
+import "os/exec"
+
+func setDeathSignal(*exec.Cmd) {}

@@ -1,0 +1,353 @@
+// Copyright (c) Sotto authors
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Limits of the conversation with a model server.
+const (
+	connectTimeout   = 5 * time.Second
+	firstByteTimeout = 3 * time.Minute  // a streamed answer's first byte: loading a model counts
+	wholeTimeout     = 15 * time.Minute // the first byte of an answer that comes in one piece
+	idleTimeout      = 2 * time.Minute  // silence midway
+	maxHeader        = 64 << 10
+	maxErrorBody     = 64 << 10
+	maxModelList     = 1 << 20
+	maxModels        = 1000
+)
+
+// upstream is an Engine that passes requests to a model server over HTTP.
+type upstream struct {
+	name   string
+	addr   address
+	key    string // bearer token; never printed
+	client *http.Client
+
+	firstByte, whole, idle time.Duration
+
+	// tell adds what we know about a model beyond the server's list; may be nil.
+	tell func(*Model)
+}
+
+// newUpstream makes the engine; it connects to nothing yet.
+func newUpstream(name string, a address, key string, o Options) *upstream {
+	d := &net.Dialer{Timeout: connectTimeout, KeepAlive: 30 * time.Second}
+	dial := d.DialContext
+	if a.socket != "" {
+		dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return d.DialContext(ctx, "unix", a.socket)
+		}
+	}
+	u := &upstream{
+		name: name, addr: a, key: key,
+		firstByte: firstByteTimeout, whole: wholeTimeout, idle: idleTimeout,
+		client: &http.Client{
+			Transport: &http.Transport{
+				// A proxy from the environment would be shown the words.
+				Proxy:                  nil,
+				DialContext:            dial,
+				DisableCompression:     true, // bytes pass through as they are
+				MaxIdleConns:           256,
+				MaxIdleConnsPerHost:    256,
+				IdleConnTimeout:        90 * time.Second,
+				TLSHandshakeTimeout:    connectTimeout,
+				MaxResponseHeaderBytes: maxHeader,
+			},
+			// So would whoever a redirect points at.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}
+	if o.FirstByte > 0 {
+		u.firstByte, u.whole = o.FirstByte, o.FirstByte
+	}
+	if o.Idle > 0 {
+		u.idle = o.Idle
+	}
+	return u
+}
+
+func (u *upstream) Name() string { return u.name }
+
+func (u *upstream) Close() error {
+	u.client.CloseIdleConnections()
+	return nil
+}
+
+func (u *upstream) Do(ctx context.Context, req *Request) (*Response, error) {
+	if err := Check(req); err != nil {
+		return nil, err
+	}
+	return u.do(ctx, req)
+}
+
+// do sends the request and sorts the outcome: a Response, or an *Error.
+func (u *upstream) do(ctx context.Context, req *Request) (*Response, error) {
+	wait := u.whole
+	if req.Method == "GET" || asksForStream(req) {
+		wait = u.firstByte
+	}
+	w := newWatch(ctx, wait)
+	res, err := u.send(w.ctx, req)
+	if err != nil {
+		defer w.stop()
+		return nil, u.failure(w.cause(err))
+	}
+	body := &watchedBody{ReadCloser: res.Body, watch: w, first: wait, idle: u.idle}
+
+	if res.StatusCode < 200 || res.StatusCode > 299 {
+		defer body.Close()
+		return nil, u.refusal(req, res, body)
+	}
+	mediaType, _, err := mime.ParseMediaType(res.Header.Get("Content-Type"))
+	if err != nil {
+		mediaType = ""
+	}
+	out := &Response{Status: res.StatusCode, ContentType: res.Header.Get("Content-Type")}
+	switch {
+	case mediaType == "text/html":
+		body.Close()
+		return nil, u.notTheAPI()
+	case mediaType == "text/event-stream":
+		out.ContentType = mediaType
+		out.Body = newEventStream(body, u)
+	default:
+		// Some servers answer an error with status 200 (LM Studio does).
+		refused, rest, err := peekError(body)
+		if err != nil {
+			body.Close()
+			return nil, u.failure(err)
+		}
+		if refused {
+			defer body.Close()
+			res.StatusCode = http.StatusBadGateway
+			return nil, u.refusal(req, res, rest)
+		}
+		out.Body = &plainBody{r: rest, c: body, u: u}
+	}
+	return out, nil
+}
+
+func (u *upstream) send(ctx context.Context, req *Request) (*http.Response, error) {
+	var body io.Reader
+	if len(req.Body) > 0 {
+		body = bytes.NewReader(req.Body)
+	}
+	r, err := http.NewRequestWithContext(ctx, req.Method, u.addr.url(req.Path), body)
+	if err != nil {
+		return nil, err
+	}
+	if req.ContentType != "" {
+		r.Header.Set("Content-Type", req.ContentType)
+	}
+	if u.key != "" {
+		r.Header.Set("Authorization", "Bearer "+u.key)
+	}
+	r.Header.Set("User-Agent", "sotto")
+	return u.client.Do(r)
+}
+
+func (u *upstream) Models(ctx context.Context) ([]Model, error) {
+	res, err := u.do(ctx, &Request{Method: "GET", Path: "/v1/models"})
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	list, err := readModelList(res.Body)
+	if err != nil {
+		if e := (*Error)(nil); errors.As(err, &e) {
+			return nil, e
+		}
+		return nil, u.notTheAPI()
+	}
+	for i := range list {
+		if u.tell != nil {
+			u.tell(&list[i])
+		}
+	}
+	return list, nil
+}
+
+// readModelList reads an OpenAI model list and what the dialects add to it.
+func readModelList(r io.Reader) ([]Model, error) {
+	b, err := io.ReadAll(io.LimitReader(r, maxModelList+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(b) > maxModelList {
+		return nil, errors.New("model list too large")
+	}
+	var list struct {
+		Object string             `json:"object"`
+		Data   *[]json.RawMessage `json:"data"`
+	}
+	if err := json.Unmarshal(b, &list); err != nil {
+		return nil, err
+	}
+	if list.Object != "list" && list.Data == nil {
+		return nil, errors.New("not a model list")
+	}
+	if list.Data == nil { // Ollama without a model says null
+		return nil, nil
+	}
+	if len(*list.Data) > maxModels {
+		return nil, errors.New("too many models")
+	}
+	models := make([]Model, 0, len(*list.Data))
+	for _, raw := range *list.Data {
+		var m struct {
+			ID          string `json:"id"`
+			MaxModelLen int    `json:"max_model_len"` // vLLM, SGLang
+			Meta        struct {
+				NCtx      int `json:"n_ctx"`       // llama.cpp: of one slot
+				NCtxTrain int `json:"n_ctx_train"` // llama.cpp: of the file
+			} `json:"meta"`
+			Architecture struct {
+				InputModalities []string `json:"input_modalities"` // llama.cpp
+			} `json:"architecture"`
+		}
+		if err := json.Unmarshal(raw, &m); err != nil {
+			return nil, err
+		}
+		if m.ID == "" || len(m.ID) > 512 {
+			continue
+		}
+		out := Model{ID: m.ID, Name: m.ID, Meta: raw}
+		for _, n := range []int{m.MaxModelLen, m.Meta.NCtx, m.Meta.NCtxTrain} {
+			if n > 0 {
+				out.Context = n
+				break
+			}
+		}
+		for _, in := range m.Architecture.InputModalities {
+			out.Vision = out.Vision || in == "image"
+		}
+		models = append(models, out)
+	}
+	return models, nil
+}
+
+// ownedByUs reports whether a model list entry was written by this module.
+func ownedByUs(m Model) bool {
+	var entry struct {
+		OwnedBy string `json:"owned_by"`
+	}
+	return json.Unmarshal(m.Meta, &entry) == nil && entry.OwnedBy == OwnedBy
+}
+
+// asksForStream reports whether a JSON request says "stream": true. It decides
+// only how long to wait, so a body that isn't JSON is a no.
+func asksForStream(r *Request) bool {
+	var b struct {
+		Stream bool `json:"stream"`
+	}
+	return bytes.Contains(r.Body, []byte(`"stream"`)) && json.Unmarshal(r.Body, &b) == nil && b.Stream
+}
+
+// A watch ends a request's context when the model server is silent for too
+// long. Its timer runs only while somebody waits for bytes, so a slow reader on
+// our side isn't held against the server.
+type watch struct {
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	timer  *time.Timer
+}
+
+var errSilent = errors.New("model server is silent")
+
+func newWatch(ctx context.Context, d time.Duration) *watch {
+	ctx, cancel := context.WithCancelCause(ctx)
+	return &watch{ctx: ctx, cancel: cancel, timer: time.AfterFunc(d, func() { cancel(errSilent) })}
+}
+
+// cause replaces "context canceled" with why it was.
+func (w *watch) cause(err error) error {
+	if w.ctx.Err() != nil {
+		return context.Cause(w.ctx)
+	}
+	return err
+}
+
+func (w *watch) stop() {
+	w.timer.Stop()
+	w.cancel(context.Canceled)
+}
+
+// watchedBody runs the watch around every read and ends the request when it is
+// closed, so that a stopped answer stops the model server.
+type watchedBody struct {
+	io.ReadCloser
+	watch       *watch
+	first, idle time.Duration // limits before and after the first byte
+	started     bool
+	closed      sync.Once
+}
+
+func (b *watchedBody) Read(p []byte) (int, error) {
+	limit := b.first
+	if b.started {
+		limit = b.idle
+	}
+	b.watch.timer.Reset(limit)
+	n, err := b.ReadCloser.Read(p)
+	b.watch.timer.Stop()
+	b.started = b.started || n > 0
+	if err != nil && err != io.EOF {
+		err = b.watch.cause(err)
+	}
+	return n, err
+}
+
+func (b *watchedBody) Close() error {
+	b.closed.Do(b.watch.stop)
+	return b.ReadCloser.Close()
+}
+
+// plainBody is an answer in one piece: JSON, audio, an image.
+type plainBody struct {
+	r io.Reader
+	c io.Closer
+	u *upstream
+}
+
+func (b *plainBody) Read(p []byte) (int, error) {
+	n, err := b.r.Read(p)
+	if err != nil && err != io.EOF {
+		err = b.u.failure(err)
+	}
+	return n, err
+}
+
+func (b *plainBody) Close() error { return b.c.Close() }
+
+// peekError looks at the start of a body. It reports whether the whole of it is
+// a JSON error document, and returns a reader of the body from its beginning.
+func peekError(r io.Reader) (refused bool, whole io.Reader, err error) {
+	head := make([]byte, 256)
+	n, err := io.ReadAtLeast(r, head, 1)
+	if err != nil && err != io.EOF {
+		return false, nil, err
+	}
+	head = head[:n]
+	whole = io.MultiReader(bytes.NewReader(head), r)
+	if s, ok := bytes.CutPrefix(bytes.TrimLeft(head, " \t\r\n"), []byte("{")); !ok || !bytes.HasPrefix(bytes.TrimLeft(s, " \t\r\n"), []byte(`"error"`)) {
+		return false, whole, nil
+	}
+	doc, err := io.ReadAll(io.LimitReader(whole, maxErrorBody))
+	if err != nil {
+		return false, nil, err
+	}
+	whole = io.MultiReader(bytes.NewReader(doc), r)
+	return parseServerError(doc).found, whole, nil
+}
