@@ -1,0 +1,92 @@
+// Copyright (c) Sotto authors
+// SPDX-License-Identifier: Apache-2.0
+
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/sotto-chat/sotto/attest"
+)
+
+// Limits of a node list, which comes from a stranger.
+const (
+	maxNodeList = 16 << 20 // bytes
+	maxNodes    = 4096
+	maxBundles  = 8 // per node; two keys are live at a time
+)
+
+// listedNode is one entry of the node list: nothing in it is believed.
+type listedNode struct {
+	ID      string
+	Bundles [][]byte
+}
+
+// fetchNodes asks the service which nodes there are.
+func (c *Client) fetchNodes(ctx context.Context) ([]listedNode, error) {
+	resp, err := c.cfg.Transport.RoundTrip(ctx, &Request{Method: "GET", Path: pathNodes})
+	if err != nil {
+		return nil, unreachable(ctx, err)
+	}
+	defer resp.Body.Close()
+	if resp.Status != 200 {
+		return nil, readServiceError(resp)
+	}
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxNodeList+1))
+	if err != nil {
+		return nil, unreachable(ctx, err)
+	}
+	return parseNodeList(b)
+}
+
+// parseNodeList reads {"v":1,"nodes":[{"id":"…","bundles":["<base64>",…]},…]}.
+// Fields it doesn't know are left aside: what counts is signed inside the
+// bundles, and package attest refuses anything strange there.
+func parseNodeList(b []byte) ([]listedNode, error) {
+	if len(b) > maxNodeList {
+		return nil, fmt.Errorf("%w: longer than %d bytes", ErrNodeList, maxNodeList)
+	}
+	var list struct {
+		V     int `json:"v"`
+		Nodes []struct {
+			ID      string   `json:"id"`
+			Bundles [][]byte `json:"bundles"`
+		} `json:"nodes"`
+	}
+	if err := json.Unmarshal(b, &list); err != nil {
+		return nil, fmt.Errorf("%w: it is not the expected JSON", ErrNodeList)
+	}
+	switch {
+	case list.V != 1:
+		return nil, fmt.Errorf("%w: version %d", ErrNodeList, list.V)
+	case len(list.Nodes) > maxNodes:
+		return nil, fmt.Errorf("%w: more than %d nodes", ErrNodeList, maxNodes)
+	}
+	var nodes []listedNode
+	for _, n := range list.Nodes {
+		if len(n.Bundles) > maxBundles {
+			return nil, fmt.Errorf("%w: more than %d bundles for one node", ErrNodeList, maxBundles)
+		}
+		for _, b := range n.Bundles {
+			if len(b) > attest.MaxBundle {
+				return nil, fmt.Errorf("%w: a bundle is longer than %d bytes", ErrNodeList, attest.MaxBundle)
+			}
+		}
+		if len(n.Bundles) > 0 { // a node that is just starting has none yet
+			nodes = append(nodes, listedNode{ID: n.ID, Bundles: n.Bundles})
+		}
+	}
+	return nodes, nil
+}
+
+// unreachable wraps a transport's error, unless it is the caller's own doing.
+func unreachable(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.DeadlineExceeded) {
+		return cause
+	}
+	return fmt.Errorf("%w: %w", ErrUnreachable, err)
+}

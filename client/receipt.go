@@ -1,0 +1,36 @@
+// Copyright (c) Sotto authors
+// SPDX-License-Identifier: Apache-2.0
+
+package client
+
+import (
+	"strings"
+
+	"github.com/sotto-chat/sotto/attest"
+)
+
+// A Receipt says who answered, as the client knew it then. It is small, holds
+// no secret, and is kept with the message.
+type Receipt struct {
+	V         int    `json:"v"` // 1
+	Node      string `json:"node"`
+	KeyID     string `json:"key_id"`   // hex
+	Platform  string `json:"platform"` // "snp", "tdx+nvidia", "software"
+	Release   string `json:"release"`
+	State     string `json:"state"` // "verified" or "demo"
+	LogIndex  *int64 `json:"log_index,omitempty"`
+	Chip      string `json:"chip,omitempty"`
+	NotBefore int64  `json:"not_before"` // Unix seconds, as are the next two
+	NotAfter  int64  `json:"not_after"`
+	Time      int64  `json:"time"` // when the request was sealed
+}
+
+// newReceipt makes the receipt of a key from its verdict; Time is set when the
+// key is used.
+func newReceipt(v attest.Verdict) Receipt {
+	return Receipt{
+		V: 1, Node: v.Node, KeyID: v.KeyID, Platform: strings.Join(v.Platforms, "+"),
+		Release: v.Release, State: v.State, Chip: v.Chip,
+		NotBefore: v.NotBefore, NotAfter: v.NotAfter,
+	}
+}
