@@ -28,12 +28,10 @@ const (
 )
 
 const (
-	lengthSize     = 4 // of the length before the plaintext
-	keySize        = chacha20poly1305.KeySize
-	tagSize        = chacha20poly1305.Overhead
-	chunkSize      = envelope.ChunkSize
-	sealedChunk    = chunkSize + tagSize
-	wrapsPerHeader = envelope.RecipientSize // offset of the wraps, per recipient
+	lengthSize = 4 // of the length before the plaintext
+	keySize    = chacha20poly1305.KeySize
+	tagSize    = chacha20poly1305.Overhead
+	chunkSize  = envelope.ChunkSize
 )
 
 // SealRequest seals plaintext, of at most MaxRequest bytes, to the 1 to 8
@@ -162,37 +160,45 @@ func OpenRequest(r io.Reader, lookup func(KeyID) *PrivateKey) (*Opened, error) {
 	if key == nil {
 		return nil, fmt.Errorf("seal: request: %w", ErrUnknownKey)
 	}
-	private, err := key.load()
+	var contentKey []byte
+	withSecrets(func() { contentKey, err = o.unwrap(header, len(parsed.Recipients), key) })
 	if err != nil {
 		return nil, fmt.Errorf("seal: request: %w", err)
-	}
-
-	count := len(parsed.Recipients)
-	wraps := envelope.FixedSize + count*wrapsPerHeader
-	enc := header[envelope.FixedSize+o.Recipient*envelope.RecipientSize:][envelope.KeyIDSize:envelope.RecipientSize]
-	wrap := header[wraps+o.Recipient*envelope.WrapSize:][:envelope.WrapSize]
-	recipient, err := hpke.NewRecipient(enc, private, hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), requestInfo(o.KeyID))
-	if err != nil {
-		// An encapsulated key that is no point, or gives no secret.
-		return nil, fmt.Errorf("seal: request: %w: encapsulated key", ErrAuthentication)
-	}
-	contentKey, err := recipient.Open(header[:wraps], wrap)
-	if err != nil {
-		return nil, fmt.Errorf("seal: request: %w: content key", ErrAuthentication)
 	}
 	defer clear(contentKey)
-	secret, err := recipient.Export(labelSecret, keySize)
-	if err != nil {
-		return nil, fmt.Errorf("seal: request: %w", err)
-	}
-	copy(o.secret[:], secret)
-	clear(secret)
-
 	o.plaintext, err = openBody(r, bodyCipher(contentKey, o.ID), parsed.Size)
 	if err != nil {
 		return nil, err
 	}
 	return o, nil
+}
+
+// unwrap opens the content key that header holds for o.Recipient, one of count,
+// and sets o.secret.
+func (o *Opened) unwrap(header []byte, count int, key *PrivateKey) ([]byte, error) {
+	private, err := key.load()
+	if err != nil {
+		return nil, err
+	}
+	wraps := envelope.FixedSize + count*envelope.RecipientSize
+	enc := header[envelope.FixedSize+o.Recipient*envelope.RecipientSize:][envelope.KeyIDSize:envelope.RecipientSize]
+	wrap := header[wraps+o.Recipient*envelope.WrapSize:][:envelope.WrapSize]
+	recipient, err := hpke.NewRecipient(enc, private, hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), requestInfo(o.KeyID))
+	if err != nil {
+		// The encapsulated key's X25519 part gives no shared secret.
+		return nil, fmt.Errorf("%w: encapsulated key", ErrAuthentication)
+	}
+	contentKey, err := recipient.Open(header[:wraps], wrap)
+	if err != nil {
+		return nil, fmt.Errorf("%w: content key", ErrAuthentication)
+	}
+	secret, err := recipient.Export(labelSecret, keySize)
+	if err != nil {
+		return nil, err
+	}
+	copy(o.secret[:], secret)
+	clear(secret)
+	return contentKey, nil
 }
 
 func readHeader(r io.Reader) ([]byte, *envelope.Header, error) {
@@ -220,18 +226,24 @@ func readHeader(r io.Reader) ([]byte, *envelope.Header, error) {
 func openBody(r io.Reader, body cipher.AEAD, size int) ([]byte, error) {
 	var nonce [chacha20poly1305.NonceSize]byte
 	var plaintext []byte
-	sealed := make([]byte, min(size, chunkSize)+tagSize)
 	for chunk, left := uint64(0), size; left > 0; chunk++ {
 		n := min(left, chunkSize)
 		left -= n
-		if _, err := io.ReadFull(r, sealed[:n+tagSize]); err != nil {
+		// Room for this chunk, and at most as much again as has arrived.
+		if room := len(plaintext) + n + tagSize; room > cap(plaintext) {
+			grown := make([]byte, len(plaintext), max(room, min(2*room, size+tagSize)))
+			copy(grown, plaintext)
+			plaintext = grown
+		}
+		sealed := plaintext[len(plaintext):][:n+tagSize]
+		if _, err := io.ReadFull(r, sealed); err != nil {
 			return nil, readError("request body", err)
 		}
 		chunkNonce(&nonce, chunk, left == 0)
-		var err error
-		if plaintext, err = body.Open(plaintext, nonce[:], sealed[:n+tagSize], nil); err != nil {
+		if _, err := body.Open(sealed[:0], nonce[:], sealed, nil); err != nil {
 			return nil, fmt.Errorf("seal: request body: %w: chunk %d", ErrAuthentication, chunk)
 		}
+		plaintext = plaintext[:len(plaintext)+n]
 	}
 	if err := expectEnd(r); err != nil {
 		return nil, fmt.Errorf("seal: request: %w", err)

@@ -136,4 +136,3 @@ func appendString(dst []byte, s string) []byte {
 func appendField(dst []byte, f Field) []byte {
 	return appendString(appendString(dst, f.Name), f.Value)
 }
-

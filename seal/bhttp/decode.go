@@ -65,12 +65,11 @@ func (d *decoder) text(n uint64) (string, error) {
 	if err := d.spend(n); err != nil {
 		return "", err
 	}
-	var b strings.Builder
-	b.Grow(int(n))
-	if _, err := io.CopyN(&b, d.src, int64(n)); err != nil {
+	b := make([]byte, n)
+	if _, err := io.ReadFull(d.src, b); err != nil {
 		return "", readError(err)
 	}
-	return b.String(), nil
+	return string(b), nil
 }
 
 // str reads a string of the head with its length before it.
