@@ -1,0 +1,523 @@
+// Copyright (c) Sotto authors
+// SPDX-License-Identifier: Apache-2.0
+
+package vault
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Replica is one device's copy of a person's chats: what the feed holds, checked
+// and opened, with what the device wrote and the server has not yet acknowledged
+// on top. All methods may be called from several goroutines.
+//
+// A replica believes nothing: each page must continue the hash chain from the
+// head it knows, each record must open in its place, and the head that each
+// record's writer saw must lie on the same chain. A record that doesn't open is
+// reported by [Replica.Problems] and hides nothing else.
+type Replica struct {
+	// Now is the clock for versions of registers; time.Now by default. Set it
+	// before first use.
+	Now func() time.Time
+
+	account AccountID
+	device  DeviceID
+	keys    replicaKeys
+
+	mu       sync.Mutex
+	head     Head
+	hashes   []Hash           // hashes[i] is the head's hash after entry i+1
+	places   map[place]uint64 // where each record stands; 0: only written here
+	trusted  uint64           // writers' heads aren't compared up to here, see Rejoin
+	caughtUp bool             // the last page reached the server's head
+
+	pending     []pendingPut           // written here, not acknowledged, oldest first
+	messages    map[RecordID]*message  // live messages
+	registers   map[RecordID]*register // newest version of each register
+	chats       map[string]*chat       // chats with at least one message or register
+	tombs       map[RecordID]uint64    // newest tombstone that names a record
+	unproven    map[uint64]place       // erased entries for which no reason is known
+	problems    map[uint64]Problem     // records that didn't open
+	chatsSorted []*chat                // cache of Chats; nil when stale
+}
+
+type replicaKeys struct{ records, registers []byte }
+
+type pendingPut struct {
+	put    Put
+	opened opened
+}
+
+// opened is what a record holds; one of its fields is set.
+type opened struct {
+	known    Head
+	message  *Message
+	register *registerBody
+	erase    []RecordID
+}
+
+type message struct {
+	Message
+	seq    uint64 // 0: pending
+	folded string // Text as searches compare it; empty until the first one
+}
+
+type register struct {
+	registerBody
+	version Version
+	seq     uint64 // 0: pending
+}
+
+// Problem is a record that could not be used. Everything else still is.
+type Problem struct {
+	Seq        uint64
+	ID         RecordID
+	Collection Collection
+	// Err wraps ErrTampered, ErrSwapped, ErrForeign, ErrReplayed, ErrHidden or
+	// ErrFormat.
+	Err error
+}
+
+// NewReplica returns an empty replica of an account for this device.
+func NewReplica(root RootKey, account AccountID, device DeviceID) *Replica {
+	r := &Replica{
+		Now:     time.Now,
+		account: account,
+		device:  device,
+		keys: replicaKeys{
+			records:   root.derive(account, "records"),
+			registers: root.derive(account, "register ids"),
+		},
+	}
+	r.reset()
+	return r
+}
+
+func (r *Replica) reset() {
+	r.head = Genesis(r.account)
+	r.hashes = nil
+	r.places = map[place]uint64{}
+	r.caughtUp = false
+	r.pending = nil
+	r.messages = map[RecordID]*message{}
+	r.registers = map[RecordID]*register{}
+	r.chats = map[string]*chat{}
+	r.tombs = map[RecordID]uint64{}
+	r.unproven = map[uint64]place{}
+	r.problems = map[uint64]Problem{}
+	r.chatsSorted = nil
+}
+
+// Account returns the account whose vault this is.
+func (r *Replica) Account() AccountID { return r.account }
+
+// Head returns how far the feed is known: where the next page should start.
+func (r *Replica) Head() Head {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.head
+}
+
+// Load applies entries that this device stored earlier, in order from the first.
+// They are checked like a page, so a store that somebody changed is noticed.
+func (r *Replica) Load(entries []Entry) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	last := entries[len(entries)-1]
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	err := r.apply(Page{Head{last.Seq, last.Hash}, entries})
+	r.caughtUp = false // the server may have an entry that explains an erased one
+	return err
+}
+
+// Apply takes a page of the feed. It takes all of it or, when it returns an
+// error, nothing: ErrRollback, ErrFork, ErrHidden and ErrTampered mean that the
+// server contradicts what it showed before or itself, and what is known stays
+// usable; ErrOutOfOrder asks to fetch again from [Replica.Head]; ErrFormat means
+// that it is no page. Entries that are known already are compared and skipped.
+//
+// Ask for one page at a time: an answer that was asked for before a newer one
+// was applied looks like a rollback.
+func (r *Replica) Apply(p Page) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.apply(p)
+}
+
+func (r *Replica) apply(p Page) error {
+	fresh, err := r.checkChain(p)
+	if err != nil {
+		return err
+	}
+	// Open everything before anything is changed: a page is taken whole or not.
+	contents := make([]opened, len(fresh))
+	failures := make([]error, len(fresh))
+	for i, e := range fresh {
+		if e.Data == nil {
+			continue
+		}
+		contents[i], failures[i] = r.open(e.place(), e.Data)
+		if failures[i] == nil {
+			if err := r.checkWriter(contents[i].known, e.Seq, fresh); err != nil {
+				return err
+			}
+		}
+	}
+	for i, e := range fresh {
+		r.head = Head{e.Seq, e.Hash}
+		r.hashes = append(r.hashes, e.Hash)
+		r.take(e, contents[i], failures[i])
+	}
+	r.caughtUp = r.head.Seq == p.Head.Seq
+	return nil
+}
+
+// checkChain returns the entries of p that are new, having checked that they
+// continue the chain and that p agrees with all that is known.
+func (r *Replica) checkChain(p Page) ([]Entry, error) {
+	if err := p.check(); err != nil {
+		return nil, err
+	}
+	if p.Head.Seq < r.head.Seq {
+		return nil, fmt.Errorf("%w: to %d from %d", ErrRollback, p.Head.Seq, r.head.Seq)
+	}
+	fresh := p.Entries
+	for len(fresh) > 0 && fresh[0].Seq <= r.head.Seq {
+		e := fresh[0]
+		if e.Seq == 0 {
+			return nil, fmt.Errorf("page: %w: entry 0", ErrFormat)
+		}
+		if e.Hash != r.hashes[e.Seq-1] {
+			return nil, fmt.Errorf("%w: entry %d is another one now", ErrFork, e.Seq)
+		}
+		fresh = fresh[1:]
+	}
+	if len(fresh) == 0 {
+		switch {
+		case p.Head.Seq == r.head.Seq && p.Head.Hash != r.head.Hash:
+			return nil, fmt.Errorf("%w: at entry %d", ErrFork, r.head.Seq)
+		case p.Head.Seq > r.head.Seq && len(p.Entries) == 0:
+			return nil, fmt.Errorf("%w: entry %d exists but was not sent", ErrHidden, r.head.Seq+1)
+		}
+		return nil, nil
+	}
+	if fresh[0].Seq != r.head.Seq+1 {
+		return nil, fmt.Errorf("%w: entry %d after %d", ErrOutOfOrder, fresh[0].Seq, r.head.Seq)
+	}
+	at := r.head
+	for i, e := range fresh {
+		at = at.Next(e.Collection, e.ID, e.Version, e.digest())
+		if at.Hash == e.Hash {
+			continue
+		}
+		if i == 0 && r.head.Seq > 0 {
+			return nil, fmt.Errorf("%w: entry %d does not continue what was known", ErrFork, e.Seq)
+		}
+		return nil, fmt.Errorf("%w: hash of entry %d", ErrTampered, e.Seq)
+	}
+	if at.Seq > p.Head.Seq || at.Seq == p.Head.Seq && at.Hash != p.Head.Hash {
+		return nil, fmt.Errorf("%w: the page's head is not the head of its entries", ErrTampered)
+	}
+	return fresh, nil
+}
+
+// checkWriter compares the head that a record's writer saw with this feed. A
+// writer that saw something else was shown another history.
+func (r *Replica) checkWriter(known Head, seq uint64, fresh []Entry) error {
+	if seq <= r.trusted || known.Seq == 0 {
+		return nil
+	}
+	if known.Seq >= seq {
+		return fmt.Errorf("%w: the writer of entry %d had seen %d entries", ErrHidden, seq, known.Seq)
+	}
+	var have Hash
+	if known.Seq <= r.head.Seq {
+		have = r.hashes[known.Seq-1]
+	} else {
+		have = fresh[known.Seq-r.head.Seq-1].Hash
+	}
+	if have != known.Hash {
+		return fmt.Errorf("%w: the writer of entry %d saw another entry %d", ErrFork, seq, known.Seq)
+	}
+	return nil
+}
+
+// open opens a record and decodes what it holds.
+func (r *Replica) open(p place, data []byte) (o opened, err error) {
+	var body []byte
+	if o.known, body, err = openRecord(r.keys.records, r.account, p, data); err != nil {
+		return o, err
+	}
+	switch p.collection {
+	case Messages:
+		o.message, err = decodeMessage(p.id, body)
+	case Registers:
+		o.register, err = decodeRegister(body)
+		if err == nil && r.registerID(o.register.Chat, o.register.Name) != p.id {
+			err = ErrSwapped // only a holder of the key can have written this
+		}
+	case Tombstones:
+		o.erase, err = decodeTombstone(body)
+	}
+	return o, err
+}
+
+// take makes an entry part of the state.
+func (r *Replica) take(e Entry, o opened, failure error) {
+	p := e.place()
+	first, known := r.places[p]
+	if known && first != 0 {
+		r.problem(e, fmt.Errorf("%w: first at %d", ErrReplayed, first))
+		if e.Data == nil {
+			return
+		}
+		return
+	}
+	if failure != nil {
+		// The place stays free: were the device to write it again, nobody would
+		// take that for a replay. What is pending for it stays visible.
+		r.problem(e, failure)
+		return
+	}
+	r.places[p] = e.Seq
+	wasPending := r.acknowledge(p)
+	if e.Data == nil {
+		r.unproven[e.Seq] = p
+		if wasPending {
+			r.settle(p, e.Seq)
+		}
+		return
+	}
+	r.include(p, o, e.Seq)
+}
+
+func (r *Replica) problem(e Entry, err error) {
+	r.problems[e.Seq] = Problem{e.Seq, e.ID, e.Collection, err}
+}
+
+// include adds an opened record to the state; seq is 0 for a pending one.
+func (r *Replica) include(p place, o opened, seq uint64) {
+	switch {
+	case o.message != nil:
+		if m, ok := r.messages[p.id]; ok { // our own, coming back
+			m.seq = seq
+			return
+		}
+		m := &message{Message: *o.message, seq: seq}
+		r.messages[p.id] = m
+		r.chat(m.Chat).add(m)
+		r.chatsSorted = nil
+	case o.register != nil:
+		g, ok := r.registers[p.id]
+		switch {
+		case ok && g.version == p.version:
+			g.seq = seq
+		case ok && g.version.Compare(p.version) > 0:
+			// A newer write is known already.
+		default:
+			g = &register{*o.register, p.version, seq}
+			r.registers[p.id] = g
+			r.chat(g.Chat).set(g.Name, p.id, g.Value)
+			r.chatsSorted = nil
+		}
+	case o.erase != nil:
+		r.erase(o.erase, seq)
+	}
+}
+
+// settle notes that a record written here has a place in the feed although the
+// server erased it at once, as it does with an outdated register.
+func (r *Replica) settle(p place, seq uint64) {
+	if g, ok := r.registers[p.id]; ok && g.version == p.version {
+		g.seq = seq
+	}
+	if m, ok := r.messages[p.id]; ok {
+		m.seq = seq
+	}
+}
+
+// erase removes the records that a tombstone at seq names: those that stand
+// before it in the feed. What another device added meanwhile, unseen by the one
+// that erased, stays. A pending tombstone (seq 0) removes what is here now.
+func (r *Replica) erase(ids []RecordID, seq uint64) {
+	for _, id := range ids {
+		if seq > r.tombs[id] {
+			r.tombs[id] = seq
+		}
+		if m, ok := r.messages[id]; ok && (seq == 0 || m.seq != 0) {
+			delete(r.messages, id)
+			r.chat(m.Chat).remove(m)
+			r.dropEmpty(m.Chat)
+		}
+		if g, ok := r.registers[id]; ok && (seq == 0 || g.seq != 0) {
+			delete(r.registers, id)
+			r.chat(g.Chat).unset(g.Name)
+			r.dropEmpty(g.Chat)
+		}
+	}
+	r.chatsSorted = nil
+}
+
+func (r *Replica) chat(id string) *chat {
+	c, ok := r.chats[id]
+	if !ok {
+		c = newChat(id)
+		r.chats[id] = c
+	}
+	return c
+}
+
+func (r *Replica) dropEmpty(id string) {
+	if c := r.chats[id]; c != nil && len(c.messages) == 0 && len(c.registers) == 0 {
+		delete(r.chats, id)
+	}
+}
+
+// Problems returns the records that could not be used, by place in the feed.
+// When the feed is known to its end, entries that the server erased without
+// any device having asked for it count among them (ErrHidden).
+func (r *Replica) Problems() []Problem {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var list []Problem
+	for _, p := range r.problems {
+		list = append(list, p)
+	}
+	for seq, p := range r.unproven {
+		if r.mayBeErased(p, seq) {
+			delete(r.unproven, seq) // proven now, and for good
+		} else if r.caughtUp {
+			list = append(list, Problem{seq, p.id, p.collection, fmt.Errorf("%w: erased without a reason", ErrHidden)})
+		}
+	}
+	slices.SortFunc(list, func(a, b Problem) int {
+		if a.Seq < b.Seq {
+			return -1
+		}
+		return 1
+	})
+	return list
+}
+
+// mayBeErased tells whether a device asked to erase the entry: by a tombstone
+// after it or by a newer version of the register.
+func (r *Replica) mayBeErased(p place, seq uint64) bool {
+	if r.tombs[p.id] > seq {
+		return true
+	}
+	g, ok := r.registers[p.id]
+	return p.collection == Registers && ok && g.seq != 0 && g.version.Compare(p.version) > 0
+}
+
+// Pending returns what the server has not acknowledged, in the order in which it
+// must be posted. The caller stores it, since it holds ciphertext only, and
+// gives it back with [Replica.Restore] after a restart.
+func (r *Replica) Pending() []Put {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	puts := make([]Put, len(r.pending))
+	for i, p := range r.pending {
+		puts[i] = p.put
+	}
+	return puts
+}
+
+// Restore takes back stored puts after the stored entries were loaded. Those
+// that are in the feed by now are dropped; those that don't open are left out
+// and named in the error, and the others are kept all the same.
+func (r *Replica) Restore(puts []Put) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var errs []error
+	for _, put := range puts {
+		if _, known := r.places[put.place()]; known {
+			continue
+		}
+		o, err := r.open(put.place(), put.Data)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("pending record %v: %w", put.ID, err))
+			continue
+		}
+		r.push(put, o)
+	}
+	return errors.Join(errs...)
+}
+
+// push adds a record written here.
+func (r *Replica) push(put Put, o opened) {
+	r.places[put.place()] = 0
+	r.pending = append(r.pending, pendingPut{put, o})
+	r.include(put.place(), o, 0)
+}
+
+// acknowledge drops a put that has come back in the feed.
+func (r *Replica) acknowledge(p place) bool {
+	for i := range r.pending {
+		if r.pending[i].put.place() == p {
+			r.pending = slices.Delete(r.pending, i, i+1)
+			return true
+		}
+	}
+	return false
+}
+
+// Acked takes the answer to a post of puts: the place of each and the feed's new
+// head. If nothing came between, the replica moves on and returns the new
+// entries, for the caller to store; otherwise it returns none and the caller
+// fetches from [Replica.Head], where the puts will be found. An answer that
+// comes twice does no harm.
+func (r *Replica) Acked(puts []Put, seqs []uint64, head Head) ([]Entry, error) {
+	if len(puts) != len(seqs) {
+		return nil, fmt.Errorf("answer to a post: %w: %d places for %d records", ErrFormat, len(seqs), len(puts))
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	at := r.head
+	var entries []Entry
+	for i, put := range puts {
+		if seqs[i] <= r.head.Seq {
+			if r.places[put.place()] != seqs[i] {
+				return nil, fmt.Errorf("%w: record %v is said to be at %d", ErrFork, put.ID, seqs[i])
+			}
+			continue
+		}
+		if seqs[i] != at.Seq+1 {
+			return nil, nil
+		}
+		at = at.Next(put.Collection, put.ID, put.Version, Digest(put.Data))
+		entries = append(entries, Entry{
+			Seq: at.Seq, ID: put.ID, Collection: put.Collection, Version: put.Version,
+			Size: len(put.Data), Data: bytes.Clone(put.Data), Hash: at.Hash,
+		})
+	}
+	if at.Seq != head.Seq || len(entries) == 0 {
+		return nil, nil
+	}
+	if at != head {
+		return nil, fmt.Errorf("%w: at entry %d", ErrFork, at.Seq)
+	}
+	return entries, r.apply(Page{head, entries})
+}
+
+// seal makes a put of body and adds it to the state.
+func (r *Replica) seal(p place, body any, o opened) (Put, error) {
+	encoded, err := json.Marshal(body)
+	if err != nil {
+		return Put{}, fmt.Errorf("record: %w", err)
+	}
+	data, err := sealRecord(r.keys.records, r.account, p, r.head, encoded)
+	if err != nil {
+		return Put{}, err
+	}
+	put := Put{ID: p.id, Collection: p.collection, Version: p.version, Data: data, Erase: o.erase}
+	r.push(put, o)
+	return put, nil
+}
