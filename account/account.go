@@ -1,0 +1,123 @@
+// Copyright (c) Sotto authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package account is the server of accounts: passkeys, sessions, and the sealed
+// history that devices sync through it. It knows no name, no e-mail address and
+// no word of a chat: what it stores are public keys, sizes, days and
+// ciphertext made by package vault.
+//
+// An account can be entered by a passkey (WebAuthn), by the recovery key (an
+// Ed25519 signature), and by a terminal that a signed-in device has approved.
+// Entering is not opening: the wraps that an entered account hands out open only
+// with secrets that never come here.
+//
+// # HTTP interface
+//
+// All routes are below /api/v1/, take and give JSON (application/json), and are
+// strict: unknown fields, trailing bytes and bodies above 64 KiB (feed: 24 MiB)
+// are refused. []byte values are standard base64; ids are lower-case hex; days
+// are "2026-11-23". A {} body may be left out. Answers carry Cache-Control:
+// no-store. A failure is
+//
+//	{"error":{"code":"signed_out","message":"You are signed out. Sign in again."}}
+//
+// with a status and a code from the table in errors.go. Besides those named at
+// a route, any route may answer malformed (400), too_large (413), cross_origin
+// (403), slow_down (429, with Retry-After in seconds) or internal (500).
+//
+// A session is the cookie sotto_session (HttpOnly, SameSite=Strict, Secure
+// unless the origin is plain http) or, for a terminal, the header
+// "Authorization: Sotto TOKEN". Routes marked * need one and answer signed_out
+// (401) without. Requests that change something are refused when a browser says
+// that they come from another origin.
+//
+// Shapes used below:
+//
+//	Wrap     vault.Wrap: {"id","kind","ref"?,"params"?,"data"}
+//	Session  {"id":hex16,"kind":"browser"|"terminal","label"?:base64,"created":day,"seen":day,"current":bool}
+//	Passkey  {"id":base64url,"label"?:base64,"created":day,"synced":bool,"wrapped":bool}
+//	Put      vault.Put: {"id","collection","version","data","erase"?}
+//	Entry    vault.Entry: {"seq","id","collection","version","size","data" or "digest","hash"}
+//	Head     vault.Head: {"seq":n,"hash":hex32}
+//	label    what vault.SealLabel made (113 bytes), so that names are not readable here
+//
+// Signing up. The account exists only when it has a recovery wrap and a second
+// one (passkey or passphrase). The wraps are bound to the account id, hence it
+// is told first. publicKey is PublicKeyCredentialCreationOptionsJSON or
+// …RequestOptionsJSON with the PRF extension asked for (eval.first =
+// vault.PRFInput). The credential is posted as credential.toJSON() gives it,
+// but without clientExtensionResults.prf.results, which is the vault's key: a
+// credential that still has it is refused with prf_leaked, and the page must
+// throw that passkey's wrap away.
+//
+//	POST signup/begin   {} → {"account":hex16,"publicKey":{…}}
+//	POST signup/finish  {"credential":{…},"wraps":[Wrap,…],"label"?} → {"account","session":Session} and the cookie
+//	                    wraps_missing 422, ceremony_expired 409, passkey_refused 403, prf_leaked 422
+//
+// Signing in, with any passkey of the account (discoverable):
+//
+//	POST signin/begin   {} → {"publicKey":{…}}
+//	POST signin/finish  {"credential":{…}} → {"account","session":Session,"wraps":[Wrap,…]} and the cookie
+//	                    ceremony_expired 409, passkey_unknown 403, passkey_refused 403, passkey_copied 403, prf_leaked 422
+//
+// Signing in with the recovery key. The signature is vault.RecoveryKey.SignIn
+// over the challenge and this server's origin. An unknown id gets a challenge
+// too, and fails in the end like a wrong signature.
+//
+//	POST recover/begin  {"recovery_id":hex16} → {"challenge":base64 of 32 bytes}
+//	POST recover/finish {"recovery_id","challenge","signature":base64} → like signin/finish
+//	                    ceremony_expired 409, recovery_refused 403
+//
+// Sessions. Times are kept by the day. Removing a terminal's session removes its
+// wrap too. Live streams of a removed session end.
+//
+//	GET    session *             → {"account","session":Session,"wraps":[Wrap,…]}
+//	POST   signout *             → 204; forgets the session, clears the cookie
+//	GET    sessions *            → {"sessions":[Session,…]}
+//	PUT    sessions/{id}/label * {"label"} → 204; session_unknown 404
+//	DELETE sessions/{id} *       → 204; session_unknown 404
+//
+// Passkeys and wraps. What would leave fewer than two wraps (terminals not
+// counted), no recovery wrap, or no way in is refused with last_way_in (409).
+// Terminals may read but not change them (browser_only, 403).
+//
+//	GET    passkeys *            → {"passkeys":[Passkey,…]}
+//	POST   passkeys/begin *      {} → {"publicKey":{…}}
+//	POST   passkeys/finish *     {"credential":{…},"wrap"?:Wrap,"label"?} → {"passkey":Passkey}
+//	                             ceremony_expired 409, passkey_refused 403, prf_leaked 422, too_many 409
+//	PUT    passkeys/{id}/label * {"label"} → 204; passkey_unknown 404
+//	DELETE passkeys/{id} *       → 204, its wrap goes too; passkey_unknown 404, last_way_in 409
+//	GET    wraps *               → {"wraps":[Wrap,…]}
+//	PUT    wraps/{id} *          Wrap → 204, new or in the place of the one with this id; wrap_refused 422, too_many 409
+//	DELETE wraps/{id} *          → 204; wrap_unknown 404, last_way_in 409
+//
+// The feed. A page starts after since (default 0), has at most limit entries
+// (default and greatest 1,000) and ends early at about 4 MiB of data. A post is
+// taken whole or not at all, at most 1,000 records of at most 1 MiB, and gives
+// each record its place; a record that is in the feed already keeps the place
+// that it has, so posting again after a lost answer is safe. known, the head
+// that the device knows, is optional and lets the server notice that it has gone
+// back behind the device, after a bad restore say, before anything is mixed.
+//
+//	GET  feed?since=N&limit=N *  → {"head":Head,"entries":[Entry,…]}
+//	POST feed *                  {"entries":[Put,…],"known"?:Head} → {"head":Head,"seqs":[n,…]}
+//	                             record_refused 422, record_exists 409 (same id and version, other bytes), feed_diverged 409, account_full 413
+//	GET  feed/stream *           → text/event-stream: "event: head\ndata: {"seq":n}\n\n" at once and after each change,
+//	                             a comment line every 15 s; too_many 429; ends when the session or the account does
+//
+// Linking a terminal (see vault.DeviceKey). public_key is what
+// vault.DeviceKey.Offer made, the terminal's name sealed within. The terminal
+// shows ORIGIN/link/ID#SECRET, where SECRET is vault.DeviceKey.LinkSecret and
+// never comes here. A link lives ten minutes and works once.
+//
+//	POST links                   {"public_key":base64} → {"id":hex16,"poll_secret":base64,"expires":unix seconds}
+//	GET  links/{id} *            → {"public_key":base64,"expires"}; link_unknown 404
+//	POST links/{id}/approve *    {"wrap":Wrap of kind device,"label"?} → 204; link_unknown 404, link_used 409, wrap_refused 422, browser_only 403
+//	POST links/{id}/poll         {"poll_secret"} → 202 {"status":"pending"}
+//	                             or 200 {"status":"approved","account","token","session":Session,"wrap":Wrap}; link_unknown 404
+//
+// Deleting. One transaction removes every row of the account and overwrites the
+// freed pages; streams and sessions end.
+//
+//	DELETE account *             → 204; browser_only 403
+package account
