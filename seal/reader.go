@@ -6,7 +6,6 @@ package seal
 import (
 	"crypto/cipher"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -112,7 +111,7 @@ func (a *AnswerReader) readRecord() error {
 
 func (a *AnswerReader) openNext() error {
 	if a.next == math.MaxUint64 {
-		return errors.New("seal: answer: record number out of range")
+		return fmt.Errorf("seal: answer: %w: record number out of range", ErrFormat)
 	}
 	if a.ended && a.next >= a.limit {
 		return fmt.Errorf("seal: answer: %w: too much padding", ErrFormat)

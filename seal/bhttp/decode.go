@@ -16,10 +16,15 @@ type source interface {
 	io.ByteReader
 }
 
-// decoder reads the parts of a message. head is what is left of MaxHead.
+// decoder reads the parts of a message.
 type decoder struct {
 	src  source
-	head int
+	head int   // how much text it may still read before the content
+	over error // what it is called to want more
+}
+
+func newDecoder(src source) *decoder {
+	return &decoder{src: src, head: MaxHead, over: fmt.Errorf("%w: head above %d bytes", ErrTooLarge, MaxHead)}
 }
 
 // readError names the end of the source where bytes were due.
@@ -51,20 +56,12 @@ func (d *decoder) integer() (uint64, error) {
 	return v, nil
 }
 
-// spend takes n bytes from what the head may still have.
-func (d *decoder) spend(n uint64) error {
-	if n > uint64(d.head) {
-		return fmt.Errorf("%w: head above %d bytes", ErrTooLarge, MaxHead)
-	}
-	d.head -= int(n)
-	return nil
-}
-
 // text reads a string of the head of n bytes.
 func (d *decoder) text(n uint64) (string, error) {
-	if err := d.spend(n); err != nil {
-		return "", err
+	if n > uint64(d.head) {
+		return "", d.over
 	}
+	d.head -= int(n)
 	b := make([]byte, n)
 	if _, err := io.ReadFull(d.src, b); err != nil {
 		return "", readError(err)
@@ -106,15 +103,16 @@ func (d *decoder) knownFields() (fields []Field, err error) {
 	if err != nil {
 		return nil, err
 	}
+	over := fmt.Errorf("%w: field longer than its section", ErrFormat)
 	src := strings.NewReader(section)
-	inner := &decoder{src: src, head: len(section)}
+	inner := &decoder{src: src, head: len(section), over: over}
 	for src.Len() > 0 {
 		n, err := inner.integer()
 		if err == nil {
 			fields, err = inner.appendField(fields, n)
 		}
 		if err == ErrTruncated {
-			return nil, fmt.Errorf("%w: field longer than its section", ErrFormat)
+			err = over
 		}
 		if err != nil {
 			return nil, err

@@ -105,7 +105,7 @@ func ParseRequest(b []byte) (*Request, error) {
 
 func parseRequest(b []byte) (*Request, error) {
 	src := bytes.NewReader(b)
-	d := &decoder{src: src, head: MaxHead}
+	d := newDecoder(src)
 	framing, err := d.integer()
 	if err != nil {
 		return nil, err

@@ -87,7 +87,7 @@ func ReadResponse(r io.Reader) (*Response, error) {
 }
 
 func readResponse(r io.Reader) (*Response, error) {
-	d := &decoder{src: bufio.NewReader(r), head: MaxHead}
+	d := newDecoder(bufio.NewReader(r))
 	framing, err := d.integer()
 	if err != nil {
 		return nil, err
