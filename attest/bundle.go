@@ -51,6 +51,12 @@ type Model struct {
 	Context int    `json:"context,omitempty"` // longest context in tokens; 0 when not known
 }
 
+// Valid reports whether a key config can name m: a plain id, a digest or "none",
+// and a context in range.
+func (m Model) Valid() bool {
+	return plain(m.ID, maxString) && digest(m.Digest) && m.Context >= 0 && m.Context <= 1<<30
+}
+
 // Encode returns the canonical bytes of c, or an error that names the first
 // field which no client would accept.
 func (c KeyConfig) Encode() ([]byte, error) {
@@ -104,7 +110,7 @@ func (c *KeyConfig) check() error {
 		return errors.New("anchor is not a plain string")
 	}
 	for i, m := range c.Models {
-		if !plain(m.ID, maxString) || !digest(m.Digest) || m.Context < 0 || m.Context > 1<<30 {
+		if !m.Valid() {
 			return fmt.Errorf("models[%d] is not valid", i)
 		}
 	}

@@ -1,0 +1,90 @@
+// Copyright (c) Sotto authors
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"sync"
+
+	"github.com/sotto-chat/sotto/seal"
+	"github.com/sotto-chat/sotto/seal/bhttp"
+	"github.com/sotto-chat/sotto/seal/envelope"
+)
+
+var bulkScratch = sync.Pool{New: func() any {
+	return &bulkBuffers{
+		scratch: scratch{rec: make([]byte, 0, 16<<10), data: make([]byte, 0, 16<<10)},
+		read:    make([]byte, 16<<10),
+	}
+}}
+
+type bulkBuffers struct {
+	scratch
+	read []byte
+}
+
+// sendBulk sends a reply in large records as fast as it comes. The number of
+// records is padded like the length of a request (Padmé).
+//
+// A body that breaks before its first record is full becomes an error of its
+// own. Later there is no place left for one: the answer then lacks its final
+// record, which every reader notices.
+func (n *Node) sendBulk(ctx context.Context, opened *seal.Opened, rep reply, out sink) error {
+	sealer, err := opened.NewAnswer(seal.ClassBulk)
+	if err != nil {
+		return err
+	}
+	var body io.Reader = rep.body
+	if rep.body == nil {
+		body = bytes.NewReader(rep.text)
+	}
+	s := bulkScratch.Get().(*bulkBuffers)
+	defer bulkScratch.Put(s)
+
+	head := bhttp.AppendResponseHead(nil, rep.status, rep.header)
+	began := false
+	for ended := false; ; {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		data := s.data[:0:sealer.Capacity()]
+		if !ended {
+			k := min(len(head), cap(data))
+			data = append(data, head[:k]...)
+			head = head[k:]
+			if room := cap(data) - len(data) - 2; room > 0 {
+				k, err := io.ReadFull(body, s.read[:room])
+				data = bhttp.AppendChunk(data, s.read[:k])
+				switch {
+				case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+					if ended = cap(data)-len(data) >= 2; ended {
+						data = bhttp.AppendEnd(data)
+					}
+				case err != nil && !began:
+					return n.sendBulk(ctx, opened, engineReply(err, false), out)
+				case err != nil:
+					return err
+				}
+			}
+		}
+		if !began {
+			if err := out.begin(sealer.Header(), sealer.RecordSize()); err != nil {
+				return err
+			}
+			began = true
+		}
+		sent := int(sealer.Next()) + 1
+		final := ended && envelope.Padme(sent) == sent
+		s.rec = sealer.AppendRecord(s.rec[:0], data, ended, final)
+		if err := out.record(s.rec, !final && sent%4 != 0); err != nil {
+			return err
+		}
+		if final {
+			return nil
+		}
+	}
+}

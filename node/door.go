@@ -1,0 +1,208 @@
+// Copyright (c) Sotto authors
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/sotto-chat/sotto/seal"
+	"github.com/sotto-chat/sotto/seal/envelope"
+)
+
+// Content types of the sealed messages (spec/seal.md).
+const (
+	requestType = "application/sotto-request"
+	answerType  = "application/sotto-answer"
+)
+
+// Codes of the errors that a node says in the clear, before it has opened a
+// request. There are few, and none tells a stranger why an opening failed.
+const (
+	codeKeyUnknown = "key_unknown"
+	codeKeyExpired = "key_expired"
+	codeReplayed   = "replayed"
+	codeMalformed  = "malformed"
+	codeTooLarge   = "too_large"
+	codeBusy       = "busy"
+	codeNotFound   = "not_found"
+	codeFailed     = "failed"
+)
+
+// A sealed request must arrive within bodyTime plus a second for each
+// bodyRate bytes.
+const (
+	bodyTime = 15 * time.Second
+	bodyRate = 32 << 10
+)
+
+// maxMessage is the size of the longest sealed request.
+var maxMessage = (&envelope.Header{Len: envelope.MaxHeader, Size: envelope.MaxSize}).MessageLen()
+
+func (n *Node) routes() *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /sotto/v1/evidence", n.serveEvidence)
+	mux.HandleFunc("POST /sotto/v1/seal", n.serveSeal)
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })
+	mux.HandleFunc("GET /readyz", n.serveReady)
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		refuse(w, http.StatusNotFound, codeNotFound, "There is nothing at this address.")
+	})
+	return mux
+}
+
+func (n *Node) serveEvidence(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Write(n.keys.evidence())
+}
+
+// serveReady says whether a request would be answered now.
+func (n *Node) serveReady(w http.ResponseWriter, _ *http.Request) {
+	live, _ := n.keys.count(time.Now())
+	switch {
+	case live == 0:
+		http.Error(w, "no live key: the machine's proof could not be made", http.StatusServiceUnavailable)
+	case !n.engineUp.Load():
+		http.Error(w, "the engine doesn't answer", http.StatusServiceUnavailable)
+	default:
+		io.WriteString(w, "ok\n")
+	}
+}
+
+// serveSeal takes in one sealed request. Until it is opened, errors are said in
+// the clear; from then on everything is sealed.
+func (n *Node) serveSeal(w http.ResponseWriter, r *http.Request) {
+	out := newWire(w)
+	defer func() {
+		v := recover()
+		switch {
+		case v == nil:
+		case v == http.ErrAbortHandler:
+			panic(v)
+		default:
+			n.fault("door", v)
+			if out.begun {
+				panic(http.ErrAbortHandler) // so that nobody takes this for an end
+			}
+			n.turnAway(w, http.StatusInternalServerError, codeFailed, "This machine failed. Try again.")
+		}
+	}()
+	size := r.ContentLength
+	// Also bounds what the server itself reads of a body that is turned away. A
+	// ResponseWriter without deadlines belongs to a test.
+	_ = out.rc.SetReadDeadline(time.Now().Add(bodyTime + time.Duration(min(max(size, 0), maxMessage)/bodyRate)*time.Second))
+	switch {
+	case r.Header.Get("Content-Type") != requestType:
+		n.turnAway(w, http.StatusUnsupportedMediaType, codeMalformed, "A sealed request has the type "+requestType+".")
+		return
+	case size < 0:
+		n.turnAway(w, http.StatusLengthRequired, codeMalformed, "A sealed request comes with its length.")
+		return
+	case size > maxMessage:
+		n.turnAway(w, http.StatusRequestEntityTooLarge, codeTooLarge, "The request is too large.")
+		return
+	}
+	if !n.gate.enter(size) {
+		w.Header().Set("Retry-After", "1")
+		n.turnAway(w, http.StatusServiceUnavailable, codeBusy, "This machine has all the work that it can take. Try again in a moment.")
+		return
+	}
+	defer n.gate.leave(size)
+
+	var ended bool
+	now := time.Now()
+	opened, err := seal.OpenRequest(r.Body, func(id seal.KeyID) *seal.PrivateKey {
+		k := n.keys.lookup(id, now)
+		ended = ended || k == nil && n.keys.ended(id)
+		return k
+	})
+	if err != nil {
+		n.turnAwayUnopened(w, err, ended)
+		return
+	}
+	_ = out.rc.SetReadDeadline(time.Time{})
+	if err := n.keys.remember(opened.ID, time.Now()); err != nil {
+		switch {
+		case errors.Is(err, errReplayed):
+			n.turnAway(w, http.StatusConflict, codeReplayed, "This request was answered before. Seal a new one.")
+		case errors.Is(err, errFull):
+			w.Header().Set("Retry-After", "30")
+			n.turnAway(w, http.StatusServiceUnavailable, codeBusy, "This machine has all the work that it can take. Try again in a moment.")
+		default:
+			n.turnAway(w, http.StatusGone, codeKeyExpired, "The key of this request has been erased. Get a fresh one.")
+		}
+		return
+	}
+	n.stats.opened.Add(1)
+	n.inside(r.Context(), opened, out)
+}
+
+// turnAwayUnopened answers a request that couldn't be opened.
+func (n *Node) turnAwayUnopened(w http.ResponseWriter, err error, ended bool) {
+	switch {
+	case errors.Is(err, seal.ErrExpired), errors.Is(err, seal.ErrUnknownKey) && ended:
+		n.turnAway(w, http.StatusGone, codeKeyExpired, "The key of this request has been erased. Get a fresh one.")
+	case errors.Is(err, seal.ErrUnknownKey):
+		n.turnAway(w, http.StatusNotFound, codeKeyUnknown, "This machine never had the key of this request. Get a fresh one.")
+	case errors.Is(err, seal.ErrTooLarge):
+		n.turnAway(w, http.StatusRequestEntityTooLarge, codeTooLarge, "The request is too large.")
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		n.turnAway(w, http.StatusBadRequest, codeMalformed, "The request took too long to arrive.")
+	default:
+		n.turnAway(w, http.StatusBadRequest, codeMalformed, "The request can't be opened. Seal a new one.")
+	}
+}
+
+// turnAway counts and says an error in the clear.
+func (n *Node) turnAway(w http.ResponseWriter, status int, code, message string) {
+	n.stats.turnAway(code)
+	refuse(w, status, code, message)
+}
+
+// refuse writes the error document of spec/seal.md, "HTTP".
+func refuse(w http.ResponseWriter, status int, code, message string) {
+	type body struct {
+		Code    string `json:"code"`
+		Message string `json:"message"`
+	}
+	b, err := json.Marshal(map[string]body{"error": {code, message}})
+	if err != nil { // strings always marshal
+		panic(err)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	w.Write(b)
+}
+
+// gate bounds the requests under way, by number and by bytes.
+type gate struct {
+	requests, bytes int64 // limits
+
+	haveRequests, haveBytes atomic.Int64
+}
+
+// enter takes a place for a request of size bytes, if there is one.
+func (g *gate) enter(size int64) bool {
+	if g.haveRequests.Add(1) > g.requests {
+		g.haveRequests.Add(-1)
+		return false
+	}
+	if g.haveBytes.Add(size) > g.bytes {
+		g.leave(size)
+		return false
+	}
+	return true
+}
+
+func (g *gate) leave(size int64) {
+	g.haveRequests.Add(-1)
+	g.haveBytes.Add(-size)
+}

@@ -1,0 +1,198 @@
+// Copyright (c) Sotto authors
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/sotto-chat/sotto/attest"
+	"github.com/sotto-chat/sotto/engine"
+	"github.com/sotto-chat/sotto/seal"
+)
+
+// liveKey is a key that opens requests, and what vouches for it.
+type liveKey struct {
+	id      seal.KeyID
+	private *seal.PrivateKey
+	ends    time.Time // a whole second, the config's not_after
+	bundle  []byte
+
+	// seen holds the requests that were opened while this was the newest key.
+	// Any key that such a request names ends no later than this one, so the
+	// memory may go when this key goes.
+	seen map[replayID]struct{}
+}
+
+// keyring holds the live keys: two at most times, one after a start.
+type keyring struct {
+	replayLimit int
+
+	mu     sync.RWMutex
+	live   []*liveKey   // newest first
+	erased []seal.KeyID // oldest first, at most maxErased
+	served []byte       // the evidence document
+}
+
+// maxErased is how many ended keys are told apart from unknown ones.
+const maxErased = 64
+
+// rotate makes a key, has the hardware vouch for it, and puts it in use.
+func (n *Node) rotate(ctx context.Context) error {
+	models := n.probe(ctx)
+	private, err := seal.GenerateKey()
+	if err != nil {
+		return fmt.Errorf("making a key: %w", err)
+	}
+	now := time.Now()
+	config, err := attest.KeyConfig{
+		V: 1, Node: n.id, Suite: attest.Suite, PublicKey: private.PublicKey(),
+		NotBefore: now.Unix(), NotAfter: now.Add(n.cfg.Lifetime).Unix(),
+		Release: n.cfg.Release, Models: describe(models),
+	}.Encode()
+	if err != nil {
+		private.Erase()
+		return fmt.Errorf("describing the key: %w", err)
+	}
+	evidence, err := n.cfg.Evidence(attest.ReportData(config))
+	if err != nil {
+		private.Erase()
+		return fmt.Errorf("getting evidence: %w", err)
+	}
+	bundle, err := attest.Bundle{V: 1, KeyConfig: config, Evidence: evidence}.Encode()
+	if err != nil {
+		private.Erase()
+		return fmt.Errorf("bundling evidence: %w", err)
+	}
+	k := &liveKey{
+		id: attest.KeyID(config), private: private, bundle: bundle,
+		ends: time.Unix(now.Add(n.cfg.Lifetime).Unix(), 0),
+		seen: make(map[replayID]struct{}),
+	}
+	n.keys.add(k)
+	n.log.Info("new key", "key", k.id.String(), "until", k.ends.UTC())
+	return nil
+}
+
+// describe lists the engine's models as far as a key config can name them.
+func describe(models []engine.Model) []attest.Model {
+	out := []attest.Model{}
+	for _, m := range models {
+		d := attest.Model{ID: m.ID, Digest: m.Digest, Context: m.Context}
+		if d.Digest == "" {
+			d.Digest = "none"
+		}
+		if d.Valid() && len(out) < attest.MaxModels {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+func (r *keyring) add(k *liveKey) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.live = slices.Insert(r.live, 0, k)
+	r.publish()
+}
+
+// publish makes the evidence document anew. The caller holds mu.
+func (r *keyring) publish() {
+	doc := evidenceDoc{V: 1, Bundles: [][]byte{}}
+	for _, k := range r.live {
+		doc.Bundles = append(doc.Bundles, k.bundle)
+	}
+	b, err := json.Marshal(doc)
+	if err != nil { // a struct of byte strings always marshals
+		panic(err)
+	}
+	r.served = b
+}
+
+// evidenceDoc is the answer to GET /sotto/v1/evidence.
+type evidenceDoc struct {
+	V       int      `json:"v"`
+	Bundles [][]byte `json:"bundles"` // newest key first
+}
+
+// evidence returns the current document. The caller must not change it.
+func (r *keyring) evidence() []byte {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.served
+}
+
+// lookup returns the private key of an id, nil when it isn't live at now.
+func (r *keyring) lookup(id seal.KeyID, now time.Time) *seal.PrivateKey {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for _, k := range r.live {
+		if k.id == id && now.Before(k.ends) {
+			return k.private
+		}
+	}
+	return nil
+}
+
+// ended reports whether id was a key of this node.
+func (r *keyring) ended(id seal.KeyID) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return slices.Contains(r.erased, id) ||
+		slices.ContainsFunc(r.live, func(k *liveKey) bool { return k.id == id })
+}
+
+// count returns how many keys are live at now, and when the newest ends.
+func (r *keyring) count(now time.Time) (n int, newest time.Time) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for _, k := range r.live {
+		if now.Before(k.ends) {
+			n++
+		}
+	}
+	if n > 0 {
+		newest = r.live[0].ends
+	}
+	return n, newest
+}
+
+// nextEnd returns how long it is until the next key ends.
+func (r *keyring) nextEnd(now time.Time) time.Duration {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if len(r.live) == 0 {
+		return time.Hour // a new key sets the timer anew
+	}
+	return max(0, r.live[len(r.live)-1].ends.Sub(now))
+}
+
+// eraseEnded erases the keys that have ended, and what was remembered with them.
+func (r *keyring) eraseEnded(now time.Time) {
+	r.erase(func(k *liveKey) bool { return !now.Before(k.ends) })
+}
+
+func (r *keyring) eraseAll() { r.erase(func(*liveKey) bool { return true }) }
+
+func (r *keyring) erase(which func(*liveKey) bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.live = slices.DeleteFunc(r.live, func(k *liveKey) bool {
+		if !which(k) {
+			return false
+		}
+		k.private.Erase()
+		k.seen = nil
+		r.erased = append(r.erased, k.id)
+		return true
+	})
+	if extra := len(r.erased) - maxErased; extra > 0 {
+		r.erased = slices.Delete(r.erased, 0, extra)
+	}
+	r.publish()
+}

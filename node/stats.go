@@ -1,0 +1,80 @@
+// Copyright (c) Sotto authors
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"fmt"
+	"io"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"sync/atomic"
+	"time"
+)
+
+// stats are sums over everybody: none is per person, per request or per model.
+type stats struct {
+	opened, resumed, records, panics, evidenceFailures atomic.Int64
+	live                                               atomic.Int64
+	turnedAway                                         [len(codes)]atomic.Int64 // by place in codes
+}
+
+// codes are the reasons for which a request is turned away.
+var codes = [...]string{codeBusy, codeFailed, codeKeyExpired, codeKeyUnknown, codeMalformed, codeReplayed, codeTooLarge}
+
+func (s *stats) turnAway(code string) {
+	if i := slices.Index(codes[:], code); i >= 0 {
+		s.turnedAway[i].Add(1)
+	}
+}
+
+// WriteMetrics writes the node's few coarse figures in Prometheus' text form.
+// They belong on a listener of the operator's own.
+func (n *Node) WriteMetrics(w io.Writer) {
+	metric := func(name, kind, help string, value int64) {
+		fmt.Fprintf(w, "# HELP sotto_node_%s %s\n# TYPE sotto_node_%[1]s %[3]s\nsotto_node_%[1]s %[4]d\n", name, help, kind, value)
+	}
+	now := time.Now()
+	keys, until := n.keys.count(now)
+	answers, bytes := n.shelf.usage()
+	up := int64(0)
+	if n.engineUp.Load() {
+		up = 1
+	}
+	metric("engine_up", "gauge", "1 if the engine answered when it was last asked.", up)
+	metric("keys_live", "gauge", "Keys that open requests.", int64(keys))
+	if keys > 0 {
+		metric("key_seconds_left", "gauge", "Seconds until the newest key ends.", int64(until.Sub(now)/time.Second))
+	}
+	metric("evidence_failures_total", "counter", "Times that the hardware did not vouch for a new key.", n.stats.evidenceFailures.Load())
+	metric("requests_opened_total", "counter", "Requests opened.", n.stats.opened.Load())
+	fmt.Fprint(w, "# HELP sotto_node_requests_turned_away_total Requests refused before they were opened.\n# TYPE sotto_node_requests_turned_away_total counter\n")
+	for i, code := range codes {
+		fmt.Fprintf(w, "sotto_node_requests_turned_away_total{code=%q} %d\n", code, n.stats.turnedAway[i].Load())
+	}
+	metric("answers_resumed_total", "counter", "Answers taken up again after a lost connection.", n.stats.resumed.Load())
+	metric("stream_records_total", "counter", "Records of streams that came to their end.", n.stats.records.Load())
+	metric("answers_live", "gauge", "Answers being made.", n.stats.live.Load())
+	metric("answers_kept", "gauge", "Answers in memory that can be resumed.", int64(answers))
+	metric("answers_kept_bytes", "gauge", "Memory for them.", bytes)
+	metric("panics_total", "counter", "Faults of this program that one request ran into.", n.stats.panics.Load())
+}
+
+// contain keeps a panic to the request that ran into it. It must be deferred.
+func (n *Node) contain(where string) {
+	if v := recover(); v != nil {
+		n.fault(where, v)
+	}
+}
+
+// fault counts a panic and logs its place, never its words: they may quote a
+// request. Those of the runtime quote numbers and types only.
+func (n *Node) fault(where string, v any) {
+	n.stats.panics.Add(1)
+	what := fmt.Sprintf("%T", v)
+	if e, ok := v.(runtime.Error); ok {
+		what = e.Error()
+	}
+	n.log.Error("a request ran into a fault of this program", "where", where, "what", what, "stack", string(debug.Stack()))
+}
