@@ -1,0 +1,92 @@
+// Copyright (c) Sotto authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Sotto is a private AI chat for the terminal. What you write is sealed on this
+// machine and opened only inside a machine that has proved what it runs.
+//
+// Usage:
+//
+//	sotto ask [-model M] [-f FILE]... [--json] [QUESTION...]
+//	sotto chat [-model M]
+//	sotto verify [-v] [--json] [URL]
+//	sotto models [--json]
+//	sotto proxy [-listen ADDR] [-allow-origin ORIGIN]... [--env]
+//	sotto login [-name NAME]
+//	sotto logout
+//	sotto history list|show|search|export
+//	sotto device list
+//	sotto version [--json]
+//	sotto help [COMMAND|env]
+//
+// "sotto ask" answers one question: from the arguments, from standard input if
+// that is a file or a pipe, and from the files named with -f. "sotto chat" is a
+// conversation, line by line; it works over ssh. Ctrl-C stops an answer at the
+// model, not only on the screen, and keeps what came.
+//
+// "sotto verify" prints one line for each check that was made of the server's
+// machines: ok, warn or FAIL.
+//
+// "sotto proxy" serves /v1/models, /v1/chat/completions and their neighbours on
+// 127.0.0.1 to programs that speak OpenAI's API. It prints the address and the
+// key that they need.
+//
+// "sotto login" links this terminal to an account: it shows an address and a
+// code, and waits until you have approved them in a browser where you are
+// signed in. From then on, chats are saved in your sealed history. Without an
+// account nothing is kept.
+//
+// # Every command that talks to a server
+//
+//	-server URL                  the server; default http://127.0.0.1:8787
+//	--insecure-software-node     accept a server that runs without protected
+//	                             hardware: a demo, which is not private
+//
+// # Output
+//
+// Standard output holds what was asked for and nothing else. What Sotto itself
+// has to say goes to standard error, after "sotto:".
+//
+// # Exit codes
+//
+//	0    done
+//	1    an error
+//	2    the command line was not understood
+//	3    the server's machines could not prove what they are; nothing was sent
+//	4    sign in first: sotto login
+//	130  interrupted
+//
+// # Files
+//
+// In the folder that "sotto help env" names: the key of the proxy, and for each
+// linked account the secret of this device and the sealed history. All are
+// readable by you alone.
+package main
+
+import (
+	"os"
+)
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+// run is the program up to its exit code.
+func run(args []string) int {
+	a := newApp()
+	if len(args) == 0 {
+		a.usage(os.Stderr)
+		return exitUsage
+	}
+	name := args[0]
+	switch name {
+	case "-h", "-help", "--help":
+		name = "help"
+	case "-version", "--version":
+		name = "version"
+	}
+	for _, c := range commands() {
+		if c.name == name {
+			a.command = c
+			return a.exit(c.run(a, args[1:]))
+		}
+	}
+	return a.exit(usageError("there is no command “"+args[0]+"”", "“sotto help” lists the commands"))
+}

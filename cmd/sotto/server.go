@@ -1,0 +1,128 @@
+// Copyright (c) Sotto authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/sotto-chat/sotto/attest"
+	"github.com/sotto-chat/sotto/attest/software"
+	"github.com/sotto-chat/sotto/client"
+	"github.com/sotto-chat/sotto/client/nethttp"
+)
+
+const defaultServer = "http://127.0.0.1:8787"
+
+// serverFlags are the flags of every command that talks to a server.
+type serverFlags struct {
+	url      string
+	software bool
+}
+
+func addServerFlags(fs *flag.FlagSet) *serverFlags {
+	s := new(serverFlags)
+	url := os.Getenv("SOTTO_SERVER")
+	if url == "" {
+		url = defaultServer
+	}
+	fs.StringVar(&s.url, "server", url, "talk to the server at `URL`")
+	fs.BoolVar(&s.software, "insecure-software-node", os.Getenv("SOTTO_INSECURE_SOFTWARE_NODE") == "1",
+		"accept a server without protected hardware: a demo, which is not private")
+	return s
+}
+
+// client makes the client for the server. The caller closes it.
+func (s *serverFlags) client() (*client.Client, error) {
+	if _, err := nethttp.ParseBase(s.url); err != nil {
+		return nil, usageError("the server’s address "+err.Error(), "it looks like https://chat.example or "+defaultServer)
+	}
+	return client.New(client.Config{
+		Transport: nethttp.New(s.url),
+		Policy:    attest.Policy{AllowSoftware: s.software},
+		Platforms: []attest.Platform{software.Platform{}},
+	}), nil
+}
+
+// connect makes the client, checks the machines and says what a person must
+// know before writing anything. The caller closes the client.
+func (a *app) connect(ctx context.Context, s *serverFlags) (*client.Client, error) {
+	c, err := s.client()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := c.Verify(ctx); err != nil {
+		c.CloseNow()
+		return nil, err
+	}
+	if st := c.Status(); st.State == client.StateDemo {
+		a.sayOnce(st.Line)
+	}
+	return c, nil
+}
+
+// model picks the model to ask: the one wanted, or the first that the checked
+// machines offer.
+func pickModel(ctx context.Context, c *client.Client, wanted string) (string, error) {
+	if wanted == "" {
+		wanted = os.Getenv("SOTTO_MODEL")
+	}
+	if wanted != "" {
+		return wanted, nil
+	}
+	for _, v := range c.Status().Verdicts {
+		if len(v.Models) > 0 {
+			return v.Models[0].ID, nil
+		}
+	}
+	list, err := c.Models(ctx)
+	if err != nil {
+		return "", err
+	}
+	var doc struct{ Data []struct{ ID string } }
+	if json.Unmarshal(list, &doc) == nil && len(doc.Data) > 0 {
+		return doc.Data[0].ID, nil
+	}
+	return "", withHint(errors.New("the server offers no model"), "Try again in a minute, or ask whoever runs it.")
+}
+
+// configDir is the folder of this program's own files.
+func configDir() (string, error) {
+	if dir := os.Getenv("SOTTO_CONFIG_DIR"); dir != "" {
+		return dir, nil
+	}
+	dir, err := os.UserConfigDir()
+	if err != nil {
+		return "", withHint(fmt.Errorf("there is no folder for settings: %w", err), "Set HOME or SOTTO_CONFIG_DIR.")
+	}
+	return filepath.Join(dir, "sotto"), nil
+}
+
+// writePrivate writes a file that only this user can read, whole or not at all.
+func writePrivate(name string, data []byte) error {
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(name), ".new-*") // made with 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), name)
+}
