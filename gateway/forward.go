@@ -1,0 +1,357 @@
+// Copyright (c) Sotto authors
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sotto-chat/sotto/seal/envelope"
+)
+
+const (
+	requestType = "application/sotto-request"
+	answerType  = "application/sotto-answer"
+)
+
+// Codes of the errors that a gateway makes. A node's own pass through.
+const (
+	codeNoNode      = "no_node"          // no node has any of the keys
+	codeUnreachable = "node_unreachable" // those that have are dead
+	codeMalformed   = "malformed"
+	codeTooLarge    = "too_large"
+	codeBusy        = "busy"
+	codeNotFound    = "not_found"
+)
+
+// A request's header must arrive within headTime, and the rest within a second
+// more for each bodyRate bytes.
+const (
+	headTime = 15 * time.Second
+	bodyRate = 32 << 10
+
+	// A client that takes nothing for writeTime is gone.
+	writeTime  = time.Minute
+	writeRenew = 15 * time.Second
+)
+
+var maxMessage = (&envelope.Header{Len: envelope.MaxHeader, Size: envelope.MaxSize}).MessageLen()
+
+func (g *Gateway) routes() *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /sotto/v1/nodes", g.serveNodes)
+	mux.HandleFunc("POST /sotto/v1/seal", g.serveSeal)
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })
+	mux.HandleFunc("GET /readyz", g.serveReady)
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		refuse(w, http.StatusNotFound, codeNotFound, "There is nothing at this address.")
+	})
+	return mux
+}
+
+func (g *Gateway) serveNodes(w http.ResponseWriter, r *http.Request) {
+	if g.polled.Load() == 0 {
+		g.pollAgain(r.Context())
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Write(*g.list.Load())
+}
+
+func (g *Gateway) serveReady(w http.ResponseWriter, _ *http.Request) {
+	if slices.ContainsFunc(g.nodes, func(n *node) bool { return n.alive.Load() }) {
+		io.WriteString(w, "ok\n")
+		return
+	}
+	http.Error(w, "no node answers", http.StatusServiceUnavailable)
+}
+
+// serveSeal passes one sealed request to a node, and the answer back.
+func (g *Gateway) serveSeal(w http.ResponseWriter, r *http.Request) {
+	size := r.ContentLength
+	rc := http.NewResponseController(w)
+	// The request may still be on its way when the answer begins: without this,
+	// the server would wait for its end. A ResponseWriter that can't belongs to a test.
+	_ = rc.EnableFullDuplex()
+	_ = rc.SetReadDeadline(time.Now().Add(headTime + time.Duration(min(max(size, 0), maxMessage)/bodyRate)*time.Second))
+	switch {
+	case r.Header.Get("Content-Type") != requestType:
+		g.turnAway(w, http.StatusUnsupportedMediaType, codeMalformed, "A sealed request has the type "+requestType+".")
+		return
+	case size < 0:
+		g.turnAway(w, http.StatusLengthRequired, codeMalformed, "A sealed request comes with its length.")
+		return
+	case size > maxMessage:
+		g.turnAway(w, http.StatusRequestEntityTooLarge, codeTooLarge, "The request is too large.")
+		return
+	}
+	if !g.gate.enter(size) {
+		g.sayBusy(w, "1")
+		return
+	}
+	defer g.gate.leave(size)
+
+	t := &tape{src: r.Body, whole: func() { _ = rc.SetReadDeadline(time.Time{}) }, left: size}
+	header, err := readHeader(t)
+	switch {
+	case errors.Is(err, envelope.ErrTooLarge):
+		g.turnAway(w, http.StatusRequestEntityTooLarge, codeTooLarge, "The request is too large.")
+		return
+	case err != nil || header.MessageLen() != size:
+		g.turnAway(w, http.StatusBadRequest, codeMalformed, "This is not a sealed request.")
+		return
+	}
+	g.forward(w, r, rc, t, header.Recipients)
+}
+
+func readHeader(t *tape) (*envelope.Header, error) {
+	r := t.reader()
+	fixed := make([]byte, envelope.FixedSize, envelope.MaxHeader)
+	if _, err := io.ReadFull(r, fixed); err != nil {
+		return nil, err
+	}
+	n, err := envelope.Len(fixed)
+	if err != nil {
+		return nil, err
+	}
+	all := fixed[:n]
+	if _, err := io.ReadFull(r, all[envelope.FixedSize:]); err != nil {
+		return nil, err
+	}
+	return envelope.Parse(all)
+}
+
+// forward tries the nodes that have one of the keys, the idlest first, until
+// one answers.
+func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, rc *http.ResponseController, t *tape, ids [][16]byte) {
+	var tried []*node
+	var last *refusal
+	for {
+		n := g.pick(ids, tried)
+		if n == nil && len(tried) == 0 {
+			g.pollAgain(r.Context())
+			n = g.pick(ids, tried)
+		}
+		if n == nil {
+			break
+		}
+		tried = append(tried, n)
+		if n.busy.Add(1) > int64(g.cfg.Limits.PerNode) {
+			n.busy.Add(-1)
+			last = cmpRefusal(last, &refusal{status: http.StatusServiceUnavailable, code: codeBusy, retryAfter: "1"})
+			continue
+		}
+		answered, why := g.try(w, r, rc, t, n)
+		n.busy.Add(-1)
+		if answered || r.Context().Err() != nil {
+			return
+		}
+		last = cmpRefusal(last, why)
+		g.stats.retried.Add(1)
+	}
+	switch {
+	case len(tried) == 0:
+		g.turnAway(w, http.StatusServiceUnavailable, codeNoNode, "No machine that is up has the key of this request. Get a fresh list.")
+	case last == nil:
+		g.turnAway(w, http.StatusBadGateway, codeUnreachable, "The machine can't be reached. Try again.")
+	case last.code == codeBusy:
+		g.sayBusy(w, last.retryAfter)
+	default:
+		g.turnAway(w, last.status, last.code, last.message)
+	}
+}
+
+// try passes the request to one node. answered says that something has been
+// written to w; otherwise why is the node's refusal, or nil if it is dead.
+func (g *Gateway) try(w http.ResponseWriter, r *http.Request, rc *http.ResponseController, t *tape, n *node) (answered bool, why *refusal) {
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	// A request of our own: nothing of the client's is in it but the sealed bytes.
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, n.base+"sotto/v1/seal", t.reader())
+	if err != nil {
+		return false, nil
+	}
+	req.GetBody = func() (io.ReadCloser, error) { return t.reader(), nil }
+	req.ContentLength = r.ContentLength
+	req.Header = http.Header{"Content-Type": {requestType}, "User-Agent": nil}
+	res, err := g.client.RoundTrip(req)
+	if err != nil {
+		if r.Context().Err() == nil && !t.broken() && n.alive.Swap(false) {
+			g.log.Warn("node doesn't answer", "node", n.name)
+		}
+		if t.broken() {
+			g.turnAway(w, http.StatusBadRequest, codeMalformed, "The request broke off.")
+			return true, nil
+		}
+		return false, nil
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK || res.Header.Get("Content-Type") != answerType {
+		return false, readRefusal(res)
+	}
+	t.done() // it won't be sent again
+	g.stats.forwarded.Add(1)
+	h := w.Header()
+	h.Set("Content-Type", answerType)
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Accel-Buffering", "no") // proxies that would wait for more
+	if err := stream(w, rc, res.Body); err != nil && ctx.Err() == nil {
+		// So that the client's connection ends as the node's did, and not as if
+		// this were all.
+		panic(http.ErrAbortHandler)
+	}
+	return true, nil
+}
+
+// Buffers for answers: a stream's records are small and there are thousands of
+// them; a bulk answer shows itself by filling the small one.
+var (
+	smallBuffers = sync.Pool{New: func() any { b := make([]byte, 2<<10); return &b }}
+	largeBuffers = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
+)
+
+// stream copies an answer as it comes, each piece at once.
+func stream(w http.ResponseWriter, rc *http.ResponseController, body io.Reader) error {
+	pool := &smallBuffers
+	buf := pool.Get().(*[]byte)
+	defer func() { pool.Put(buf) }()
+	var deadline time.Time
+	full := 0
+	for {
+		k, err := body.Read(*buf)
+		if k > 0 {
+			if now := time.Now(); deadline.Sub(now) < writeTime-writeRenew {
+				deadline = now.Add(writeTime)
+				_ = rc.SetWriteDeadline(deadline)
+			}
+			if _, err := w.Write((*buf)[:k]); err != nil {
+				return err
+			}
+			if err := rc.Flush(); err != nil {
+				return err
+			}
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if full++; k < len(*buf) {
+			full = 0
+		}
+		if full == 4 && pool == &smallBuffers {
+			pool.Put(buf)
+			pool = &largeBuffers
+			buf = pool.Get().(*[]byte)
+		}
+	}
+}
+
+// refusal is a node's error in the clear.
+type refusal struct {
+	status                    int
+	code, message, retryAfter string
+}
+
+// cmpRefusal returns the refusal to tell the client: one that asks for patience
+// before one that says no, since a third node may have been asked.
+func cmpRefusal(a, b *refusal) *refusal {
+	if a == nil || b != nil && b.code == codeBusy {
+		return b
+	}
+	return a
+}
+
+// nodeCodes are the codes that a node may say; of any other node's answer
+// nothing is passed on.
+var nodeCodes = map[string]bool{
+	"key_unknown": true, "key_expired": true, "replayed": true, "malformed": true,
+	"too_large": true, "busy": true, "failed": true,
+}
+
+// readRefusal reads a node's error. One that isn't in the agreed form counts as
+// a dead node.
+func readRefusal(res *http.Response) *refusal {
+	const most = 4 << 10
+	b, err := io.ReadAll(io.LimitReader(res.Body, most+1))
+	if err != nil || len(b) > most || res.StatusCode < 400 || res.StatusCode > 599 {
+		return nil
+	}
+	var doc struct {
+		Error struct{ Code, Message string }
+	}
+	if json.NewDecoder(bytes.NewReader(b)).Decode(&doc) != nil || !nodeCodes[doc.Error.Code] {
+		return nil
+	}
+	out := &refusal{status: res.StatusCode, code: doc.Error.Code, message: doc.Error.Message}
+	if s, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil && s > 0 && s <= 3600 {
+		out.retryAfter = strconv.Itoa(s)
+	}
+	return out
+}
+
+func (g *Gateway) sayBusy(w http.ResponseWriter, after string) {
+	if after == "" {
+		after = "1"
+	}
+	w.Header().Set("Retry-After", after)
+	g.turnAway(w, http.StatusServiceUnavailable, codeBusy, "All machines have all the work that they can take. Try again in a moment.")
+}
+
+func (g *Gateway) turnAway(w http.ResponseWriter, status int, code, message string) {
+	g.stats.turnedAway.Add(1)
+	// Full duplex leaves the rest of the request unread.
+	w.Header().Set("Connection", "close")
+	refuse(w, status, code, message)
+}
+
+// refuse writes the error document of spec/seal.md, "HTTP".
+func refuse(w http.ResponseWriter, status int, code, message string) {
+	type body struct {
+		Code    string `json:"code"`
+		Message string `json:"message"`
+	}
+	b, err := json.Marshal(map[string]body{"error": {code, message}})
+	if err != nil { // strings always marshal
+		panic(err)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	w.Write(b)
+}
+
+// gate bounds the requests under way, by number and by bytes.
+type gate struct {
+	requests, bytes int64 // limits
+
+	haveRequests, haveBytes atomic.Int64
+}
+
+func (g *gate) enter(size int64) bool {
+	if g.haveRequests.Add(1) > g.requests {
+		g.haveRequests.Add(-1)
+		return false
+	}
+	if g.haveBytes.Add(size) > g.bytes {
+		g.leave(size)
+		return false
+	}
+	return true
+}
+
+func (g *gate) leave(size int64) {
+	g.haveRequests.Add(-1)
+	g.haveBytes.Add(-size)
+}
