@@ -154,8 +154,7 @@ func Recipients(prefix []byte) (ids [][KeyIDSize]byte, headerLen int, err error)
 
 // PaddedSize returns the size that n bytes of plaintext are padded to: the
 // Padmé size of n (Nikitin et al., "Reducing Metadata Leakage from Encrypted
-// Files and Communication with PURBs", PETS 2019, section 4.3), but at least
-// MinSize. It adds less than 12 %, and PaddedSize(PaddedSize(n)) ==
+// Files and Communication with PURBs", PETS 2019), but at least MinSize. It adds less than 12 %, and PaddedSize(PaddedSize(n)) ==
 // PaddedSize(n).
 func PaddedSize(n int) int {
 	return Padme(max(n, MinSize))

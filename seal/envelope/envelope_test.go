@@ -120,7 +120,6 @@ func TestPaddedSize(t *testing.T) {
 		}
 		last = p
 	}
-	// The example of the paper's section 4.3 and its neighbours.
 	for n, want := range map[int]int{1: 1, 2: 2, 3: 3, 8: 8, 9: 10, 10: 10, 11: 12, 12: 12} {
 		if got := Padme(n); got != want {
 			t.Errorf("Padme(%d) = %d, want %d", n, got, want)
