@@ -1,0 +1,667 @@
+// Copyright (c) Sotto authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/sotto-chat/sotto/client"
+	"github.com/sotto-chat/sotto/vault"
+)
+
+// Statuses of a message; the first three are of answers under way.
+const (
+	statusSending      = "sending"
+	statusStreaming    = "streaming"
+	statusReconnecting = "reconnecting"
+	statusComplete     = "complete"
+	statusStopped      = "stopped"
+	statusFailed       = "failed"
+)
+
+const (
+	// saveEvery is how often the text of an answer under way is kept on the
+	// device. It is needed only if the node has lost the answer by the time
+	// that the page is back.
+	saveEvery = 2 * time.Second
+	// comeBack is how long an answer whose connection is lost is tried for: a
+	// node keeps answers for some minutes.
+	comeBack = 10 * time.Minute
+	// comeBackEvery is how long a try waits for the page to say that the
+	// network is back.
+	comeBackEvery = 10 * time.Second
+)
+
+var errStopped = errors.New("core: stopped by the person")
+
+// answer is an answer that is being written. Its fields are guarded by core.mu;
+// one goroutine writes them.
+type answer struct {
+	id, chat, parent, model string
+	created                 int64
+	temporary               bool
+	first                   bool // it answers the first question of its chat
+	discard                 bool // its chat was deleted: keep nothing
+
+	status          string
+	text, reasoning strings.Builder
+	begun           bool // a node has begun to answer: it may be found again
+	receipt         json.RawMessage
+	pending         *client.Pending
+	saved           time.Time
+
+	// After a reload, the answer comes once more from its beginning: this much
+	// of it is on the screen already.
+	shownText, shownReasoning string
+
+	stop context.CancelCauseFunc
+	wake chan struct{} // the page is back, or the network
+}
+
+// doc describes the answer as far as it has come. core.mu is held.
+func (a *answer) doc() messageDoc {
+	return messageDoc{
+		ID: a.id, Chat: a.chat, Parent: a.parent, Role: "assistant", Text: a.shown(), Reasoning: a.shownThoughts(),
+		Model: a.model, Status: a.status, Created: a.created, Receipt: a.receipt,
+	}
+}
+
+func (a *answer) shown() string         { return longer(a.text.String(), a.shownText) }
+func (a *answer) shownThoughts() string { return longer(a.reasoning.String(), a.shownReasoning) }
+
+func longer(a, b string) string {
+	if len(a) >= len(b) {
+		return a
+	}
+	return b
+}
+
+type sendArgs struct {
+	Chat   string `json:"chat"`
+	Parent string `json:"parent"`
+	Text   string `json:"text"`
+	Model  string `json:"model"`
+}
+
+type sendResult struct {
+	User      string `json:"user"`
+	Assistant string `json:"assistant"`
+}
+
+// send adds a message to a chat and asks for an answer. It returns when the
+// message is kept.
+func (c *core) send(_ context.Context, a sendArgs) (sendResult, error) {
+	if strings.TrimSpace(a.Text) == "" {
+		return sendResult{}, errEmpty
+	}
+	chat, err := c.mayAsk(a.Chat, a.Parent, a.Model)
+	if err != nil {
+		return sendResult{}, err
+	}
+	m := vault.Message{
+		ID: vault.NewID(), Chat: a.Chat, Parent: a.Parent, Role: "user", Text: a.Text,
+		Status: statusComplete, Created: time.Now().UnixMilli(),
+	}
+	c.mu.Lock()
+	t := c.chats.temp[a.Chat]
+	_, fresh := c.chats.fresh[a.Chat]
+	v := c.vault
+	c.mu.Unlock()
+	if t != nil {
+		c.mu.Lock()
+		t.messages = append(t.messages, m)
+		t.chat.Model, t.chat.Updated = a.Model, m.Created
+		c.mu.Unlock()
+	} else if err := c.keep(firstPuts(v.replica, chat, fresh, a.Model, m)); err != nil {
+		return sendResult{}, err
+	}
+	an := c.newAnswer(a.Chat, m.ID, a.Model, a.Parent == "")
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.chats.fresh, a.Chat)
+	c.begin(an)
+	return sendResult{m.ID, an.id}, nil
+}
+
+// firstPuts makes the records of a message and, with the first one, of what
+// belongs to its chat.
+func firstPuts(r *vault.Replica, chat vault.Chat, fresh bool, model string, m vault.Message) ([]vault.Put, error) {
+	var puts []vault.Put
+	add := func(p vault.Put, err error) error {
+		if err == nil {
+			puts = append(puts, p)
+		}
+		return err
+	}
+	if err := add(r.AddMessage(m)); err != nil {
+		return nil, err
+	}
+	if fresh || chat.CacheSalt == "" {
+		salt := chat.CacheSalt
+		if salt == "" {
+			salt = client.NewCacheSalt()
+		}
+		if err := add(r.SetRegister(m.Chat, vault.RegisterCacheSalt, salt)); err != nil {
+			return puts, err
+		}
+	}
+	if chat.Model != model {
+		if err := add(r.SetRegister(m.Chat, vault.RegisterModel, model)); err != nil {
+			return puts, err
+		}
+	}
+	return puts, nil
+}
+
+type regenerateArgs struct {
+	Chat    string `json:"chat"`
+	Message string `json:"message"`
+	Model   string `json:"model"`
+}
+
+type regenerateResult struct {
+	Assistant string `json:"assistant"`
+}
+
+// regenerate asks for another answer beside message, or below it if it is a
+// question.
+func (c *core) regenerate(_ context.Context, a regenerateArgs) (regenerateResult, error) {
+	if _, err := c.mayAsk(a.Chat, a.Message, a.Model); err != nil {
+		return regenerateResult{}, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, m := range c.messages(a.Chat) {
+		if m.ID != a.Message {
+			continue
+		}
+		parent := m.Parent
+		if m.Role == "user" {
+			parent = m.ID
+		}
+		an := c.newAnswer(a.Chat, parent, a.Model, false)
+		c.begin(an)
+		return regenerateResult{an.id}, nil
+	}
+	return regenerateResult{}, errNoMessage
+}
+
+// mayAsk says whether a message may be sent in a chat now, below parent.
+func (c *core) mayAsk(id, parent, model string) (vault.Chat, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	chat, err := c.find(id)
+	if err != nil {
+		return vault.Chat{}, err
+	}
+	if model == "" {
+		return vault.Chat{}, errNoModel
+	}
+	for _, a := range c.chats.answers {
+		if a.chat == id {
+			return vault.Chat{}, errBusy
+		}
+	}
+	if parent != "" {
+		found := false
+		for _, m := range c.messages(id) {
+			found = found || m.ID == parent
+		}
+		if !found {
+			return vault.Chat{}, errNoMessage
+		}
+	}
+	// While the first check is under way the message waits for it. After a
+	// failed one nothing is accepted: the words stay where they were typed.
+	s := c.trust.client.Status()
+	if s.State != client.StateChecking && !s.State.MaySend() {
+		if c.trustDoc(s).State == "consent" {
+			return vault.Chat{}, errConsent
+		}
+		return vault.Chat{}, s.Err
+	}
+	return chat, nil
+}
+
+func (c *core) newAnswer(chat, parent, model string, first bool) *answer {
+	return &answer{
+		id: vault.NewID(), chat: chat, parent: parent, model: model, first: first,
+		created: time.Now().UnixMilli(), status: statusSending, wake: make(chan struct{}, 1),
+	}
+}
+
+// begin starts to ask for an answer. c.mu is held.
+func (c *core) begin(a *answer) {
+	_, a.temporary = c.chats.temp[a.chat]
+	req := c.request(a)
+	c.launch(a, func(ctx context.Context, cl *client.Client) (*client.ChatStream, error) {
+		return cl.Chat(ctx, req, client.Options{Resume: true, OnPending: func(p client.Pending) { c.savePending(a, &p) }})
+	})
+}
+
+// launch runs an answer whose stream ask opens. c.mu is held.
+func (c *core) launch(a *answer, ask func(context.Context, *client.Client) (*client.ChatStream, error)) {
+	ctx, stop := context.WithCancelCause(context.WithValue(context.Background(), answerKey{}, a))
+	a.stop = stop
+	c.chats.answers[a.id] = a
+	c.emitChat(a.chat)
+	c.emitChats()
+	cl := c.trust.client
+	go func() {
+		err := c.read(ctx, a, func() (*client.ChatStream, error) { return ask(ctx, cl) })
+		c.finish(ctx, a, err)
+	}()
+}
+
+// answerKey is the key under which a request's context names its answer, so
+// that the transport can tell when the connection is lost.
+type answerKey struct{}
+
+// request builds the conversation that a answers: the branch from the first
+// message to a's parent. c.mu is held.
+func (c *core) request(a *answer) client.ChatRequest {
+	byID := map[string]vault.Message{}
+	for _, m := range c.messages(a.chat) {
+		byID[m.ID] = m
+	}
+	var branch []client.ChatMessage
+	for id := a.parent; id != "" && len(branch) < len(byID); id = byID[id].Parent {
+		m, ok := byID[id]
+		if !ok {
+			break
+		}
+		if m.Text != "" {
+			branch = append(branch, client.ChatMessage{Role: m.Role, Content: m.Text})
+		}
+	}
+	chat, _ := c.find(a.chat)
+	req := client.ChatRequest{Model: a.model, CacheSalt: chat.CacheSalt}
+	if v := c.vault; v != nil && v.settings != nil && strings.TrimSpace(v.settings.Instructions) != "" {
+		req.Messages = append(req.Messages, client.ChatMessage{Role: "system", Content: v.settings.Instructions})
+	}
+	for i := len(branch) - 1; i >= 0; i-- {
+		req.Messages = append(req.Messages, branch[i])
+	}
+	return req
+}
+
+// read reads an answer to its end, over as many connections as it takes. The
+// client itself reconnects for half a minute; after that, and when the page
+// wakes, the whole answer is asked for again.
+func (c *core) read(ctx context.Context, a *answer, open func() (*client.ChatStream, error)) error {
+	until := time.Now().Add(comeBack)
+	for {
+		s, err := open()
+		if err == nil {
+			err = c.readStream(a, s)
+			s.Close()
+		}
+		switch {
+		case err == nil:
+			return nil
+		case context.Cause(ctx) != nil:
+			return context.Cause(ctx)
+		case !lost(err) || time.Now().After(until):
+			return err
+		}
+		c.mu.Lock()
+		begun, p, cl := a.begun, a.pending, c.trust.client
+		c.mu.Unlock()
+		if !begun {
+			return err
+		}
+		c.setStatus(a, statusReconnecting)
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-a.wake:
+		case <-time.After(comeBackEvery):
+		}
+		open = func() (*client.ChatStream, error) { return c.takeUp(ctx, cl, a, *p) }
+	}
+}
+
+// takeUp asks for an answer again, from its beginning.
+func (c *core) takeUp(ctx context.Context, cl *client.Client, a *answer, p client.Pending) (*client.ChatStream, error) {
+	got, err := cl.Resume(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	a.shownText, a.shownReasoning = a.shown(), a.shownThoughts()
+	a.text.Reset()
+	a.reasoning.Reset()
+	c.mu.Unlock()
+	return client.ReadChat(got)
+}
+
+// lost says whether err is a connection's end, after which the answer may still
+// be there.
+func lost(err error) bool {
+	if errors.Is(err, client.ErrGone) {
+		return false
+	}
+	return errors.Is(err, client.ErrInterrupted) || errors.Is(err, client.ErrUnreachable)
+}
+
+// readStream reads one stream of an answer to its end.
+func (c *core) readStream(a *answer, s *client.ChatStream) error {
+	receipt, err := json.Marshal(s.Receipt)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	a.receipt, a.begun = receipt, true
+	c.mu.Unlock()
+	c.setStatus(a, statusStreaming)
+	for {
+		d, err := s.Next()
+		if err == io.EOF {
+			if s.FinishReason == "length" {
+				return errLength
+			}
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		c.add(a, d)
+	}
+}
+
+// errLength: the answer ended at the limit of the model or of the engine.
+var errLength = &coreError{"length", "The answer reached the longest length that this model allows. Ask it to go on."}
+
+// add appends what came and tells the page what of it is new on the screen.
+func (c *core) add(a *answer, d client.Delta) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	text, thoughts := len(a.shown()), len(a.shownThoughts())
+	a.text.WriteString(d.Text)
+	a.reasoning.WriteString(d.Reasoning)
+	newText, newThoughts := a.shown()[text:], a.shownThoughts()[thoughts:]
+	if a.status != statusStreaming {
+		a.status = statusStreaming
+		c.emitChat(a.chat)
+	} else if c.chats.open[a.chat] && newText+newThoughts != "" {
+		e := map[string]any{"t": "delta", "chat": a.chat, "message": a.id, "text": newText}
+		if newThoughts != "" {
+			e["reasoning"] = newThoughts
+		}
+		c.host.emit(e)
+	}
+	if time.Since(a.saved) > saveEvery {
+		a.saved = time.Now()
+		go c.savePending(a, nil)
+	}
+}
+
+// setStatus changes the status of an answer under way.
+func (c *core) setStatus(a *answer, status string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if a.status != status && c.chats.answers[a.id] == a {
+		a.status = status
+		c.emitChat(a.chat)
+	}
+}
+
+// watched is the host as a transport that notices when an answer loses its
+// connection and when it is there again.
+type watched struct{ c *core }
+
+func (w watched) RoundTrip(ctx context.Context, r *client.Request) (*client.Response, error) {
+	resp, err := w.c.host.RoundTrip(ctx, r)
+	a, ok := ctx.Value(answerKey{}).(*answer)
+	if !ok || r.Method != "POST" {
+		return resp, err
+	}
+	w.c.mu.Lock()
+	begun := a.begun
+	w.c.mu.Unlock()
+	switch {
+	case begun && err != nil:
+		w.c.setStatus(a, statusReconnecting)
+	case begun && resp.Status == 200:
+		w.c.setStatus(a, statusStreaming)
+	}
+	if err == nil {
+		resp.Body = &watchedBody{resp.Body, ctx, w.c, a}
+	}
+	return resp, err
+}
+
+type watchedBody struct {
+	io.ReadCloser
+	ctx context.Context
+	c   *core
+	a   *answer
+}
+
+func (b *watchedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF && b.ctx.Err() == nil {
+		b.c.setStatus(b.a, statusReconnecting)
+	}
+	return n, err
+}
+
+// finish makes a message of an answer that has ended.
+func (c *core) finish(ctx context.Context, a *answer, err error) {
+	c.mu.Lock()
+	m := vault.Message{
+		ID: a.id, Chat: a.chat, Parent: a.parent, Role: "assistant", Text: a.shown(), Reasoning: a.shownThoughts(),
+		Model: a.model, Status: statusComplete, Created: a.created, Receipt: a.receipt,
+	}
+	code := ""
+	switch {
+	case err == nil:
+	case context.Cause(ctx) == errStopped:
+		m.Status = statusStopped
+	case errors.Is(err, errLength):
+		m.Error, code = errLength.Message, errLength.Code
+	default:
+		e := explain(err)
+		m.Status, m.Error, code = statusFailed, e.Message, e.Code
+	}
+	a.stop(nil)
+	v, t := c.vault, c.chats.temp[a.chat]
+	discard := a.discard
+	c.mu.Unlock()
+
+	var kept error
+	switch {
+	case discard:
+	case t != nil:
+		c.mu.Lock()
+		t.messages = append(t.messages, m)
+		c.mu.Unlock()
+	case v != nil:
+		put, err := v.replica.AddMessage(m)
+		if kept = err; err == nil {
+			kept = c.keep([]vault.Put{put}, nil)
+		}
+	}
+	if !a.temporary && kept == nil {
+		c.host.pending(a.id, nil) // if this fails, the next start finds the message and drops it
+	}
+
+	c.mu.Lock()
+	delete(c.chats.answers, a.id)
+	if kept != nil {
+		e := explain(kept)
+		c.notice("warn", e.Code, "The answer could not be kept. "+e.Message)
+	}
+	if code != "" && c.chats.open[a.chat] {
+		c.emitFinished(a, code)
+	} else {
+		c.emitChat(a.chat)
+	}
+	c.emitChats()
+	title := a.first && m.Status == statusComplete && !a.temporary && !discard
+	c.mu.Unlock()
+	if title {
+		c.autoTitle(a)
+	}
+}
+
+// emitFinished tells the page about a chat whose message a ended with an error,
+// with the error's code, which the vault doesn't keep. c.mu is held.
+func (c *core) emitFinished(a *answer, code string) {
+	v, err := c.view(a.chat)
+	if err != nil {
+		return
+	}
+	for i := range v.Messages {
+		if v.Messages[i].ID == a.id {
+			v.Messages[i].ErrorCode = code
+		}
+	}
+	c.host.emit(map[string]any{"t": "chat", "view": v})
+}
+
+// stop stops the answers of a chat at the engine. What came is kept.
+func (c *core) stop(_ context.Context, a chatArgs) (none, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, an := range c.chats.answers {
+		if an.chat != a.Chat {
+			continue
+		}
+		if an.status == statusReconnecting && an.pending != nil {
+			p, cl := *an.pending, c.trust.client
+			go func() {
+				ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+				defer cancel()
+				cl.Cancel(ctx, p) // out of reach, it ends by itself
+			}()
+		}
+		an.stop(errStopped)
+	}
+	return none{}, nil
+}
+
+// wake tells all waiting answers that the page or the network is back.
+func (c *core) wake(context.Context) (none, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, a := range c.chats.answers {
+		select {
+		case a.wake <- struct{}{}:
+		default:
+		}
+	}
+	return none{}, nil
+}
+
+// pendingDoc is what the device keeps of an answer under way, sealed.
+type pendingDoc struct {
+	V         int    `json:"v"`
+	ID        string `json:"id"`
+	Chat      string `json:"chat"`
+	Parent    string `json:"parent"`
+	Model     string `json:"model"`
+	Created   int64  `json:"created"`
+	First     bool   `json:"first"`
+	Text      string `json:"text"`
+	Reasoning string `json:"reasoning"`
+	Pending   []byte `json:"pending"`
+}
+
+const purposePending = "pending answer"
+
+// savePending keeps what is needed to take the answer up again after a reload;
+// p is nil when only the text has grown. Of a temporary chat nothing is kept.
+func (c *core) savePending(a *answer, p *client.Pending) {
+	c.mu.Lock()
+	if p != nil {
+		a.pending = p
+	}
+	v := c.vault
+	if a.temporary || v == nil || a.pending == nil || c.chats.answers[a.id] != a {
+		c.mu.Unlock()
+		return
+	}
+	doc := pendingDoc{
+		V: 1, ID: a.id, Chat: a.chat, Parent: a.parent, Model: a.model, Created: a.created, First: a.first,
+		Text: a.shown(), Reasoning: a.shownThoughts(),
+	}
+	pending := *a.pending
+	c.mu.Unlock()
+	sealed, err := sealPending(v, doc, pending)
+	if err == nil {
+		err = c.host.pending(a.id, sealed)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.chats.answers[a.id] != a {
+		go c.host.pending(a.id, nil) // it ended meanwhile
+	}
+	if err != nil && !v.warned["pending"] {
+		v.warned["pending"] = true
+		c.notice("warn", "not_resumable", "This browser can’t keep what a reload needs. Stay on the page until the answer is complete.")
+	}
+}
+
+func sealPending(v *vaultState, doc pendingDoc, p client.Pending) ([]byte, error) {
+	var err error
+	if doc.Pending, err = p.MarshalBinary(); err != nil {
+		return nil, err
+	}
+	b, err := json.Marshal(doc)
+	if err != nil {
+		return nil, err
+	}
+	return vault.SealLocal(v.root, v.account, purposePending, b)
+}
+
+type resumeArgs struct {
+	ID     string `json:"id"`
+	Sealed []byte `json:"sealed"`
+}
+
+// resume takes up an answer that was under way when the page was last closed.
+func (c *core) resume(_ context.Context, r resumeArgs) (none, error) {
+	v, err := c.unlocked()
+	if err != nil {
+		return none{}, err
+	}
+	b, err := vault.OpenLocal(v.root, v.account, purposePending, r.Sealed)
+	if err != nil {
+		return none{}, err
+	}
+	var doc pendingDoc
+	if err := json.Unmarshal(b, &doc); err != nil || doc.V != 1 || doc.ID != r.ID {
+		return none{}, fmt.Errorf("core: pending answer: not the expected document")
+	}
+	var p client.Pending
+	if err := p.UnmarshalBinary(doc.Pending); err != nil {
+		return none{}, err
+	}
+	a := &answer{
+		id: doc.ID, chat: doc.Chat, parent: doc.Parent, model: doc.Model, created: doc.Created, first: doc.First,
+		status: statusReconnecting, begun: true, pending: &p, wake: make(chan struct{}, 1), shownText: doc.Text, shownReasoning: doc.Reasoning,
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, running := c.chats.answers[a.id]; running {
+		return none{}, nil
+	}
+	for _, m := range c.messages(a.chat) {
+		if m.ID == a.id {
+			go c.host.pending(a.id, nil) // it was kept after all
+			return none{}, nil
+		}
+	}
+	c.launch(a, func(ctx context.Context, cl *client.Client) (*client.ChatStream, error) {
+		return c.takeUp(ctx, cl, a, p)
+	})
+	return none{}, nil
+}

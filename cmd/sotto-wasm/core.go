@@ -1,0 +1,136 @@
+// Copyright (c) Sotto authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/sotto-chat/sotto/client"
+	"github.com/sotto-chat/sotto/vault"
+)
+
+// host is what the core needs of the Worker that it runs in.
+type host interface {
+	client.Transport
+	// emit hands the page an event of web/src/core/protocol.ts. It may be
+	// called with core.mu held, so that events come in the order of changes.
+	emit(event any)
+	// queue keeps sealed records on the device until the server has them. It
+	// returns when they are kept.
+	queue(puts []vault.Put) error
+	// pending keeps what is needed to take up an answer again after a reload,
+	// sealed, under the answer's id; nil forgets it.
+	pending(id string, sealed []byte) error
+}
+
+// core is everything that the page's core knows. It has no state outside.
+type core struct {
+	host    host
+	methods map[string]method
+
+	mu      sync.Mutex
+	origin  string
+	local   bool // the page is served from this machine
+	trust   trust
+	draft   *draft // an account or a kit that is being made
+	vault   *vaultState
+	chats   chatState
+	offline bool // the account server can't be reached
+}
+
+func newCore(h host) *core {
+	c := &core{host: h}
+	c.chats.reset()
+	c.methods = map[string]method{
+		"start":      run(c.start),
+		"acceptDemo": run(c.acceptDemo),
+		"check":      ask(c.check),
+		"proof":      ask(c.proof),
+
+		"newAccount":       withSecret(c.newAccount),
+		"finishAccount":    run(c.finishAccount),
+		"adopt":            run(c.adopt),
+		"unlockPasskey":    withSecret(c.unlockPasskey),
+		"unlockPassphrase": run(c.unlockPassphrase),
+		"recoverBegin":     run(c.recoverBegin),
+		"recoverSign":      run(c.recoverSign),
+		"recoverOpen":      run(c.recoverOpen),
+		"wrapPasskey":      withSecret(c.wrapPasskey),
+		"wrapPassphrase":   run(c.wrapPassphrase),
+		"newKit":           ask(c.newKit),
+		"confirmKit":       run(c.confirmKit),
+		"openOffer":        run(c.openOffer),
+		"wrapOffer":        ask(c.wrapOffer),
+
+		"load":    run(c.load),
+		"opened":  ask(c.opened),
+		"apply":   run(c.apply),
+		"acked":   run(c.acked),
+		"head":    ask(c.head),
+		"reach":   run(c.reach),
+		"resume":  run(c.resume),
+		"wake":    ask(c.wake),
+		"erasing": ask(c.erasing),
+
+		"openChat":    run(c.openChat),
+		"closeChat":   run(c.closeChat),
+		"newChat":     run(c.newChat),
+		"send":        run(c.send),
+		"regenerate":  run(c.regenerate),
+		"stop":        run(c.stop),
+		"rename":      run(c.rename),
+		"pin":         run(c.pin),
+		"archive":     run(c.archive),
+		"deleteChat":  run(c.deleteChat),
+		"search":      run(c.search),
+		"exportAll":   ask(c.exportAll),
+		"exportChat":  run(c.exportChat),
+		"setSettings": run(c.setSettings),
+	}
+	return c
+}
+
+// method is one entry of the table: args is JSON, secret may be nil and is
+// overwritten by the caller. The result is JSON-able, or []byte for bytes.
+type method func(ctx context.Context, args, secret []byte) (any, error)
+
+// call runs a method by its name.
+func (c *core) call(ctx context.Context, name string, args, secret []byte) (any, error) {
+	m, ok := c.methods[name]
+	if !ok {
+		return nil, fmt.Errorf("core: no method %q", name)
+	}
+	return m(ctx, args, secret)
+}
+
+// none is the result of a method that has none.
+type none struct{}
+
+func run[A, R any](f func(context.Context, A) (R, error)) method {
+	return withSecret(func(ctx context.Context, a A, _ []byte) (R, error) { return f(ctx, a) })
+}
+
+func ask[R any](f func(context.Context) (R, error)) method {
+	return run(func(ctx context.Context, _ none) (R, error) { return f(ctx) })
+}
+
+func withSecret[A, R any](f func(context.Context, A, []byte) (R, error)) method {
+	return func(ctx context.Context, args, secret []byte) (any, error) {
+		var a A
+		d := json.NewDecoder(bytes.NewReader(args))
+		d.DisallowUnknownFields()
+		if err := d.Decode(&a); err != nil {
+			return nil, fmt.Errorf("core: arguments: %w", err)
+		}
+		if _, err := d.Token(); err != io.EOF {
+			return nil, fmt.Errorf("core: arguments: trailing bytes")
+		}
+		return f(ctx, a, secret)
+	}
+}

@@ -1,0 +1,240 @@
+// Copyright (c) Sotto authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/sotto-chat/sotto/attest"
+	"github.com/sotto-chat/sotto/attest/software"
+	"github.com/sotto-chat/sotto/client"
+)
+
+// trust is the core's view of the machines that answer.
+type trust struct {
+	client  *client.Client
+	consent bool   // demo hardware was accepted in this browser
+	models  string // the release whose models were listed last, with its state
+}
+
+// trustDoc is Trust of web/src/core/protocol.ts.
+type trustDoc struct {
+	State     string           `json:"state"`
+	Line      string           `json:"line"`
+	Detail    string           `json:"detail"`
+	CheckedAt int64            `json:"checkedAt"` // ms
+	Verdicts  []attest.Verdict `json:"verdicts"`
+}
+
+type startArgs struct {
+	Origin  string `json:"origin"`
+	Local   bool   `json:"local"`   // the page's host is this machine
+	Consent bool   `json:"consent"` // demo hardware was accepted before
+}
+
+// start begins to check the machines. It doesn't wait for the outcome.
+func (c *core) start(_ context.Context, a startArgs) (none, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.origin, c.local = a.Origin, a.Local
+	c.connect(a.Consent && a.Local)
+	return none{}, nil
+}
+
+// connect makes the client anew with the policy that consent gives, and has it
+// check. c.mu is held.
+func (c *core) connect(consent bool) {
+	if c.trust.client != nil {
+		c.trust.client.CloseNow()
+	}
+	var mine *client.Client
+	mine = client.New(client.Config{
+		Transport: watched{c},
+		Policy:    attest.Policy{AllowSoftware: consent},
+		Platforms: []attest.Platform{software.Platform{}},
+		OnStatus: func(client.Status) {
+			// Not from here: the client may be waiting for this to return.
+			go c.statusChanged(mine)
+		},
+	})
+	c.trust = trust{client: mine, consent: consent}
+	go mine.Verify(context.Background()) // OnStatus hears of the outcome
+}
+
+// statusChanged tells the page, and lists the models once machines are checked.
+func (c *core) statusChanged(from *client.Client) {
+	c.mu.Lock()
+	s := from.Status()
+	current := c.trust.client == from
+	list := false
+	if current {
+		c.host.emit(map[string]any{"t": "trust", "trust": c.trustDoc(s)})
+		if key := string(s.State) + " " + s.Release; s.State.MaySend() && c.trust.models != key {
+			c.trust.models, list = key, true
+		}
+	}
+	c.mu.Unlock()
+	if list {
+		c.listModels(from)
+	}
+}
+
+// trustDoc writes a status for the page. c.mu is held.
+func (c *core) trustDoc(s client.Status) trustDoc {
+	d := trustDoc{State: string(s.State), Line: s.Line, Detail: s.Detail, CheckedAt: s.CheckedAt * 1000, Verdicts: s.Verdicts}
+	if d.Verdicts == nil {
+		d.Verdicts = []attest.Verdict{}
+	}
+	if s.State == client.StateFailed && c.local && !c.trust.consent && onlySoftware(s.Err) {
+		d.State = "consent"
+		d.Line = "Demo hardware — not private"
+		d.Detail = "This machine has no protected hardware: whoever runs it could read what you write. " +
+			"To try Sotto on your own computer, accept that once."
+	}
+	return d
+}
+
+// onlySoftware says whether machines were refused for no other reason than that
+// their evidence proves nothing by design.
+func onlySoftware(err error) bool {
+	var nv *client.NotVerifiedError
+	if !errors.As(err, &nv) {
+		return false
+	}
+	for _, v := range nv.Verdicts {
+		if v.Failure != attest.FailSoftwareRefused {
+			return false
+		}
+	}
+	return true
+}
+
+// acceptDemo accepts demo hardware from now on.
+func (c *core) acceptDemo(context.Context, none) (none, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.local {
+		return none{}, errNotLocal
+	}
+	if !c.trust.consent {
+		c.connect(true)
+	}
+	return none{}, nil
+}
+
+// check checks the machines again and returns what came of it.
+func (c *core) check(ctx context.Context) (trustDoc, error) {
+	c.mu.Lock()
+	cl := c.trust.client
+	c.mu.Unlock()
+	cl.Verify(ctx) // the status says what came of it
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.trustDoc(cl.Status()), nil
+}
+
+// proof is what a person keeps of a check: the verdicts, and the exact evidence
+// that the service shows, so that anybody can judge it again.
+func (c *core) proof(ctx context.Context) ([]byte, error) {
+	c.mu.Lock()
+	cl, origin := c.trust.client, c.origin
+	c.mu.Unlock()
+	s := cl.Status()
+	doc := struct {
+		V        int              `json:"v"`
+		Server   string           `json:"server"`
+		Made     string           `json:"made"`
+		State    string           `json:"state"`
+		Verdicts []attest.Verdict `json:"verdicts"`
+		Nodes    json.RawMessage  `json:"nodes,omitempty"`
+	}{V: 1, Server: origin, Made: time.Now().UTC().Format(time.RFC3339), State: string(s.State), Verdicts: s.Verdicts}
+	if resp, err := c.host.RoundTrip(ctx, &client.Request{Method: "GET", Path: "/sotto/v1/nodes"}); err == nil {
+		b, err := io.ReadAll(io.LimitReader(resp.Body, 16<<20))
+		resp.Body.Close()
+		if err == nil && resp.Status == 200 && json.Valid(b) {
+			doc.Nodes = b
+		}
+	}
+	return json.MarshalIndent(doc, "", "  ")
+}
+
+// modelDoc is Model of web/src/core/protocol.ts.
+type modelDoc struct {
+	ID      string `json:"id"`
+	Name    string `json:"name"`
+	Demo    bool   `json:"demo"`
+	Context int    `json:"context,omitempty"`
+	Digest  string `json:"digest,omitempty"`
+	Engine  string `json:"engine,omitempty"`
+}
+
+// listModels asks the nodes what they serve and tells the page. If that fails,
+// the next change of status asks again.
+func (c *core) listModels(from *client.Client) {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	doc, err := from.Models(ctx)
+	var models []modelDoc
+	if err == nil {
+		models, err = readModels(doc)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.trust.client != from {
+		return
+	}
+	if err != nil {
+		c.trust.models = ""
+		e := explain(err)
+		c.notice("warn", e.Code, e.Message)
+		return
+	}
+	c.host.emit(map[string]any{"t": "models", "models": models})
+}
+
+// readModels reads an OpenAI model list. What Sotto's nodes add to an entry is
+// optional: a name for people, the demo mark, the context's length, the digest
+// of the weights and the engine behind it.
+func readModels(doc []byte) ([]modelDoc, error) {
+	var list struct {
+		Data []struct {
+			ID   string `json:"id"`
+			Name string `json:"name"`
+			Meta struct {
+				Name    string `json:"name"`
+				Demo    bool   `json:"demo"`
+				Context int    `json:"context"`
+				Digest  string `json:"digest"`
+				Engine  string `json:"engine"`
+			} `json:"sotto"`
+		} `json:"data"`
+	}
+	if err := json.Unmarshal(doc, &list); err != nil {
+		return nil, &coreError{"model_server", "The list of models can’t be read. Try again; if it happens again, whoever runs the server has to look at it."}
+	}
+	models := []modelDoc{}
+	for _, m := range list.Data {
+		if m.ID == "" {
+			continue
+		}
+		d := modelDoc{ID: m.ID, Name: m.Meta.Name, Demo: m.Meta.Demo, Context: m.Meta.Context, Digest: m.Meta.Digest, Engine: m.Meta.Engine}
+		if d.Name == "" {
+			d.Name = m.Name
+		}
+		if d.Name == "" {
+			d.Name = m.ID
+		}
+		models = append(models, d)
+	}
+	return models, nil
+}
+
+// notice tells the page a sentence that nobody asked for. c.mu is held.
+func (c *core) notice(kind, code, text string) {
+	c.host.emit(map[string]any{"t": "notice", "kind": kind, "code": code, "text": text})
+}

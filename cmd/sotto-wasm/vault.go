@@ -1,0 +1,331 @@
+// Copyright (c) Sotto authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+
+	"github.com/sotto-chat/sotto/vault"
+)
+
+// vaultState is the vault while it is open. Locking it ends the Worker, and the
+// memory with the root key goes with it.
+type vaultState struct {
+	root    vault.RootKey
+	account vault.AccountID
+	replica *vault.Replica
+
+	ready    bool                      // the stored history is loaded: the list of chats means something
+	settings *settingsDoc              // nil until they were read
+	warned   map[string]bool           // notices about the history that were given
+	stored   map[vault.RecordID]uint64 // records whose sealed data this device keeps, by place
+}
+
+// openVault makes the vault of an account ready to be loaded. c.mu is held.
+func (c *core) openVault(root vault.RootKey, account vault.AccountID, device vault.DeviceID) {
+	c.vault = &vaultState{
+		root: root, account: account,
+		replica: vault.NewReplica(root, account, device),
+		warned:  map[string]bool{},
+		stored:  map[vault.RecordID]uint64{},
+	}
+	c.chats.reset()
+}
+
+// unlocked returns the open vault, or errLocked.
+func (c *core) unlocked() (*vaultState, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.vault == nil {
+		return nil, errLocked
+	}
+	return c.vault, nil
+}
+
+type loadArgs struct {
+	Entries []vault.Entry `json:"entries"` // the next stored entries
+	Puts    []vault.Put   `json:"puts"`    // stored records that the server doesn't have yet
+}
+
+// load takes a part of what this device has stored. If the store was changed,
+// the entries are an error, and the caller fetches the feed anew.
+func (c *core) load(_ context.Context, a loadArgs) (none, error) {
+	v, err := c.unlocked()
+	if err != nil {
+		return none{}, err
+	}
+	if err := v.replica.Load(a.Entries); err != nil {
+		return none{}, err
+	}
+	if err := v.replica.Restore(a.Puts); err != nil {
+		c.history(v, err)
+	}
+	v.note(a.Entries)
+	return none{}, nil
+}
+
+// note remembers which records this device keeps the sealed data of.
+func (v *vaultState) note(entries []vault.Entry) {
+	for _, e := range entries {
+		if e.Data != nil && e.Collection == vault.Messages {
+			v.stored[e.ID] = e.Seq
+		}
+	}
+}
+
+// opened tells the page about the loaded history.
+func (c *core) opened(context.Context) (none, error) {
+	v, err := c.unlocked()
+	if err != nil {
+		return none{}, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	v.ready = true
+	c.readSettings(v)
+	c.emitChats()
+	return none{}, nil
+}
+
+type headResult struct {
+	Seq uint64 `json:"seq"`
+}
+
+// head says how far the feed is known.
+func (c *core) head(context.Context) (headResult, error) {
+	v, err := c.unlocked()
+	if err != nil {
+		return headResult{}, err
+	}
+	return headResult{v.replica.Head().Seq}, nil
+}
+
+type applyArgs struct {
+	Page json.RawMessage `json:"page"`
+}
+
+type applyResult struct {
+	Seq   uint64 `json:"seq"`   // how far the feed is known now
+	Again bool   `json:"again"` // fetch again from there
+}
+
+// apply takes a page of the feed as the server sent it. A page that contradicts
+// what is known is refused whole: the page is told, and nothing is lost.
+func (c *core) apply(_ context.Context, a applyArgs) (applyResult, error) {
+	v, err := c.unlocked()
+	if err != nil {
+		return applyResult{}, err
+	}
+	page, err := vault.ParsePage(a.Page)
+	if err == nil {
+		err = v.replica.Apply(page)
+	}
+	if errors.Is(err, vault.ErrOutOfOrder) {
+		return applyResult{v.replica.Head().Seq, true}, nil
+	}
+	if err != nil {
+		c.history(v, err)
+		return applyResult{}, err
+	}
+	v.note(page.Entries)
+	for _, p := range v.replica.Problems() {
+		c.history(v, p.Err)
+	}
+	if len(page.Entries) > 0 {
+		c.changed(v)
+	}
+	return applyResult{v.replica.Head().Seq, v.replica.Head().Seq < page.Head.Seq}, nil
+}
+
+// history tells the page, once for each kind, that the server's copy of the
+// history doesn't fit.
+func (c *core) history(v *vaultState, err error) {
+	code := historyCode(err)
+	if code == "" {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !v.warned[code] {
+		v.warned[code] = true
+		c.notice("history", code, historyText(code))
+	}
+}
+
+// changed tells the page what it shows after records have come in.
+func (c *core) changed(v *vaultState) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !v.ready {
+		return
+	}
+	c.readSettings(v)
+	c.emitChats()
+	for id := range c.chats.open {
+		c.emitChat(id)
+	}
+}
+
+type ackedArgs struct {
+	Puts []vault.Put `json:"puts"`
+	Seqs []uint64    `json:"seqs"`
+	Head vault.Head  `json:"head"`
+}
+
+type ackedResult struct {
+	Entries []vault.Entry `json:"entries"` // to store; empty when a page must be fetched
+}
+
+// acked takes the server's answer to posted records.
+func (c *core) acked(_ context.Context, a ackedArgs) (ackedResult, error) {
+	v, err := c.unlocked()
+	if err != nil {
+		return ackedResult{}, err
+	}
+	entries, err := v.replica.Acked(a.Puts, a.Seqs, a.Head)
+	if err != nil {
+		c.history(v, err)
+		return ackedResult{}, err
+	}
+	v.note(entries)
+	if entries == nil {
+		entries = []vault.Entry{}
+	}
+	return ackedResult{entries}, nil
+}
+
+type erasingResult struct {
+	Entries []erasedEntry `json:"entries"`
+}
+
+type erasedEntry struct {
+	Seq uint64 `json:"seq"`
+}
+
+// erasing returns the stored messages that were deleted, here or on another
+// device: the caller erases their sealed data from this device too.
+func (c *core) erasing(context.Context) (erasingResult, error) {
+	v, err := c.unlocked()
+	if err != nil {
+		return erasingResult{}, err
+	}
+	live := map[vault.RecordID]bool{}
+	for _, chat := range v.replica.Chats() {
+		for _, m := range v.replica.Messages(chat.ID) {
+			if id, err := vault.ParseRecordID(m.ID); err == nil {
+				live[id] = true
+			}
+		}
+	}
+	out := erasingResult{Entries: []erasedEntry{}}
+	for id, seq := range v.stored {
+		if !live[id] {
+			out.Entries = append(out.Entries, erasedEntry{seq})
+			delete(v.stored, id)
+		}
+	}
+	slices.SortFunc(out.Entries, func(a, b erasedEntry) int { return int(a.Seq) - int(b.Seq) })
+	return out, nil
+}
+
+type reachArgs struct {
+	Offline bool `json:"offline"`
+}
+
+// reach notes whether the account server can be reached: what it doesn't have
+// yet is marked as long as it can't.
+func (c *core) reach(_ context.Context, a reachArgs) (none, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.offline != a.Offline {
+		c.offline = a.Offline
+		for id := range c.chats.open {
+			c.emitChat(id)
+		}
+	}
+	return none{}, nil
+}
+
+// keep queues puts that the replica has just made. An error of making them, or
+// of keeping them, is the caller's.
+func (c *core) keep(puts []vault.Put, err error) error {
+	if len(puts) > 0 {
+		if keepErr := c.host.queue(puts); err == nil {
+			err = keepErr
+		}
+	}
+	return err
+}
+
+// settingsDoc is Settings of web/src/core/protocol.ts without the theme, which
+// is this browser's own.
+type settingsDoc struct {
+	Model        string `json:"model"`
+	Instructions string `json:"instructions"`
+	EnterSends   bool   `json:"enterSends"`
+}
+
+const (
+	registerSettings = "settings"
+	maxInstructions  = 8000
+)
+
+// readSettings takes the settings from the vault and tells the page if they
+// have changed. c.mu is held.
+func (c *core) readSettings(v *vaultState) {
+	s := settingsDoc{EnterSends: true}
+	if doc, ok := v.replica.Register("", registerSettings); ok {
+		if json.Unmarshal(doc, &s) != nil {
+			s = settingsDoc{EnterSends: true} // another version's: ours take its place when they are set
+		}
+	}
+	if v.settings == nil || *v.settings != s {
+		v.settings = &s
+		c.host.emit(map[string]any{"t": "settings", "settings": s})
+	}
+}
+
+type setSettingsArgs struct {
+	Model        *string `json:"model"`
+	Instructions *string `json:"instructions"`
+	EnterSends   *bool   `json:"enterSends"`
+}
+
+// setSettings changes the settings that are given.
+func (c *core) setSettings(_ context.Context, a setSettingsArgs) (none, error) {
+	v, err := c.unlocked()
+	if err != nil {
+		return none{}, err
+	}
+	c.mu.Lock()
+	c.readSettings(v)
+	s := *v.settings
+	c.mu.Unlock()
+	if a.Model != nil {
+		s.Model = *a.Model
+	}
+	if a.Instructions != nil {
+		if len(*a.Instructions) > maxInstructions {
+			return none{}, &coreError{"too_large", "Instructions can have at most 8,000 characters. Shorten them."}
+		}
+		s.Instructions = *a.Instructions
+	}
+	if a.EnterSends != nil {
+		s.EnterSends = *a.EnterSends
+	}
+	put, err := v.replica.SetRegister("", registerSettings, s)
+	if err != nil {
+		return none{}, err
+	}
+	if err := c.keep([]vault.Put{put}, nil); err != nil {
+		return none{}, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.readSettings(v)
+	return none{}, nil
+}
