@@ -35,7 +35,7 @@
 //
 //	Wrap     vault.Wrap: {"id","kind","ref"?,"params"?,"data"}
 //	Session  {"id":hex16,"kind":"browser"|"terminal","label"?:base64,"created":day,"seen":day,"current":bool}
-//	Passkey  {"id":base64url,"label"?:base64,"created":day,"synced":bool,"wrapped":bool}
+//	Passkey  {"id":base64url,"label"?:base64,"created":day,"used":day,"synced":bool,"wrapped":bool}
 //	Put      vault.Put: {"id","collection","version","data","erase"?}
 //	Entry    vault.Entry: {"seq","id","collection","version","size","data" or "digest","hash"}
 //	Head     vault.Head: {"seq":n,"hash":hex32}
@@ -121,3 +121,148 @@
 //
 //	DELETE account *             → 204; browser_only 403
 package account
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/go-webauthn/webauthn/protocol"
+	"github.com/go-webauthn/webauthn/webauthn"
+
+	"github.com/sotto-chat/sotto/store"
+)
+
+// Config says how to run the account server.
+type Config struct {
+	// Store keeps the rows. The caller closes it, after the server.
+	Store *store.DB
+	// Origin is where the page is served, such as "https://sotto.example" or
+	// "http://localhost:8787". Browsers allow passkeys on https origins and on
+	// http://localhost with any port, but not on http://127.0.0.1. Its host is
+	// the relying party that passkeys are bound to: changing it locks out all
+	// passkeys.
+	Origin string
+	// Name is what the browser's passkey dialog shows; "Sotto" by default.
+	Name string
+	// MaxBytes bounds what one account may store; 1 GiB by default.
+	MaxBytes int64
+	// Logger gets failures of the server itself, and nothing about a request but
+	// its route. Discarded by default.
+	Logger *slog.Logger
+	// ClientAddress returns the address that rate limits count by; the peer's of
+	// the connection by default. Behind a proxy, take it from a header that the
+	// proxy sets. Addresses are hashed at once and never stored.
+	ClientAddress func(*http.Request) string
+}
+
+// Server serves accounts. Make it with [New] and close it to end the live
+// streams.
+type Server struct {
+	store    *store.DB
+	origin   string
+	secure   bool
+	maxBytes int64
+	log      *slog.Logger
+	webauthn *webauthn.WebAuthn
+	hub      *hub
+	limits   *limits
+	address  func(*http.Request) string
+	handler  http.Handler
+	now      func() time.Time
+}
+
+const defaultMaxBytes = 1 << 30
+
+// New checks the configuration and returns a server.
+func New(c Config) (*Server, error) {
+	if c.Store == nil {
+		return nil, errors.New("account: no store")
+	}
+	origin, err := checkOrigin(c.Origin)
+	if err != nil {
+		return nil, err
+	}
+	if c.Name == "" {
+		c.Name = "Sotto"
+	}
+	if c.MaxBytes == 0 {
+		c.MaxBytes = defaultMaxBytes
+	}
+	if c.MaxBytes < 0 {
+		return nil, fmt.Errorf("account: MaxBytes of %d", c.MaxBytes)
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.ClientAddress == nil {
+		c.ClientAddress = peerAddress
+	}
+	wa, err := webauthn.New(&webauthn.Config{
+		RPID:                  origin.Hostname(),
+		RPDisplayName:         c.Name,
+		RPOrigins:             []string{c.Origin},
+		AttestationPreference: protocol.PreferNoAttestation,
+		AuthenticatorSelection: protocol.AuthenticatorSelection{
+			ResidentKey:        protocol.ResidentKeyRequirementRequired,
+			RequireResidentKey: protocol.ResidentKeyRequired(),
+			UserVerification:   protocol.VerificationRequired,
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("account: %w", err)
+	}
+	s := &Server{
+		store:    c.Store,
+		origin:   c.Origin,
+		secure:   origin.Scheme == "https",
+		maxBytes: c.MaxBytes,
+		log:      c.Logger,
+		webauthn: wa,
+		hub:      newHub(),
+		limits:   newLimits(),
+		address:  c.ClientAddress,
+		now:      time.Now,
+	}
+	if s.handler, err = s.routes(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Handler serves all routes below /api/v1/ and answers 404 elsewhere.
+func (s *Server) Handler() http.Handler { return s.handler }
+
+// Close ends the live streams, so that the HTTP server can shut down.
+func (s *Server) Close() { s.hub.close() }
+
+// checkOrigin refuses an origin at which a passkey could never work, rather than
+// have every sign-up fail.
+func checkOrigin(s string) (*url.URL, error) {
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" || u.Scheme+"://"+u.Host != s || strings.ToLower(s) != s {
+		return nil, fmt.Errorf("account: origin %q: want something like https://sotto.example", s)
+	}
+	switch {
+	case net.ParseIP(u.Hostname()) != nil:
+		return nil, fmt.Errorf("account: origin %q: browsers allow no passkeys on an IP address; use http://localhost:PORT", s)
+	case u.Scheme == "https":
+	case u.Scheme == "http" && (u.Hostname() == "localhost" || strings.HasSuffix(u.Hostname(), ".localhost")):
+	default:
+		return nil, fmt.Errorf("account: origin %q: browsers allow passkeys only on https, or http on localhost", s)
+	}
+	return u, nil
+}
+
+func peerAddress(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}
