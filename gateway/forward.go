@@ -60,7 +60,7 @@ func (g *Gateway) routes() *http.ServeMux {
 }
 
 func (g *Gateway) serveNodes(w http.ResponseWriter, r *http.Request) {
-	if g.polled.Load() == 0 {
+	if !g.anyAlive() {
 		g.pollAgain(r.Context())
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -69,11 +69,15 @@ func (g *Gateway) serveNodes(w http.ResponseWriter, r *http.Request) {
 }
 
 func (g *Gateway) serveReady(w http.ResponseWriter, _ *http.Request) {
-	if slices.ContainsFunc(g.nodes, func(n *node) bool { return n.alive.Load() }) {
+	if g.anyAlive() {
 		io.WriteString(w, "ok\n")
 		return
 	}
 	http.Error(w, "no node answers", http.StatusServiceUnavailable)
+}
+
+func (g *Gateway) anyAlive() bool {
+	return slices.ContainsFunc(g.nodes, func(n *node) bool { return n.alive.Load() })
 }
 
 // serveSeal passes one sealed request to a node, and the answer back.

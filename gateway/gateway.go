@@ -70,8 +70,8 @@ type Gateway struct {
 	gate   gate
 	stats  stats
 
-	polling sync.Mutex // held while the nodes are asked
-	polled  atomic.Int64
+	polling sync.Mutex             // held while the nodes are asked
+	polled  time.Time              // when that began last
 	list    atomic.Pointer[[]byte] // the answer to GET /sotto/v1/nodes
 }
 

@@ -33,7 +33,23 @@ type keyID = [16]byte
 func (g *Gateway) poll(ctx context.Context) {
 	g.polling.Lock()
 	defer g.polling.Unlock()
-	g.polled.Store(time.Now().UnixNano())
+	g.askAll(ctx)
+}
+
+// pollAgain polls if the last poll began more than a second ago, having waited
+// for one that is going on. It is for a request that names a key which nobody
+// seems to have: a node may just have made it.
+func (g *Gateway) pollAgain(ctx context.Context) {
+	g.polling.Lock()
+	defer g.polling.Unlock()
+	if time.Since(g.polled) > time.Second {
+		g.askAll(context.WithoutCancel(ctx)) // others wait for it too
+	}
+}
+
+// askAll does the work of a poll. The caller holds polling.
+func (g *Gateway) askAll(ctx context.Context) {
+	g.polled = time.Now()
 	var wg sync.WaitGroup
 	places := make(chan struct{}, 32)
 	for _, n := range g.nodes {
@@ -55,15 +71,6 @@ func (g *Gateway) poll(ctx context.Context) {
 	}
 	wg.Wait()
 	g.publish()
-}
-
-// pollAgain polls if the last poll began more than a second ago. It is for a
-// request that names a key which nobody seems to have: a node may just have
-// made it.
-func (g *Gateway) pollAgain(ctx context.Context) {
-	if time.Since(time.Unix(0, g.polled.Load())) > time.Second {
-		g.poll(ctx)
-	}
 }
 
 // ask gets a node's evidence and remembers it.

@@ -6,7 +6,6 @@ package node
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"sync"
 
@@ -57,10 +56,10 @@ func (n *Node) sendBulk(ctx context.Context, opened *seal.Opened, rep reply, out
 			data = append(data, head[:k]...)
 			head = head[k:]
 			if room := cap(data) - len(data) - 2; room > 0 {
-				k, err := io.ReadFull(body, s.read[:room])
+				k, err := fill(body, s.read[:room])
 				data = bhttp.AppendChunk(data, s.read[:k])
 				switch {
-				case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+				case err == io.EOF:
 					if ended = cap(data)-len(data) >= 2; ended {
 						data = bhttp.AppendEnd(data)
 					}
@@ -87,4 +86,19 @@ func (n *Node) sendBulk(ctx context.Context, opened *seal.Opened, rep reply, out
 			return nil
 		}
 	}
+}
+
+// fill reads until p is full or r ends. Unlike io.ReadFull it returns what r
+// returned, so that a body which broke off (io.ErrUnexpectedEOF) isn't taken for
+// one that ended.
+func fill(r io.Reader, p []byte) (n int, err error) {
+	for n < len(p) && err == nil {
+		var k int
+		k, err = r.Read(p[n:])
+		n += k
+	}
+	if n == len(p) && err == io.EOF {
+		err = nil // it comes again
+	}
+	return n, err
 }

@@ -1,0 +1,165 @@
+// Copyright (c) Sotto authors
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sotto-chat/sotto/attest"
+	"github.com/sotto-chat/sotto/attest/software/forge"
+	"github.com/sotto-chat/sotto/engine"
+	"github.com/sotto-chat/sotto/seal"
+)
+
+// failing is an engine whose model list can fail.
+type failing struct {
+	script
+	down atomic.Bool
+}
+
+func (f *failing) Models(ctx context.Context) ([]engine.Model, error) {
+	if f.down.Load() {
+		return nil, &engine.Error{Status: 502, Message: "down"}
+	}
+	return f.script.Models(ctx)
+}
+
+func TestKeysRotateAndAreErased(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, &script{}, nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		done := make(chan error)
+		go func() { done <- n.Run(ctx) }()
+
+		first := n.keys.live[0]
+		msg, _ := sealFor(t, keysOf(t, n), chat(""))
+		if len(keysOf(t, n)) != 1 {
+			t.Fatal("more than one key at the start")
+		}
+		// Every ten minutes a new key; each for fifteen; never more than two.
+		for minute := 1; minute <= 60; minute++ {
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			want := 1
+			if minute >= 10 && minute%10 < 5 {
+				want = 2
+			}
+			keys := keysOf(t, n) // verifies each at this time
+			if len(keys) != want {
+				t.Errorf("minute %d: %d live keys, want %d", minute, len(keys), want)
+			}
+			if len(n.keys.live) != want {
+				t.Errorf("minute %d: %d keys in memory", minute, len(n.keys.live))
+			}
+		}
+		// What was sealed to the first key can't be opened, not even by who
+		// kept the pointer.
+		if first.seen != nil {
+			t.Error("the replay memory outlived its key")
+		}
+		if _, err := seal.OpenRequest(bytes.NewReader(msg), func(seal.KeyID) *seal.PrivateKey { return first.private }); !errors.Is(err, seal.ErrExpired) {
+			t.Errorf("opening with the erased key: %v", err)
+		}
+		if status, code, _ := inClear(t, n, msg, nil); status != 410 || code != codeKeyExpired {
+			t.Errorf("sealed to an erased key: %d %s", status, code)
+		}
+		last := n.keys.live[0]
+		cancel()
+		if err := <-done; err != nil || len(n.keys.live) != 0 {
+			t.Errorf("after the end: %v, %d keys", err, len(n.keys.live))
+		}
+		msg2, _, err := seal.SealRequest([]seal.Recipient{{ID: last.id, PublicKey: last.private.PublicKey()}}, []byte("x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status, code, _ := inClear(t, n, msg2, nil); status != 410 || code != codeKeyExpired {
+			t.Errorf("after the end: %d %s", status, code)
+		}
+	})
+}
+
+// A key ends in the second that its config says, whatever Run is doing.
+func TestKeyEndsWithoutRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, &script{}, nil)
+		msg, ex := sealFor(t, keysOf(t, n), post("/v1/embeddings", "{}"))
+		late, _ := sealFor(t, keysOf(t, n), chat(""))
+		time.Sleep(n.cfg.Lifetime - time.Second)
+		open(t, ex, send(n, msg))
+		time.Sleep(time.Second)
+		if _, code, _ := inClear(t, n, late, nil); code != codeKeyExpired {
+			t.Error(code)
+		}
+	})
+}
+
+// Without evidence there is no new key; the old ones run out, and readiness,
+// metrics and the log say so.
+func TestEvidenceFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var fails atomic.Bool
+		n := newNode(t, &script{}, func(c *Config) {
+			c.Evidence = func(rd [64]byte) ([]attest.Evidence, error) {
+				if fails.Load() {
+					return nil, errors.New("the chip is asleep")
+				}
+				return forge.Evidence(rd)
+			}
+		})
+		go n.Run(t.Context())
+		fails.Store(true)
+		time.Sleep(n.cfg.Lifetime + time.Second)
+		if got := len(n.keys.live); got != 0 {
+			t.Errorf("%d keys live on without evidence", got)
+		}
+		var m bytes.Buffer
+		n.WriteMetrics(&m)
+		if n.stats.evidenceFailures.Load() < 3 || !strings.Contains(m.String(), "sotto_node_keys_live 0\n") {
+			t.Errorf("metrics: %s", m.String())
+		}
+		fails.Store(false)
+		time.Sleep(2 * time.Minute)
+		if len(keysOf(t, n)) != 1 {
+			t.Error("no key after the chip came back")
+		}
+	})
+}
+
+func TestNewRefuses(t *testing.T) {
+	good := Config{Engine: &script{}, Evidence: forge.Evidence}
+	for name, change := range map[string]func(*Config){
+		"no engine":           func(c *Config) { c.Engine = nil },
+		"no evidence":         func(c *Config) { c.Evidence = nil },
+		"failing evidence":    func(c *Config) { c.Evidence = func([64]byte) ([]attest.Evidence, error) { return nil, errors.New("no") } },
+		"empty evidence":      func(c *Config) { c.Evidence = func([64]byte) ([]attest.Evidence, error) { return nil, nil } },
+		"a long life":         func(c *Config) { c.Lifetime = 2 * time.Hour },
+		"more than two keys":  func(c *Config) { c.Overlap = 10 * time.Minute },
+		"a release that none": func(c *Config) { c.Release = "v1.2" },
+		"a negative limit":    func(c *Config) { c.Limits.KeptBytes = -1 },
+	} {
+		c := good
+		change(&c)
+		if _, err := New(c); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+// An engine that isn't up yet doesn't keep a node from starting.
+func TestEngineDownAtStart(t *testing.T) {
+	e := &failing{}
+	e.down.Store(true)
+	n := newNode(t, e, nil)
+	if len(keysOf(t, n)) != 1 || n.engineUp.Load() {
+		t.Error("keys or readiness wrong")
+	}
+}
