@@ -1,0 +1,4 @@
+// Copyright (c) Sotto authors
+// SPDX-License-Identifier: Apache-2.0
+
+declare module '*.css';

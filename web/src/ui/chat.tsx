@@ -1,0 +1,166 @@
+// Copyright (c) Sotto authors
+// SPDX-License-Identifier: Apache-2.0
+
+import type { VNode } from 'preact';
+import { useState } from 'preact/hooks';
+import { Composer } from './composer.tsx';
+import { Icon } from './icons.tsx';
+import { Log } from './log.tsx';
+import { Menu } from './menu.tsx';
+import { ModelPicker } from './models.tsx';
+import { rowItems, TitleInput } from './sidebar.tsx';
+import { useStore } from './store.ts';
+import { t } from './strings.ts';
+
+/** One chat, or the place where a new one starts. */
+export function Chat(): VNode {
+  const store = useStore();
+  const view = store.view.value;
+  const empty = !view || view.messages.length === 0;
+  const opening = store.route.value.at === 'chat' && !view && !store.missing.value;
+  return (
+    <>
+      <Header />
+      {store.missing.value ? (
+        <Missing />
+      ) : opening ? (
+        <Opening />
+      ) : empty ? (
+        <main class="fresh">
+          <Fresh />
+          <Composer />
+          <Starters />
+        </main>
+      ) : (
+        <main class="chat">
+          <Log />
+          <Composer />
+        </main>
+      )}
+    </>
+  );
+}
+
+/** Title, model and the temporary switch. */
+function Header(): VNode {
+  const store = useStore();
+  const [naming, setNaming] = useState(false);
+  const chat = store.view.value?.chat;
+  const listed = chat && !chat.temporary ? (store.chats.value.find((c) => c.id === chat.id) ?? chat) : undefined;
+  const temporary = chat ? chat.temporary : store.temporary.value;
+  const empty = !chat || store.view.value!.messages.length === 0;
+  return (
+    <header class="head">
+      <SidebarButton />
+      <div class="head-title">
+        {naming && listed ? (
+          <TitleInput chat={listed} class="head-rename" onDone={() => setNaming(false)} />
+        ) : (
+          <h1 class={listed ? '' : 'faint'}>
+            <bdi>{temporary ? t.chat.temporary : listed?.title || t.chat.newTitle}</bdi>
+          </h1>
+        )}
+        {listed && !naming && !empty && (
+          <Menu label={t.sidebar.actions(listed.title || t.sidebar.untitled)} title={t.menu} align="start" class="icon-button small" items={rowItems(store, listed, () => setNaming(true))}>
+            <Icon name="down" />
+          </Menu>
+        )}
+      </div>
+      <div class="head-tools">
+        <ModelPicker />
+        {(empty || temporary) && (
+          <button
+            type="button"
+            class="icon-button"
+            aria-pressed={temporary}
+            aria-label={t.chat.temporary}
+            title={temporary ? t.chat.temporaryOn : t.chat.temporary}
+            onClick={() => {
+              if (!empty) store.newChat();
+              else if (chat) store.newChat();
+              else store.temporary.value = !temporary;
+            }}
+          >
+            <Icon name="temporary" />
+          </button>
+        )}
+        {!empty && (
+          <button type="button" class="icon-button" aria-label={t.sidebar.newChat} title={t.sidebar.newChat} onClick={() => store.newChat()}>
+            <Icon name="compose" />
+          </button>
+        )}
+      </div>
+    </header>
+  );
+}
+
+/** Shows the sidebar where it is hidden. */
+export function SidebarButton(): VNode {
+  const store = useStore();
+  const open = (): void => {
+    if (matchMedia('(max-width: 760px)').matches) store.drawer.value = true;
+    else store.sidebar.value = true;
+  };
+  return (
+    <button type="button" class={store.sidebar.value ? 'icon-button head-side phone-only' : 'icon-button head-side'} aria-label={t.sidebar.open} title={t.sidebar.open} aria-controls="sidebar" onClick={open}>
+      <Icon name="sidebar" />
+    </button>
+  );
+}
+
+function Fresh(): VNode {
+  const store = useStore();
+  const temporary = store.temporary.value || store.view.value?.chat.temporary;
+  return (
+    <div class="fresh-words">
+      <h2>{temporary ? t.chat.temporary : t.chat.emptyTitle}</h2>
+      <p class="lead">{temporary ? t.chat.temporaryBanner : t.chat.emptyLead}</p>
+    </div>
+  );
+}
+
+function Starters(): VNode {
+  const store = useStore();
+  return (
+    <ul class="starters">
+      {t.chat.starters.map((s) => (
+        <li key={s}>
+          <button type="button" class="starter" onClick={() => store.submit(s)} disabled={store.queued.value !== null}>
+            {s}
+          </button>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function Missing(): VNode {
+  const store = useStore();
+  return (
+    <main class="fresh">
+      <div class="fresh-words">
+        <h2>{t.chat.missingTitle}</h2>
+        <p class="lead">{t.chat.missing}</p>
+        <button type="button" class="button" onClick={() => store.newChat()}>
+          {t.chat.startNew}
+        </button>
+      </div>
+    </main>
+  );
+}
+
+function Opening(): VNode {
+  return (
+    <main class="chat" aria-busy="true">
+      <p class="visually-hidden" role="status">
+        {t.loading}
+      </p>
+      <div class="log-in opening" aria-hidden="true">
+        <span class="skeleton bubble" />
+        <span class="skeleton w84" />
+        <span class="skeleton w84" />
+        <span class="skeleton w52" />
+      </div>
+    </main>
+  );
+}

@@ -1,0 +1,151 @@
+// Copyright (c) Sotto authors
+// SPDX-License-Identifier: Apache-2.0
+
+import type { VNode } from 'preact';
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { Icon } from './icons.tsx';
+import { useStore } from './store.ts';
+import { t } from './strings.ts';
+import { TrustLine } from './trust.tsx';
+
+/** The message box, with the machine's state beside the button that sends. */
+export function Composer(): VNode {
+  const store = useStore();
+  const [text, setText] = useState(store.draft());
+  const [stopping, setStopping] = useState(false);
+  const box = useRef<HTMLTextAreaElement>(null);
+  const busy = store.busy.value;
+  const queued = store.queued.value;
+  const key = store.draftKey;
+
+  const write = (s: string): void => {
+    setText(s);
+    store.keepDraft(s);
+  };
+
+  // Another chat, another draft; and a message that could not be sent comes back.
+  useEffect(() => setText(store.draft()), [store.view.value?.chat.id, store.problem.value]);
+  useLayoutEffect(() => {
+    const b = box.current!;
+    b.style.height = 'auto';
+    b.style.height = `${b.scrollHeight}px`;
+  }, [text, key]);
+  useEffect(() => {
+    if (!matchMedia('(pointer: coarse)').matches) box.current?.focus({ preventScroll: true });
+  }, [store.route.value, store.view.value?.chat.id]);
+  useEffect(() => {
+    if (!busy) setStopping(false);
+  }, [busy]);
+
+  const send = (): void => {
+    const body = text.trim();
+    if (body === '' || busy || queued) return;
+    if (store.submit(body)) write('');
+  };
+  const onKey = (e: KeyboardEvent): void => {
+    if (e.isComposing) return;
+    const mod = e.metaKey || e.ctrlKey;
+    if (e.key === 'Enter' && (mod || (store.settings.value.enterSends && !e.shiftKey))) {
+      e.preventDefault();
+      send();
+    }
+    if (e.key === 'ArrowUp' && text === '' && !busy) {
+      const mine = store.path.value.findLast((m) => m.role === 'user');
+      if (mine) {
+        e.preventDefault();
+        store.editing.value = mine.id;
+      }
+    }
+  };
+
+  return (
+    <form
+      class="composer"
+      onSubmit={(e) => {
+        e.preventDefault();
+        send();
+      }}
+    >
+      <Problems />
+      {queued && (
+        <div class="composer-queued" role="status">
+          <p>
+            <span class="composer-queued-text">{queued.text}</span>
+            <span class="hint">{t.composer.queued}</span>
+          </p>
+          <button type="button" class="button quiet" onClick={() => write(store.unqueue())}>
+            {t.composer.unqueue}
+          </button>
+        </div>
+      )}
+      <div class="composer-box">
+        <textarea
+          ref={box}
+          id="composer"
+          class="composer-text"
+          rows={1}
+          value={text}
+          dir="auto"
+          placeholder={t.composer.placeholder}
+          aria-label={t.composer.label}
+          enterkeyhint={store.settings.value.enterSends ? 'send' : 'enter'}
+          maxLength={400_000}
+          onInput={(e) => write(e.currentTarget.value)}
+          onKeyDown={onKey}
+        />
+        <div class="composer-foot">
+          <TrustLine />
+          {busy ? (
+            <button
+              type="button"
+              class="send"
+              aria-label={stopping ? t.composer.stopping : t.composer.stop}
+              title={t.composer.stop}
+              disabled={stopping}
+              onClick={() => {
+                setStopping(true);
+                store.stop();
+              }}
+            >
+              <span class="stop-square" />
+            </button>
+          ) : (
+            <button type="submit" class="send" aria-label={t.composer.send} title={t.composer.send} disabled={text.trim() === '' || !!queued}>
+              <Icon name="up" />
+            </button>
+          )}
+        </div>
+      </div>
+    </form>
+  );
+}
+
+/** Why a message didn't go, and what to do. */
+function Problems(): VNode | null {
+  const store = useStore();
+  const state = store.trust.value.state;
+  if (store.problem.value) {
+    return (
+      <div class="composer-problem" role="alert">
+        <p>{store.problem.value}</p>
+        <button type="button" class="button quiet" onClick={() => store.retryLast()}>
+          {t.tryAgain}
+        </button>
+      </div>
+    );
+  }
+  if (state === 'failed') {
+    return (
+      <div class="composer-problem hard" role="alert">
+        <p>
+          <strong>{t.composer.unsendable}</strong> {store.trust.value.detail}
+        </p>
+        <button type="button" class="button quiet" onClick={() => (store.overlay.value = { is: 'trust' })}>
+          {t.trust.showMe}
+        </button>
+      </div>
+    );
+  }
+  if (store.session.value.offline) return <p class="composer-problem">{t.composer.offline}</p>;
+  return null;
+}

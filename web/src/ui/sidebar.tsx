@@ -1,0 +1,234 @@
+// Copyright (c) Sotto authors
+// SPDX-License-Identifier: Apache-2.0
+
+import type { VNode } from 'preact';
+import { useEffect, useRef, useState } from 'preact/hooks';
+import type { ChatSummary } from '../core/protocol.ts';
+import { saveFile } from './copy.tsx';
+import { sections, type Section } from './dates.ts';
+import { Icon, Mark } from './icons.tsx';
+import { Menu, type Item } from './menu.tsx';
+import { useStore, type Store } from './store.ts';
+import { t } from './strings.ts';
+
+/** History by date, and the ways to everything else. */
+export function Sidebar(): VNode {
+  const store = useStore();
+  const gone = store.leaving.value;
+  const all = store.chats.value.filter((c) => !gone.has(c.id) && !c.temporary);
+  const archived = all.filter((c) => c.archived);
+  const progress = store.progress.value;
+  return (
+    <nav class="sidebar" aria-label={t.sidebar.label} id="sidebar">
+      <div class="sidebar-top">
+        <p class="wordmark">
+          <Mark />
+          {t.name}
+        </p>
+        <button type="button" class="icon-button" aria-label={t.sidebar.close} title={t.sidebar.close} onClick={() => closeSidebar(store)}>
+          <Icon name="sidebar" />
+        </button>
+      </div>
+      <div class="sidebar-actions">
+        <a
+          class="side-link"
+          href="/"
+          onClick={(e) => {
+            e.preventDefault();
+            store.newChat();
+          }}
+        >
+          <Icon name="compose" />
+          {t.sidebar.newChat}
+        </a>
+        <button type="button" class="side-link" onClick={() => (store.overlay.value = { is: 'search' })}>
+          <Icon name="search" />
+          {t.sidebar.search}
+        </button>
+      </div>
+      <div class="sidebar-list">
+        {progress < 1 && (
+          <p class="sidebar-note" role="status">
+            {t.sidebar.loading(Math.round(progress * 100))}
+          </p>
+        )}
+        {!store.chatsKnown.value && progress >= 1 && <Skeleton />}
+        {store.chatsKnown.value && all.length === 0 && <p class="sidebar-note">{t.sidebar.empty}</p>}
+        {sections(all, Date.now()).map((s) => (
+          <Group key={s.key} section={s} />
+        ))}
+        {archived.length > 0 && (
+          <details class="side-archive">
+            <summary class="side-title">
+              <Icon name="right" />
+              {t.sidebar.archived}
+            </summary>
+            <ul>
+              {archived.map((c) => (
+                <Row key={c.id} chat={c} />
+              ))}
+            </ul>
+          </details>
+        )}
+      </div>
+      <div class="sidebar-foot">
+        <a
+          class="side-link"
+          href="/settings"
+          aria-current={store.route.value.at === 'settings' ? 'page' : undefined}
+          onClick={(e) => {
+            e.preventDefault();
+            store.go({ at: 'settings' });
+          }}
+        >
+          <Icon name="settings" />
+          {t.sidebar.settings}
+        </a>
+        <button type="button" class="icon-button" aria-label={t.sidebar.help} title={t.sidebar.help} onClick={() => (store.overlay.value = { is: 'help' })}>
+          <Icon name="keyboard" />
+        </button>
+        <button type="button" class="icon-button" aria-label={t.sidebar.lock} title={t.sidebar.lock} onClick={() => store.do(store.core!.lock())}>
+          <Icon name="trust-verified" />
+        </button>
+      </div>
+    </nav>
+  );
+}
+
+/** Hides the sidebar, or closes the drawer it is on a phone. */
+export function closeSidebar(store: Store): void {
+  if (store.drawer.value) store.drawer.value = false;
+  else store.sidebar.value = false;
+}
+
+function Group({ section }: { section: Section }): VNode {
+  return (
+    <section aria-labelledby={`side-${section.key}`}>
+      <h2 class="side-title" id={`side-${section.key}`}>
+        {section.title}
+      </h2>
+      <ul>
+        {section.chats.map((c) => (
+          <Row key={c.id} chat={c} />
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+function Row({ chat }: { chat: ChatSummary }): VNode {
+  const store = useStore();
+  const [naming, setNaming] = useState(false);
+  const title = chat.title || t.sidebar.untitled;
+  const route = store.route.value;
+  const here = route.at === 'chat' && route.id === chat.id;
+  if (naming) return <Rename chat={chat} onDone={() => setNaming(false)} />;
+  return (
+    <li class={here ? 'side-row here' : 'side-row'}>
+      <a
+        class="side-chat"
+        href={`/chat/${chat.id}`}
+        title={title}
+        aria-current={here ? 'page' : undefined}
+        onClick={(e) => {
+          if (e.metaKey || e.ctrlKey || e.shiftKey) return;
+          e.preventDefault();
+          store.go({ at: 'chat', id: chat.id });
+        }}
+        onDblClick={() => setNaming(true)}
+      >
+        <bdi>{title}</bdi>
+        {chat.busy && <span class="busy-dot" role="img" aria-label={t.sidebar.busy} />}
+      </a>
+      <Menu label={t.sidebar.actions(title)} title={t.menu} items={rowItems(store, chat, () => setNaming(true))} class="icon-button small side-more">
+        <Icon name="more" />
+      </Menu>
+    </li>
+  );
+}
+
+/** What can be done with a chat; the header offers the same. */
+export function rowItems(store: Store, chat: ChatSummary, rename: () => void): Item[] {
+  const core = store.core!;
+  const name = (chat.title || t.sidebar.untitled).replace(/[^\p{L}\p{N} _-]/gu, '').trim().slice(0, 60) || 'chat';
+  const exportAs = (as: 'md' | 'json'): void =>
+    void (store.overlay.value = {
+      is: 'confirm',
+      title: t.settings.exportTitle,
+      text: t.settings.exportText,
+      go: t.settings.exportGo,
+      danger: false,
+      run: async () => saveFile(`${name}.${as}`, await core.exportChat(chat.id, as), as === 'md' ? 'text/markdown' : 'application/json'),
+    });
+  return [
+    { label: t.sidebar.rename, icon: 'edit', run: rename },
+    { label: chat.pinned ? t.sidebar.unpin : t.sidebar.pin, icon: 'pin', run: () => store.do(core.pin(chat.id, !chat.pinned)) },
+    {
+      label: chat.archived ? t.sidebar.unarchive : t.sidebar.archive,
+      icon: 'archive',
+      run: () => {
+        const on = !chat.archived;
+        store.do(core.archive(chat.id, on));
+        if (on) store.toast(t.sidebar.archivedToast(chat.title || t.sidebar.untitled), { label: t.sidebar.undo, run: () => store.do(core.archive(chat.id, false)) });
+      },
+    },
+    { label: t.sidebar.exportMd, icon: 'download', run: () => exportAs('md') },
+    { label: t.sidebar.exportJson, icon: 'download', run: () => exportAs('json') },
+    { label: t.sidebar.remove, icon: 'trash', danger: true, run: () => store.remove(chat) },
+  ];
+}
+
+function Rename({ chat, onDone }: { chat: ChatSummary; onDone: () => void }): VNode {
+  return (
+    <li class="side-row">
+      <TitleInput chat={chat} class="side-rename" onDone={onDone} />
+    </li>
+  );
+}
+
+/** Renames in place: Enter keeps, Escape leaves it as it was. */
+export function TitleInput({ chat, onDone, class: cls }: { chat: ChatSummary; onDone: () => void; class: string }): VNode {
+  const store = useStore();
+  const ref = useRef<HTMLInputElement>(null);
+  const over = useRef(false);
+  useEffect(() => {
+    // After the menu has given the focus back to its button.
+    const frame = requestAnimationFrame(() => ref.current?.select());
+    return () => cancelAnimationFrame(frame);
+  }, []);
+  const end = (keep: boolean): void => {
+    if (over.current) return;
+    over.current = true;
+    const title = ref.current!.value.trim();
+    if (keep && title !== '' && title !== chat.title) store.do(store.core!.rename(chat.id, title));
+    onDone();
+  };
+  return (
+    <input
+      ref={ref}
+      class={`input ${cls}`}
+      defaultValue={chat.title}
+      maxLength={200}
+      aria-label={t.sidebar.titleLabel}
+      onBlur={() => end(true)}
+      onKeyDown={(e) => {
+        if (e.isComposing) return;
+        if (e.key === 'Enter') end(true);
+        if (e.key === 'Escape') {
+          e.stopPropagation();
+          end(false);
+        }
+      }}
+    />
+  );
+}
+
+function Skeleton(): VNode {
+  return (
+    <div class="skeleton-list" aria-hidden="true">
+      {[70, 52, 84, 60, 44].map((w) => (
+        <span key={w} class={`skeleton w${w}`} />
+      ))}
+    </div>
+  );
+}

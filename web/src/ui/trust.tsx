@@ -1,0 +1,265 @@
+// Copyright (c) Sotto authors
+// SPDX-License-Identifier: Apache-2.0
+
+import type { ComponentChildren, VNode } from 'preact';
+import { useState } from 'preact/hooks';
+import type { Check, Receipt, Trust, TrustState, Verdict } from '../core/protocol.ts';
+import { useTask } from './async.ts';
+import { CopyButton, saveFile } from './copy.tsx';
+import { shortTime } from './dates.ts';
+import { Dialog } from './dialog.tsx';
+import { Problem } from './entry.tsx';
+import { Icon, type IconName } from './icons.tsx';
+import { useStore } from './store.ts';
+import { t } from './strings.ts';
+
+/** What is true of the machine, in words, at the place where a person decides to send. */
+export function TrustLine(): VNode {
+  const store = useStore();
+  const trust = store.trust.value;
+  const line = lineOf(trust);
+  return (
+    <button
+      type="button"
+      class={`trust trust-${trust.state}`}
+      aria-label={t.trust.openPanel(line)}
+      onClick={() => (store.overlay.value = trust.state === 'consent' ? { is: 'consent' } : { is: 'trust' })}
+    >
+      <Icon name={`trust-${trust.state}` as IconName} />
+      <span>{line}</span>
+    </button>
+  );
+}
+
+/** The composer's words. Those of the dangerous states are fixed here: nothing can soften them. */
+function lineOf(trust: Trust): string {
+  if (trust.state === 'demo') return t.trust.demo;
+  if (trust.state === 'consent') return t.trust.consent;
+  if (trust.state === 'failed') return t.trust.failed;
+  return trust.line || t.trust.headline[trust.state];
+}
+
+const ROWS = ['chip', 'software', 'log', 'key', 'page'] as const;
+
+/** Everything that is known of the machine that would answer next. */
+export function TrustPanel({ onClose }: { onClose: () => void }): VNode {
+  const store = useStore();
+  const trust = store.trust.value;
+  const [at, setAt] = useState(0);
+  const again = useTask();
+  const proof = useTask();
+  const verdicts = trust.verdicts;
+  const verdict = verdicts[Math.min(at, verdicts.length - 1)];
+  const command = `sotto verify ${location.origin}`;
+
+  return (
+    <Dialog title={t.trust.panelTitle} shape="sheet" onClose={onClose} class="panel">
+      <Headline state={trust.state} detail={trust.detail || verdict?.summary || ''}>
+        {trust.checkedAt > 0 ? t.trust.checkedAt(shortTime(trust.checkedAt)) : t.trust.never}
+      </Headline>
+      {verdicts.length > 1 && (
+        <div class="panel-machines" role="group" aria-label={t.trust.node}>
+          <button type="button" class="icon-button small" aria-label={t.message.previous} disabled={at === 0} onClick={() => setAt(at - 1)}>
+            <Icon name="left" />
+          </button>
+          <span>{t.trust.machine(at + 1, verdicts.length)}</span>
+          <button type="button" class="icon-button small" aria-label={t.message.next} disabled={at >= verdicts.length - 1} onClick={() => setAt(at + 1)}>
+            <Icon name="right" />
+          </button>
+        </div>
+      )}
+      <ol class="checks">
+        {ROWS.map((id) => (
+          <Row key={id} id={id} check={verdict?.checks.find((c) => c.id === id)} verdict={verdict} />
+        ))}
+        {verdict?.checks
+          .filter((c) => !(ROWS as readonly string[]).includes(c.id))
+          .map((c) => <Row key={c.id} id={c.id} check={c} verdict={verdict} />)}
+      </ol>
+      <div class="panel-actions">
+        <button type="button" class="button" disabled={again.busy} onClick={() => again.run(() => store.core!.checkAgain())}>
+          <Icon name="again" />
+          {again.busy ? t.trust.checkingAgain : t.trust.again}
+        </button>
+        <button
+          type="button"
+          class="button"
+          disabled={proof.busy || verdicts.length === 0}
+          onClick={() => proof.run(async () => saveFile('sotto-proof.json', await store.core!.exportProof(), 'application/json'))}
+        >
+          <Icon name="download" />
+          {t.trust.exportProof}
+        </button>
+      </div>
+      <Problem text={again.error || proof.error} />
+      <section class="panel-part" aria-labelledby="panel-command">
+        <h3 id="panel-command" class="overline">
+          {t.trust.command}
+        </h3>
+        <div class="command">
+          <code>{command}</code>
+          <CopyButton text={() => command} label={t.trust.copyCommand} small />
+        </div>
+      </section>
+      <Limits />
+    </Dialog>
+  );
+}
+
+/** How one answer was checked, as it was then. */
+export function ReceiptPanel({ receipt, onClose }: { receipt: Receipt; onClose: () => void }): VNode {
+  const demo = receipt.state === 'demo';
+  const state = (receipt.state in t.trust.headline ? receipt.state : 'unknown') as TrustState;
+  const when = shortTime(milliseconds(receipt.time));
+  return (
+    <Dialog title={t.trust.receiptTitle} shape="sheet" onClose={onClose} class="panel">
+      <Headline state={state} detail={demo ? t.trust.receiptText.demo(when) : t.trust.receiptText.other(when)} />
+      <Facts
+        rows={[
+          [t.trust.node, receipt.node],
+          [t.trust.platform, receipt.platform],
+          [t.trust.release, receipt.release],
+          [t.trust.key, receipt.key_id],
+          [t.trust.valid, range(receipt.not_before, receipt.not_after)],
+          [t.trust.logIndex, receipt.log_index === undefined ? t.trust.none : receipt.log_index.toLocaleString()],
+          [t.trust.chip, receipt.chip || t.trust.none],
+        ]}
+      />
+      <div class="panel-actions">
+        <button type="button" class="button" onClick={() => saveFile('sotto-receipt.json', JSON.stringify(receipt, null, 2), 'application/json')}>
+          <Icon name="download" />
+          {t.trust.exportProof}
+        </button>
+      </div>
+      <Limits />
+    </Dialog>
+  );
+}
+
+function Headline({ state, detail, children }: { state: TrustState; detail: string; children?: ComponentChildren }): VNode {
+  return (
+    <div class={`panel-head trust-${state}`}>
+      <p class="panel-state">
+        <Icon name={`trust-${state}` as IconName} />
+        {t.trust.headline[state]}
+      </p>
+      {detail && <p>{detail}</p>}
+      {children && <p class="hint">{children}</p>}
+    </div>
+  );
+}
+
+const STATUS_ICON = { ok: 'check', warn: 'clock', fail: 'close', none: 'more' } as const;
+
+function Row({ id, check, verdict }: { id: string; check?: Check; verdict?: Verdict }): VNode {
+  const status = check?.status ?? 'none';
+  const detail = check?.detail || (id === 'page' ? t.trust.pageRow : t.trust.notChecked);
+  const more: [string, string][] = [];
+  if (check?.want) more.push([t.trust.want, check.want]);
+  if (check?.found) more.push([t.trust.found, check.found]);
+  if (verdict && id === 'chip') more.push([t.trust.node, verdict.node], [t.trust.platform, verdict.platforms.join(', ')]);
+  if (verdict && id === 'software') {
+    more.push([t.trust.release, verdict.release]);
+    for (const m of verdict.models ?? []) more.push([m.id, m.digest]);
+  }
+  if (verdict && id === 'key') more.push([t.trust.key, verdict.key_id], [t.trust.valid, range(verdict.not_before, verdict.not_after)]);
+  return (
+    <li class={`check check-${status}`}>
+      <span class="check-icon">
+        <Icon name={STATUS_ICON[status]} />
+      </span>
+      <div class="check-text">
+        <h3>
+          {t.trust.rows[id] ?? check?.title ?? id} <span class="check-word">{t.trust.status[status]}</span>
+        </h3>
+        <p>{detail}</p>
+        {(more.length > 0 || check?.redo) && (
+          <details>
+            <summary>{t.trust.showMe}</summary>
+            <Facts rows={more} />
+            {check?.redo && (
+              <>
+                <p class="overline">{t.trust.redo}</p>
+                <p class="redo">{check.redo}</p>
+              </>
+            )}
+          </details>
+        )}
+      </div>
+    </li>
+  );
+}
+
+function Facts({ rows }: { rows: [string, string][] }): VNode {
+  return (
+    <dl class="facts">
+      {rows.map(([name, value]) => (
+        <div key={name}>
+          <dt>{name}</dt>
+          <dd>{value || t.trust.none}</dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
+
+function Limits(): VNode {
+  return (
+    <section class="panel-part" aria-labelledby="panel-limits">
+      <h3 id="panel-limits" class="overline">
+        {t.trust.limitsTitle}
+      </h3>
+      <ul class="limits">
+        {t.trust.limits.map((l) => (
+          <li key={l}>{l}</li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+function range(from: number, to: number): string {
+  return from ? t.trust.validRange(shortTime(milliseconds(from)), shortTime(milliseconds(to))) : t.trust.none;
+}
+
+/** Verdicts and receipts count seconds (spec/verdict.md); the page counts milliseconds. */
+function milliseconds(seconds: number): number {
+  return seconds * 1000;
+}
+
+/** What the demo is, asked once. */
+export function ConsentDialog({ onClose }: { onClose: () => void }): VNode {
+  const { core } = useStore();
+  const task = useTask();
+  return (
+    <Dialog title={t.consent.title} onClose={onClose} class="consent">
+      <div class="hatch" aria-hidden="true" />
+      <p>{t.consent.lead}</p>
+      <ul class="limits">
+        {t.consent.points.map((p) => (
+          <li key={p}>{p}</li>
+        ))}
+      </ul>
+      <Problem text={task.error} />
+      <div class="dialog-actions">
+        <button type="button" class="button quiet" onClick={onClose}>
+          {t.consent.later}
+        </button>
+        <button
+          type="button"
+          class="button primary"
+          disabled={task.busy}
+          onClick={() =>
+            task.run(async () => {
+              await core!.acceptDemo();
+              onClose();
+            })
+          }
+        >
+          {t.consent.accept}
+        </button>
+      </div>
+      <p class="hint">{t.consent.once}</p>
+    </Dialog>
+  );
+}
