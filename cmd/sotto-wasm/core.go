@@ -67,6 +67,8 @@ func newCore(h host) *core {
 		"confirmKit":       run(c.confirmKit),
 		"openOffer":        run(c.openOffer),
 		"wrapOffer":        ask(c.wrapOffer),
+		"sealLabel":        run(c.sealLabel),
+		"openLabels":       run(c.openLabels),
 
 		"load":    run(c.load),
 		"opened":  ask(c.opened),

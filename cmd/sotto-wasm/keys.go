@@ -392,3 +392,44 @@ func (c *core) wrapOffer(context.Context) (vault.Wrap, error) {
 	c.draft = nil
 	return w, err
 }
+
+type labelArgs struct {
+	Label string `json:"label"`
+}
+
+type sealedLabel struct {
+	Sealed []byte `json:"sealed"`
+}
+
+// sealLabel seals the name of a browser or a passkey for the account server.
+func (c *core) sealLabel(_ context.Context, a labelArgs) (sealedLabel, error) {
+	v, err := c.unlocked()
+	if err != nil {
+		return sealedLabel{}, err
+	}
+	return sealedLabel{vault.SealLabel(v.root, v.account, a.Label)}, nil
+}
+
+type openLabelsArgs struct {
+	Sealed [][]byte `json:"sealed"`
+}
+
+type openLabelsResult struct {
+	Labels []string `json:"labels"`
+}
+
+// openLabels opens names that the account server keeps. One that doesn't open,
+// or isn't there, is "".
+func (c *core) openLabels(_ context.Context, a openLabelsArgs) (openLabelsResult, error) {
+	v, err := c.unlocked()
+	if err != nil {
+		return openLabelsResult{}, err
+	}
+	r := openLabelsResult{Labels: make([]string, len(a.Sealed))}
+	for i, sealed := range a.Sealed {
+		if label, err := vault.OpenLabel(v.root, v.account, sealed); err == nil {
+			r.Labels[i] = label
+		}
+	}
+	return r, nil
+}

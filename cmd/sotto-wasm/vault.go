@@ -19,10 +19,17 @@ type vaultState struct {
 	account vault.AccountID
 	replica *vault.Replica
 
-	ready    bool                      // the stored history is loaded: the list of chats means something
-	settings *settingsDoc              // nil until they were read
-	warned   map[string]bool           // notices about the history that were given
-	stored   map[vault.RecordID]uint64 // records whose sealed data this device keeps, by place
+	ready    bool                    // the stored history is loaded: the list of chats means something
+	settings *settingsDoc            // nil until they were read
+	warned   map[string]bool         // notices about the history that were given
+	kept     map[vault.RecordID]kept // messages and registers whose sealed data this device keeps
+	useless  []uint64                // places of kept data that a newer write has replaced
+}
+
+// kept is where the newest sealed data of a record stands.
+type kept struct {
+	seq     uint64
+	version vault.Version
 }
 
 // openVault makes the vault of an account ready to be loaded. c.mu is held.
@@ -31,7 +38,7 @@ func (c *core) openVault(root vault.RootKey, account vault.AccountID, device vau
 		root: root, account: account,
 		replica: vault.NewReplica(root, account, device),
 		warned:  map[string]bool{},
-		stored:  map[vault.RecordID]uint64{},
+		kept:    map[vault.RecordID]kept{},
 	}
 	c.chats.reset()
 }
@@ -68,13 +75,28 @@ func (c *core) load(_ context.Context, a loadArgs) (none, error) {
 	return none{}, nil
 }
 
-// note remembers which records this device keeps the sealed data of.
-func (v *vaultState) note(entries []vault.Entry) {
+// note remembers which records this device keeps the sealed data of. It says
+// whether some of what it keeps may be of no use now; see erasing.
+func (v *vaultState) note(entries []vault.Entry) (erased bool) {
 	for _, e := range entries {
-		if e.Data != nil && e.Collection == vault.Messages {
-			v.stored[e.ID] = e.Seq
+		switch {
+		case e.Collection == vault.Tombstones:
+			erased = true
+		case e.Data == nil:
+		case e.Collection == vault.Messages, e.Collection == vault.Registers:
+			seq := e.Seq
+			if old, ok := v.kept[e.ID]; ok {
+				erased = true
+				if old.version.Compare(e.Version) > 0 {
+					v.useless = append(v.useless, seq)
+					continue
+				}
+				v.useless = append(v.useless, old.seq)
+			}
+			v.kept[e.ID] = kept{seq, e.Version}
 		}
 	}
+	return erased
 }
 
 // opened tells the page about the loaded history.
@@ -91,17 +113,13 @@ func (c *core) opened(context.Context) (none, error) {
 	return none{}, nil
 }
 
-type headResult struct {
-	Seq uint64 `json:"seq"`
-}
-
 // head says how far the feed is known.
-func (c *core) head(context.Context) (headResult, error) {
+func (c *core) head(context.Context) (vault.Head, error) {
 	v, err := c.unlocked()
 	if err != nil {
-		return headResult{}, err
+		return vault.Head{}, err
 	}
-	return headResult{v.replica.Head().Seq}, nil
+	return v.replica.Head(), nil
 }
 
 type applyArgs struct {
@@ -109,8 +127,9 @@ type applyArgs struct {
 }
 
 type applyResult struct {
-	Seq   uint64 `json:"seq"`   // how far the feed is known now
-	Again bool   `json:"again"` // fetch again from there
+	Seq    uint64 `json:"seq"`    // how far the feed is known now
+	Again  bool   `json:"again"`  // fetch again from there
+	Erased bool   `json:"erased"` // ask erasing what to erase from the store
 }
 
 // apply takes a page of the feed as the server sent it. A page that contradicts
@@ -125,20 +144,21 @@ func (c *core) apply(_ context.Context, a applyArgs) (applyResult, error) {
 		err = v.replica.Apply(page)
 	}
 	if errors.Is(err, vault.ErrOutOfOrder) {
-		return applyResult{v.replica.Head().Seq, true}, nil
+		return applyResult{Seq: v.replica.Head().Seq, Again: true}, nil
 	}
 	if err != nil {
 		c.history(v, err)
 		return applyResult{}, err
 	}
-	v.note(page.Entries)
+	erased := v.note(page.Entries)
 	for _, p := range v.replica.Problems() {
 		c.history(v, p.Err)
 	}
 	if len(page.Entries) > 0 {
 		c.changed(v)
 	}
-	return applyResult{v.replica.Head().Seq, v.replica.Head().Seq < page.Head.Seq}, nil
+	seq := v.replica.Head().Seq
+	return applyResult{seq, seq < page.Head.Seq, erased}, nil
 }
 
 // history tells the page, once for each kind, that the server's copy of the
@@ -178,6 +198,7 @@ type ackedArgs struct {
 
 type ackedResult struct {
 	Entries []vault.Entry `json:"entries"` // to store; empty when a page must be fetched
+	Erased  bool          `json:"erased"`  // ask erasing what to erase from the store
 }
 
 // acked takes the server's answer to posted records.
@@ -191,23 +212,20 @@ func (c *core) acked(_ context.Context, a ackedArgs) (ackedResult, error) {
 		c.history(v, err)
 		return ackedResult{}, err
 	}
-	v.note(entries)
+	erased := v.note(entries)
 	if entries == nil {
 		entries = []vault.Entry{}
 	}
-	return ackedResult{entries}, nil
+	return ackedResult{entries, erased}, nil
 }
 
 type erasingResult struct {
-	Entries []erasedEntry `json:"entries"`
+	Seqs []uint64 `json:"seqs"`
 }
 
-type erasedEntry struct {
-	Seq uint64 `json:"seq"`
-}
-
-// erasing returns the stored messages that were deleted, here or on another
-// device: the caller erases their sealed data from this device too.
+// erasing returns the places of stored records that were deleted or replaced,
+// here or on another device: the caller erases their sealed data from this
+// device too.
 func (c *core) erasing(context.Context) (erasingResult, error) {
 	v, err := c.unlocked()
 	if err != nil {
@@ -221,15 +239,16 @@ func (c *core) erasing(context.Context) (erasingResult, error) {
 			}
 		}
 	}
-	out := erasingResult{Entries: []erasedEntry{}}
-	for id, seq := range v.stored {
-		if !live[id] {
-			out.Entries = append(out.Entries, erasedEntry{seq})
-			delete(v.stored, id)
+	seqs := append([]uint64{}, v.useless...)
+	v.useless = nil
+	for id, k := range v.kept {
+		if k.version == (vault.Version{}) && !live[id] {
+			seqs = append(seqs, k.seq)
+			delete(v.kept, id)
 		}
 	}
-	slices.SortFunc(out.Entries, func(a, b erasedEntry) int { return int(a.Seq) - int(b.Seq) })
-	return out, nil
+	slices.Sort(seqs)
+	return erasingResult{seqs}, nil
 }
 
 type reachArgs struct {

@@ -1,0 +1,63 @@
+// Copyright (c) Sotto authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Requests to the account server: package account's HTTP interface.
+
+import type { CoreError } from '../core/protocol.ts';
+
+const OFFLINE = 'The server can’t be reached. Check your connection, then try again.';
+
+/** What the account server answered instead of a result, or that it didn't. */
+export class ApiError extends Error implements CoreError {
+  constructor(
+    readonly code: string,
+    message: string,
+    /** 0 when no answer came. */
+    readonly status: number,
+  ) {
+    super(message);
+  }
+
+  /** No answer came: the same request may be sent again. */
+  get offline(): boolean {
+    return this.status === 0 || this.status >= 500;
+  }
+}
+
+export type Method = 'GET' | 'POST' | 'PUT' | 'DELETE';
+
+/** Sends JSON to /api/v1/`path` and returns the answer's text, '' for none. */
+export async function apiText(method: Method, path: string, body?: string): Promise<string> {
+  let response: Response;
+  let text: string;
+  try {
+    response = await fetch(`/api/v1/${path}`, {
+      method,
+      credentials: 'same-origin',
+      cache: 'no-store',
+      redirect: 'error',
+      ...(body === undefined ? {} : { body, headers: { 'Content-Type': 'application/json' } }),
+    });
+    text = await response.text();
+  } catch {
+    throw new ApiError('offline', OFFLINE, 0);
+  }
+  if (response.ok) return text;
+  throw refused(response.status, text);
+}
+
+/** Sends JSON to /api/v1/`path` and returns the JSON of the answer. */
+export async function api<T>(method: Method, path: string, body?: unknown): Promise<T> {
+  const text = await apiText(method, path, body === undefined ? undefined : JSON.stringify(body));
+  return (text === '' ? {} : JSON.parse(text)) as T;
+}
+
+function refused(status: number, text: string): ApiError {
+  try {
+    const { error } = JSON.parse(text) as { error: { code: unknown; message: unknown } };
+    if (typeof error.code === 'string' && typeof error.message === 'string') return new ApiError(error.code, error.message, status);
+  } catch {
+    // Not the account server's own words: something on the way answered.
+  }
+  return new ApiError('offline', OFFLINE, status);
+}

@@ -1,0 +1,13 @@
+// Copyright (c) Sotto authors
+// SPDX-License-Identifier: Apache-2.0
+
+/** Go's own loader, from the toolchain that compiled the core (see web/build). */
+declare module 'go/wasm_exec' {}
+
+declare class Go {
+  importObject: WebAssembly.Imports;
+  run(instance: WebAssembly.Instance): Promise<void>;
+}
+
+/** The hashed URL of the compiled core, put in by web/build. */
+declare const __WASM_URL__: string;

@@ -1,0 +1,143 @@
+// Copyright (c) Sotto authors
+// SPDX-License-Identifier: Apache-2.0
+
+// The core in Go: what it can be asked, and what it asks of the Worker.
+// cmd/sotto-wasm is the other side.
+
+import 'go/wasm_exec';
+import type { ChatSummary, ChatView, Hit, Kit, Settings, Trust } from '../core/protocol.ts';
+import type { WorkerEvent } from '../core/wire.ts';
+import type { Entry, Put, Wrap } from './store.ts';
+
+interface Unlock {
+  account: string;
+  device: string;
+  wraps: Wrap[];
+}
+
+/** The methods: arguments and results. `Uint8Array` results are bytes, the rest is JSON. */
+export interface GoCalls {
+  start: [{ origin: string; local: boolean; consent: boolean }, object];
+  acceptDemo: [object, object];
+  check: [object, Trust];
+  proof: [object, Uint8Array];
+
+  newAccount: [{ account: string; credential: string }, { prf: boolean; kit: Kit }];
+  finishAccount: [{ typed: [string, string]; passphrase: string }, Wrap[]];
+  adopt: [{ device: string }, object];
+  unlockPasskey: [Unlock & { credential: string }, object];
+  unlockPassphrase: [Unlock & { passphrase: string }, object];
+  recoverBegin: [{ kit: string }, { id: string }];
+  recoverSign: [{ challenge: string }, { signature: string }];
+  recoverOpen: [Unlock, object];
+  wrapPasskey: [{ credential: string }, Wrap];
+  wrapPassphrase: [{ passphrase: string }, Wrap];
+  newKit: [object, Kit];
+  confirmKit: [{ typed: [string, string] }, Wrap];
+  openOffer: [{ public_key: string; secret: string }, { name: string }];
+  wrapOffer: [object, Wrap];
+  sealLabel: [{ label: string }, { sealed: string }];
+  openLabels: [{ sealed: string[] }, { labels: string[] }];
+
+  load: [{ entries: Entry[]; puts: Put[] }, object];
+  opened: [object, object];
+  head: [object, { seq: number; hash: string }];
+  apply: [RawPage, { seq: number; again: boolean; erased: boolean }];
+  acked: [{ puts: Put[]; seqs: number[]; head: { seq: number; hash: string } }, { entries: Entry[]; erased: boolean }];
+  erasing: [object, { seqs: number[] }];
+  reach: [{ offline: boolean }, object];
+  resume: [{ id: string; sealed: string }, object];
+  wake: [object, object];
+
+  openChat: [{ chat: string }, ChatView];
+  closeChat: [{ chat: string }, object];
+  newChat: [{ temporary: boolean }, ChatSummary];
+  send: [{ chat: string; parent: string; text: string; model: string }, { user: string; assistant: string }];
+  regenerate: [{ chat: string; message: string; model: string }, { assistant: string }];
+  stop: [{ chat: string }, object];
+  rename: [{ chat: string; title: string }, object];
+  pin: [{ chat: string; on: boolean }, object];
+  archive: [{ chat: string; on: boolean }, object];
+  deleteChat: [{ chat: string }, object];
+  search: [{ query: string }, Hit[]];
+  exportAll: [object, Uint8Array];
+  exportChat: [{ chat: string; as: string }, Uint8Array];
+  setSettings: [Partial<Omit<Settings, 'theme'>>, object];
+}
+
+/** A page of the feed, passed on as the text that the server sent. */
+export interface RawPage {
+  raw: string;
+}
+
+type RawCall = (method: string, args: string, secret: Uint8Array | null) => Promise<string | Uint8Array>;
+
+interface FetchResult {
+  status: number;
+  contentType: string;
+  reader: ReadableStreamDefaultReader<Uint8Array> | null;
+}
+
+/** What Go asks of the Worker; see `browser` in cmd/sotto-wasm/bridge_js.go. */
+interface GoHost {
+  ready(call: RawCall): void;
+  emit(event: string): void;
+  queue(puts: string): Promise<void>;
+  pending(id: string, sealed: Uint8Array | null): Promise<void>;
+  fetch(method: string, path: string, contentType: string, body: Uint8Array<ArrayBuffer> | null, signal: AbortSignal): Promise<FetchResult>;
+}
+
+export interface Host {
+  emit(e: WorkerEvent): void;
+  queue(puts: Put[]): Promise<void>;
+  pending(id: string, sealed: Uint8Array | null): Promise<void>;
+  /** The program has ended, which it never should. */
+  ended(): void;
+}
+
+export class GoCore {
+  private constructor(private readonly raw: RawCall) {}
+
+  /** Fetches, compiles (while it comes in) and starts the core. */
+  static async boot(host: Host): Promise<GoCore> {
+    const go = new Go();
+    const { instance } = await WebAssembly.instantiateStreaming(fetch(__WASM_URL__), go.importObject);
+    return new Promise((resolve) => {
+      const side: GoHost = {
+        ready: (call) => resolve(new GoCore(call)),
+        emit: (e) => host.emit(JSON.parse(e) as WorkerEvent),
+        queue: (puts) => host.queue(JSON.parse(puts) as Put[]),
+        pending: (id, sealed) => host.pending(id, sealed),
+        fetch: sealedFetch,
+      };
+      (globalThis as { sottoHost?: GoHost }).sottoHost = side;
+      void go.run(instance).then(() => host.ended());
+    });
+  }
+
+  /** Asks Go. `secret` is overwritten there. Rejects with a CoreError. */
+  async call<K extends keyof GoCalls>(method: K, args: GoCalls[K][0], secret: Uint8Array | null = null): Promise<GoCalls[K][1]> {
+    const doc = 'raw' in args ? `{"page":${args.raw}}` : JSON.stringify(args);
+    const out = await this.raw(method, doc, secret);
+    return (typeof out === 'string' ? JSON.parse(out) : out) as GoCalls[K][1];
+  }
+}
+
+/** Carries sealed bytes to the service: no cookies, nothing that names the person. */
+async function sealedFetch(
+  method: string,
+  path: string,
+  contentType: string,
+  body: Uint8Array<ArrayBuffer> | null,
+  signal: AbortSignal,
+): Promise<FetchResult> {
+  const r = await fetch(path, {
+    method,
+    signal,
+    credentials: 'omit',
+    cache: 'no-store',
+    redirect: 'error',
+    ...(body ? { body, headers: { 'Content-Type': contentType } } : {}),
+  });
+  return { status: r.status, contentType: r.headers.get('Content-Type') ?? '', reader: r.body?.getReader() ?? null };
+}

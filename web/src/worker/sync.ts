@@ -1,0 +1,176 @@
+// Copyright (c) Sotto authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Keeps this device and the account server's feed the same.
+//
+// One round at a time: post what the server doesn't have, then fetch what this
+// device doesn't have. A round starts when something was written here, when the
+// live stream says that the feed has grown, and when the network is back. Every
+// page goes through Go, which believes nothing; only what it took is stored.
+
+import { api, ApiError, apiText } from './api.ts';
+import type { GoCore } from './go.ts';
+import type { Entry, Put, Store } from './store.ts';
+
+/** Records in one post: at most vault.MaxBatch, and small enough for one body. */
+const BATCH = 50;
+const PAGE = 500;
+const RETRY_MIN = 1_000;
+const RETRY_MAX = 60_000;
+
+export interface SyncHost {
+  /** Whether the account server can be reached has changed. */
+  reach(offline: boolean): void;
+  /** The session isn't good any more. */
+  ended(): void;
+  /** The server refuses what this device has written. */
+  refused(e: ApiError): void;
+}
+
+export class Sync {
+  private wanted = false;
+  private round: Promise<void> | null = null;
+  private stopped = false;
+  private offline = false;
+  private delay = RETRY_MIN;
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private stream: EventSource | null = null;
+  private known = 0;
+
+  constructor(
+    private readonly go: GoCore,
+    private readonly store: Store,
+    private readonly account: string,
+    private readonly host: SyncHost,
+  ) {}
+
+  /** Starts a round, or another one after the one that runs. Resolves when nothing is left to do. */
+  poke(): Promise<void> {
+    this.wanted = true;
+    this.round ??= this.run().finally(() => {
+      this.round = null;
+      if (this.wanted) void this.poke();
+    });
+    return this.round;
+  }
+
+  /** Follows the feed by the live stream. */
+  follow(): void {
+    if (this.stopped || this.stream) return;
+    const stream = new EventSource('/api/v1/feed/stream', { withCredentials: false });
+    this.stream = stream;
+    stream.addEventListener('head', (e) => {
+      const { seq } = JSON.parse((e as MessageEvent<string>).data) as { seq: number };
+      if (seq !== this.known) void this.poke();
+    });
+    stream.onopen = () => {
+      if (this.offline) void this.poke();
+    };
+    stream.onerror = () => {
+      // The browser comes back by itself after a lost connection, but not after
+      // a refusal: the next round finds out why.
+      if (stream.readyState !== EventSource.CLOSED) return;
+      this.stream = null;
+      this.later();
+    };
+  }
+
+  /** The network is back, or the page: don't wait for the timer. */
+  wake(): void {
+    this.delay = RETRY_MIN;
+    this.follow();
+    void this.poke();
+  }
+
+  stop(): void {
+    this.stopped = true;
+    clearTimeout(this.timer);
+    this.stream?.close();
+  }
+
+  private async run(): Promise<void> {
+    while (this.wanted && !this.stopped) {
+      this.wanted = false;
+      try {
+        // Other tabs write to the same queue and the same store.
+        await navigator.locks.request('sotto-sync', async () => {
+          await this.post();
+          await this.fetch();
+        });
+        this.delay = RETRY_MIN;
+        this.reach(false);
+        this.follow();
+      } catch (e) {
+        this.failed(e);
+      }
+    }
+    this.wanted = false;
+  }
+
+  /** Posts the queue, oldest first. A record keeps its id, so posting twice changes nothing. */
+  private async post(): Promise<void> {
+    for (;;) {
+      const queued = await this.store.queued(this.account, BATCH);
+      if (queued.length === 0) return;
+      const entries: Put[] = queued.map((q) => q.put);
+      const known = await this.go.call('head', {});
+      const answer = await api<{ head: { seq: number; hash: string }; seqs: number[] }>('POST', 'feed', { entries, known });
+      const acked = await this.go.call('acked', { puts: entries, seqs: answer.seqs, head: answer.head });
+      await this.store.addEntries(this.account, acked.entries);
+      await this.store.dequeue(queued.map((q) => q.key));
+      if (acked.entries.length > 0) this.known = answer.head.seq;
+      if (acked.erased) await this.erase();
+    }
+  }
+
+  private async fetch(): Promise<void> {
+    for (let again = true; again && !this.stopped; ) {
+      const { seq } = await this.go.call('head', {});
+      const raw = await apiText('GET', `feed?since=${seq}&limit=${PAGE}`);
+      const applied = await this.go.call('apply', { raw });
+      const { entries } = JSON.parse(raw) as { entries: Entry[] };
+      await this.store.addEntries(
+        this.account,
+        entries.filter((e) => e.seq > seq && e.seq <= applied.seq),
+      );
+      if (applied.erased) await this.erase();
+      this.known = applied.seq;
+      again = applied.again;
+    }
+  }
+
+  /** What was deleted or replaced goes from this device too. */
+  async erase(): Promise<void> {
+    const { seqs } = await this.go.call('erasing', {});
+    await this.store.eraseData(this.account, seqs);
+  }
+
+  /** Ends the round; the timer starts the next. */
+  private failed(e: unknown): void {
+    this.wanted = false;
+    if (e instanceof ApiError) {
+      if (e.status === 401) {
+        this.stop();
+        this.host.ended();
+        return;
+      }
+      if (e.offline || e.status === 429) this.reach(true);
+      else this.host.refused(e);
+    }
+    // Anything else was said by Go, as a notice: the server's copy doesn't fit.
+    this.later();
+  }
+
+  private later(): void {
+    if (this.stopped) return;
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => void this.poke(), this.delay * (0.75 + Math.random() / 2));
+    this.delay = Math.min(this.delay * 2, RETRY_MAX);
+  }
+
+  private reach(offline: boolean): void {
+    if (this.offline === offline) return;
+    this.offline = offline;
+    this.host.reach(offline);
+  }
+}
