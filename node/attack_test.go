@@ -36,7 +36,9 @@ func inClear(t testing.TB, n *Node, msg []byte, change func(*http.Request)) (sta
 	if w.Header().Get("Content-Type") == answerType {
 		return w.Code, "answered", w.Header()
 	}
-	var doc struct{ Error struct{ Code, Message string } }
+	var doc struct {
+		Error struct{ Code, Message string }
+	}
 	if err := json.Unmarshal(w.Body.Bytes(), &doc); err != nil || doc.Error.Message == "" {
 		t.Fatalf("status %d, body %q", w.Code, w.Body.String())
 	}

@@ -123,11 +123,11 @@ func decodeAnswerID(s string) (id answerID, err error) {
 
 // answerWhileConnected answers for as long as the connection lives.
 func (n *Node) answerWhileConnected(ctx context.Context, opened *seal.Opened, out *wire, ask *engine.Request) {
-	ctx, stop := context.WithTimeout(ctx, n.cfg.Limits.AnswerTime)
+	engineCtx, stop := context.WithTimeout(ctx, n.cfg.Limits.AnswerTime)
 	defer stop()
 	n.stats.live.Add(1)
 	defer n.stats.live.Add(-1)
-	_ = n.send(ctx, opened, n.ask(ctx, stop, ask), out) // on an error the client has gone, and the engine knows
+	_ = n.send(ctx, opened, n.ask(engineCtx, stop, ask), out) // on an error the client has gone, and the engine knows
 }
 
 // answerKept starts an answer that lives on its own, and follows it.

@@ -137,9 +137,11 @@ func TestEvidenceFails(t *testing.T) {
 func TestNewRefuses(t *testing.T) {
 	good := Config{Engine: &script{}, Evidence: forge.Evidence}
 	for name, change := range map[string]func(*Config){
-		"no engine":           func(c *Config) { c.Engine = nil },
-		"no evidence":         func(c *Config) { c.Evidence = nil },
-		"failing evidence":    func(c *Config) { c.Evidence = func([64]byte) ([]attest.Evidence, error) { return nil, errors.New("no") } },
+		"no engine":   func(c *Config) { c.Engine = nil },
+		"no evidence": func(c *Config) { c.Evidence = nil },
+		"failing evidence": func(c *Config) {
+			c.Evidence = func([64]byte) ([]attest.Evidence, error) { return nil, errors.New("no") }
+		},
 		"empty evidence":      func(c *Config) { c.Evidence = func([64]byte) ([]attest.Evidence, error) { return nil, nil } },
 		"a long life":         func(c *Config) { c.Lifetime = 2 * time.Hour },
 		"more than two keys":  func(c *Config) { c.Overlap = 10 * time.Minute },
