@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -163,15 +165,43 @@ func TestRequestAllocation(t *testing.T) {
 		t.Fatal(err)
 	}
 	cut := msg[:64<<10]
-	result := testing.Benchmark(func(b *testing.B) {
-		for range b.N {
-			if _, err := OpenRequest(bytes.NewReader(cut), keys.lookup); !errors.Is(err, ErrTruncated) {
-				b.Fatal(err)
-			}
-		}
-	})
-	if got := result.AllocedBytesPerOp(); got > 8*int64(len(cut)) {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if _, err := OpenRequest(bytes.NewReader(cut), keys.lookup); !errors.Is(err, ErrTruncated) {
+		t.Fatal(err)
+	}
+	runtime.ReadMemStats(&after)
+	if got := after.TotalAlloc - before.TotalAlloc; got > 1<<20 {
 		t.Errorf("%d bytes allocated for %d received", got, len(cut))
+	}
+}
+
+// Two requests have nothing in common, also when they say the same.
+func TestRequestsDiffer(t *testing.T) {
+	keys, recipients := newKeyring(t, 1)
+	seen := make(map[string]bool)
+	for range 3 {
+		msg, ex, err := SealRequest(recipients, []byte("hello"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, err := envelope.Parse(msg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := &Opened{KeyID: recipients[0].ID}
+		contentKey, err := o.unwrap(msg[:h.Len], 1, keys[recipients[0].ID])
+		if err != nil {
+			t.Fatal(err)
+		}
+		enc := msg[envelope.FixedSize+envelope.KeyIDSize:][:envelope.EncSize]
+		body := msg[h.Len:]
+		for _, part := range [][]byte{contentKey, ex.id[:], ex.secrets[0][:], enc[:1088], enc[1088:], body} {
+			if seen[string(part)] || bytes.Equal(part, make([]byte, len(part))) {
+				t.Errorf("%d bytes are not fresh", len(part))
+			}
+			seen[string(part)] = true
+		}
 	}
 }
 
@@ -237,6 +267,17 @@ func TestSecretsHidden(t *testing.T) {
 	}
 	for _, v := range []any{ex, *ex, o, *o, key, sealer, *sealer, reader, *reader,
 		struct{ X any }{ex}, []any{o}, map[string]any{"x": ex}} {
+		if r := reflect.ValueOf(v); r.Kind() == reflect.Pointer {
+			if l, ok := v.(slog.LogValuer); !ok || l.LogValue().String() != hiddenText {
+				t.Errorf("%T: no LogValue that hides it", v)
+			}
+			if s, ok := v.(fmt.Stringer); !ok || s.String() != hiddenText {
+				t.Errorf("%T: no String that hides it", v)
+			}
+			if s, ok := v.(fmt.GoStringer); !ok || s.GoString() != hiddenText {
+				t.Errorf("%T: no GoString that hides it", v)
+			}
+		}
 		var out strings.Builder
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%o", "%b", "%c", "%U"} {
 			fmt.Fprintf(&out, verb+"\n", v)
