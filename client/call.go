@@ -175,6 +175,9 @@ func (k *call) answer() (*Answer, error) {
 		}
 		return nil, k.fail(err)
 	}
+	if k.reader.Recipient() >= len(k.pending.nodes) { // of a Pending that somebody made up
+		return nil, k.fail(ErrPending)
+	}
 	return &Answer{
 		Status: resp.Status, Header: resp.Header,
 		Body:    &body{call: k, r: resp.Body},
@@ -309,13 +312,18 @@ func sleep(ctx context.Context, d time.Duration) error {
 // record. While it isn't known which node that is, each that the request was
 // sealed to is asked in turn.
 func (k *call) resumeOnce() error {
-	var err error
+	result := ErrGone
 	for _, node := range k.pending.answering() {
-		if err = k.resumeAt(node); err == nil || !errors.Is(err, ErrGone) {
-			return err
+		err := k.resumeAt(node)
+		if err == nil {
+			return nil
 		}
+		if !errors.Is(err, ErrGone) {
+			result = err // this one may have it
+		}
+		k.drop()
 	}
-	return err
+	return result
 }
 
 func (k *call) resumeAt(node string) error {

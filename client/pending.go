@@ -91,6 +91,8 @@ func (p *Pending) UnmarshalBinary(b []byte) error {
 		return fmt.Errorf("%w: %d nodes", ErrPending, len(d.Nodes))
 	case len(d.Header) != 0 && len(d.Header) != seal.AnswerHeaderSize:
 		return fmt.Errorf("%w: header of %d bytes", ErrPending, len(d.Header))
+	case len(d.Header) != 0 && int(d.Header[2]) >= len(d.Nodes): // the recipient's place
+		return fmt.Errorf("%w: answer of node %d of %d", ErrPending, d.Header[2], len(d.Nodes))
 	}
 	ex, err := seal.UnmarshalExchange(d.Exchange)
 	if err != nil {
