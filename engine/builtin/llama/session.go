@@ -24,7 +24,10 @@ type Session struct {
 	n      int         // tokens seen
 	keys   [][]float32 // per layer: [n][kvHeads·headDim]
 	values [][]float32
-	shared bool // a second goroutine may help
+
+	// Share lets a second goroutine compute half of each large product. It may be
+	// changed between calls.
+	Share bool
 
 	// Scratch, for up to batch tokens.
 	x, y, q, k, v, att, gate, up []float32
@@ -35,12 +38,11 @@ type Session struct {
 // ErrFull says that the conversation has reached the model's Context.
 var ErrFull = errors.New("llama: the context is full")
 
-// NewSession begins a conversation. With share, large products are computed by
-// two goroutines rather than one.
-func (m *Model) NewSession(share bool) *Session {
+// NewSession begins a conversation.
+func (m *Model) NewSession() *Session {
 	f := func(width int) []float32 { return make([]float32, batch*width) }
 	return &Session{
-		m: m, shared: share,
+		m:    m,
 		keys: make([][]float32, len(m.layers)), values: make([][]float32, len(m.layers)),
 		x: f(m.dim), y: f(m.dim), q: f(m.heads * m.headDim), k: f(m.kvHeads * m.headDim), v: f(m.kvHeads * m.headDim),
 		att: f(m.heads * m.headDim), gate: f(m.hidden), up: f(m.hidden),
@@ -142,7 +144,7 @@ func (s *Session) normalize(out, x, weight []float32) {
 // project multiplies n vectors by a matrix.
 func (s *Session) project(m *matrix, x, out []float32, n int) {
 	s.in.prepare(m.kind, x[:n*m.cols], n, m.cols)
-	if !s.shared || n*m.rows*m.cols < worthSharing {
+	if !s.Share || n*m.rows*m.cols < worthSharing {
 		m.multiply(&s.in, out, 0, m.rows)
 		return
 	}
