@@ -313,8 +313,9 @@ func (c *chat) count(m *message) {
 	c.view.Count++
 }
 
-func (c *chat) remove(m *message) {
-	c.messages = slices.DeleteFunc(c.messages, func(x *message) bool { return x == m })
+// sweep drops the messages that were erased.
+func (c *chat) sweep() {
+	c.messages = slices.DeleteFunc(c.messages, func(m *message) bool { return m.erased })
 	c.view.Count, c.view.Created, c.view.Updated = 0, 0, 0
 	for _, m := range c.messages {
 		c.count(m)

@@ -96,6 +96,25 @@ func (k DeviceKey) Offer(name string) []byte {
 	return aead(key).Seal(b, make([]byte, chacha20poly1305.NonceSize), padded, b[:1+devicePublicSize])
 }
 
+// Code returns 8 characters that the terminal and the approving page both show,
+// so that a person with two terminals sees which one is meant.
+func (k DeviceKey) Code() string { return linkCode(k.secret, k.private.PublicKey().Bytes()) }
+
+// Code returns what [DeviceKey.Code] returns on the terminal.
+func (o *Offer) Code() string { return linkCode(o.secret, o.encoded) }
+
+func linkCode(link secret, public []byte) string {
+	b := mac(expand(link.key[:], nil, "sotto/1 link code", keySize), public)
+	code := make([]byte, 0, 9)
+	for i, v := range b[:8] {
+		if i == 4 {
+			code = append(code, '-')
+		}
+		code = append(code, alphabet[v&31])
+	}
+	return string(code)
+}
+
 // Offer is a terminal's wish to be linked, opened and authenticated.
 type Offer struct {
 	// Name is what the terminal calls itself, for the person to recognise.

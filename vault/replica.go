@@ -19,8 +19,10 @@ import (
 //
 // A replica believes nothing: each page must continue the hash chain from the
 // head it knows, each record must open in its place, and the head that each
-// record's writer saw must lie on the same chain. A record that doesn't open is
-// reported by [Replica.Problems] and hides nothing else.
+// record's writer saw must lie on the same chain. A page that contradicts what is
+// known is refused; a record that doesn't open, or that was written by a device
+// which was shown another history, is reported by [Replica.Problems] and hides
+// nothing else.
 type Replica struct {
 	// Now is the clock for versions of registers; time.Now by default. Set it
 	// before first use.
@@ -34,10 +36,10 @@ type Replica struct {
 	head     Head
 	hashes   []Hash           // hashes[i] is the head's hash after entry i+1
 	places   map[place]uint64 // where each record stands; 0: only written here
-	trusted  uint64           // writers' heads aren't compared up to here, see Rejoin
 	caughtUp bool             // the last page reached the server's head
 
-	pending     []pendingPut           // written here, not acknowledged, oldest first
+	pending     []Put                  // written here, oldest first; see waiting
+	waiting     map[place]struct{}     // those of pending that are not acknowledged
 	messages    map[RecordID]*message  // live messages
 	registers   map[RecordID]*register // newest version of each register
 	chats       map[string]*chat       // chats with at least one message or register
@@ -48,11 +50,6 @@ type Replica struct {
 }
 
 type replicaKeys struct{ records, registers []byte }
-
-type pendingPut struct {
-	put    Put
-	opened opened
-}
 
 // opened is what a record holds; one of its fields is set.
 type opened struct {
@@ -65,6 +62,7 @@ type opened struct {
 type message struct {
 	Message
 	seq    uint64 // 0: pending
+	erased bool
 	folded string // Text as searches compare it; empty until the first one
 }
 
@@ -74,13 +72,15 @@ type register struct {
 	seq     uint64 // 0: pending
 }
 
-// Problem is a record that could not be used. Everything else still is.
+// Problem is something wrong with one record. Everything else is untouched by it.
 type Problem struct {
 	Seq        uint64
 	ID         RecordID
 	Collection Collection
-	// Err wraps ErrTampered, ErrSwapped, ErrForeign, ErrReplayed, ErrHidden or
-	// ErrFormat.
+	// Err wraps ErrTampered, ErrSwapped, ErrForeign, ErrReplayed or ErrFormat when
+	// the record could not be used; ErrHidden when it was erased without reason;
+	// ErrHidden or ErrFork when it is good, but its writer had seen another
+	// history than this device.
 	Err error
 }
 
@@ -105,6 +105,7 @@ func (r *Replica) reset() {
 	r.places = map[place]uint64{}
 	r.caughtUp = false
 	r.pending = nil
+	r.waiting = map[place]struct{}{}
 	r.messages = map[RecordID]*message{}
 	r.registers = map[RecordID]*register{}
 	r.chats = map[string]*chat{}
@@ -157,24 +158,10 @@ func (r *Replica) apply(p Page) error {
 	if err != nil {
 		return err
 	}
-	// Open everything before anything is changed: a page is taken whole or not.
-	contents := make([]opened, len(fresh))
-	failures := make([]error, len(fresh))
-	for i, e := range fresh {
-		if e.Data == nil {
-			continue
-		}
-		contents[i], failures[i] = r.open(e.place(), e.Data)
-		if failures[i] == nil {
-			if err := r.checkWriter(contents[i].known, e.Seq, fresh); err != nil {
-				return err
-			}
-		}
-	}
-	for i, e := range fresh {
+	for _, e := range fresh {
 		r.head = Head{e.Seq, e.Hash}
 		r.hashes = append(r.hashes, e.Hash)
-		r.take(e, contents[i], failures[i])
+		r.take(e)
 	}
 	r.caughtUp = r.head.Seq == p.Head.Seq
 	return nil
@@ -229,23 +216,16 @@ func (r *Replica) checkChain(p Page) ([]Entry, error) {
 	return fresh, nil
 }
 
-// checkWriter compares the head that a record's writer saw with this feed. A
-// writer that saw something else was shown another history.
-func (r *Replica) checkWriter(known Head, seq uint64, fresh []Entry) error {
-	if seq <= r.trusted || known.Seq == 0 {
+// checkWriter compares the head that the writer of entry seq saw with this feed.
+// A writer that saw something else was shown another history.
+func (r *Replica) checkWriter(known Head, seq uint64) error {
+	switch {
+	case known.Seq == 0:
 		return nil
-	}
-	if known.Seq >= seq {
-		return fmt.Errorf("%w: the writer of entry %d had seen %d entries", ErrHidden, seq, known.Seq)
-	}
-	var have Hash
-	if known.Seq <= r.head.Seq {
-		have = r.hashes[known.Seq-1]
-	} else {
-		have = fresh[known.Seq-r.head.Seq-1].Hash
-	}
-	if have != known.Hash {
-		return fmt.Errorf("%w: the writer of entry %d saw another entry %d", ErrFork, seq, known.Seq)
+	case known.Seq >= seq:
+		return fmt.Errorf("%w: its writer had seen %d entries", ErrHidden, known.Seq)
+	case r.hashes[known.Seq-1] != known.Hash:
+		return fmt.Errorf("%w: its writer saw another entry %d", ErrFork, known.Seq)
 	}
 	return nil
 }
@@ -271,32 +251,39 @@ func (r *Replica) open(p place, data []byte) (o opened, err error) {
 }
 
 // take makes an entry part of the state.
-func (r *Replica) take(e Entry, o opened, failure error) {
+func (r *Replica) take(e Entry) {
 	p := e.place()
-	first, known := r.places[p]
-	if known && first != 0 {
+	if first := r.places[p]; first != 0 {
 		r.problem(e, fmt.Errorf("%w: first at %d", ErrReplayed, first))
-		if e.Data == nil {
+		return
+	}
+	var o opened
+	if e.Data != nil {
+		var err error
+		if o, err = r.open(p, e.Data); err != nil {
+			// The place stays free, and what is pending for it stays visible.
+			r.problem(e, err)
 			return
 		}
-		return
-	}
-	if failure != nil {
-		// The place stays free: were the device to write it again, nobody would
-		// take that for a replay. What is pending for it stays visible.
-		r.problem(e, failure)
-		return
+		if err := r.checkWriter(o.known, e.Seq); err != nil {
+			r.problem(e, err)
+		}
 	}
 	r.places[p] = e.Seq
-	wasPending := r.acknowledge(p)
-	if e.Data == nil {
-		r.unproven[e.Seq] = p
-		if wasPending {
-			r.settle(p, e.Seq)
-		}
-		return
+	_, ours := r.waiting[p]
+	delete(r.waiting, p)
+	if len(r.waiting) == 0 {
+		r.pending = nil
 	}
-	r.include(p, o, e.Seq)
+	switch {
+	case e.Data != nil:
+		r.include(p, o, e.Seq)
+	case ours:
+		r.unproven[e.Seq] = p
+		r.settle(p, e.Seq)
+	default:
+		r.unproven[e.Seq] = p
+	}
 }
 
 func (r *Replica) problem(e Entry, err error) {
@@ -305,6 +292,9 @@ func (r *Replica) problem(e Entry, err error) {
 
 // include adds an opened record to the state; seq is 0 for a pending one.
 func (r *Replica) include(p place, o opened, seq uint64) {
+	if tomb, named := r.tombs[p.id]; named && tomb == 0 && seq != 0 {
+		return // erased here already; the tombstone is on its way
+	}
 	switch {
 	case o.message != nil:
 		if m, ok := r.messages[p.id]; ok { // our own, coming back
@@ -348,19 +338,25 @@ func (r *Replica) settle(p place, seq uint64) {
 // before it in the feed. What another device added meanwhile, unseen by the one
 // that erased, stays. A pending tombstone (seq 0) removes what is here now.
 func (r *Replica) erase(ids []RecordID, seq uint64) {
+	touched := map[*chat]bool{}
 	for _, id := range ids {
-		if seq > r.tombs[id] {
-			r.tombs[id] = seq
-		}
+		r.tombs[id] = max(seq, r.tombs[id])
 		if m, ok := r.messages[id]; ok && (seq == 0 || m.seq != 0) {
 			delete(r.messages, id)
-			r.chat(m.Chat).remove(m)
-			r.dropEmpty(m.Chat)
+			m.erased = true
+			touched[r.chat(m.Chat)] = true
 		}
 		if g, ok := r.registers[id]; ok && (seq == 0 || g.seq != 0) {
 			delete(r.registers, id)
-			r.chat(g.Chat).unset(g.Name)
-			r.dropEmpty(g.Chat)
+			c := r.chat(g.Chat)
+			c.unset(g.Name)
+			touched[c] = true
+		}
+	}
+	for c := range touched {
+		c.sweep()
+		if len(c.messages) == 0 && len(c.registers) == 0 {
+			delete(r.chats, c.view.ID)
 		}
 	}
 	r.chatsSorted = nil
@@ -373,12 +369,6 @@ func (r *Replica) chat(id string) *chat {
 		r.chats[id] = c
 	}
 	return c
-}
-
-func (r *Replica) dropEmpty(id string) {
-	if c := r.chats[id]; c != nil && len(c.messages) == 0 && len(c.registers) == 0 {
-		delete(r.chats, id)
-	}
 }
 
 // Problems returns the records that could not be used, by place in the feed.
@@ -423,11 +413,12 @@ func (r *Replica) mayBeErased(p place, seq uint64) bool {
 func (r *Replica) Pending() []Put {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	puts := make([]Put, len(r.pending))
-	for i, p := range r.pending {
-		puts[i] = p.put
-	}
-	return puts
+	// Acknowledged ones are dropped here, all at once, rather than one by one.
+	r.pending = slices.DeleteFunc(r.pending, func(p Put) bool {
+		_, waits := r.waiting[p.place()]
+		return !waits
+	})
+	return slices.Clone(r.pending)
 }
 
 // Restore takes back stored puts after the stored entries were loaded. Those
@@ -453,20 +444,44 @@ func (r *Replica) Restore(puts []Put) error {
 
 // push adds a record written here.
 func (r *Replica) push(put Put, o opened) {
-	r.places[put.place()] = 0
-	r.pending = append(r.pending, pendingPut{put, o})
-	r.include(put.place(), o, 0)
+	p := put.place()
+	r.places[p] = 0
+	r.pending = append(r.pending, put)
+	r.waiting[p] = struct{}{}
+	r.include(p, o, 0)
 }
 
-// acknowledge drops a put that has come back in the feed.
-func (r *Replica) acknowledge(p place) bool {
-	for i := range r.pending {
-		if r.pending[i].put.place() == p {
-			r.pending = slices.Delete(r.pending, i, i+1)
-			return true
+// Rejoin makes the replica take the server's feed as it is now, after
+// [Replica.Apply] answered ErrRollback or ErrFork and the person agreed to go on,
+// after a server was restored from a backup, say. Nothing known here is lost: it
+// all becomes pending, and what the server still has is recognised when the feed
+// is applied again, from its beginning. What was erased here is erased again.
+// The caller drops its stored entries and keeps [Replica.Pending] instead.
+func (r *Replica) Rejoin() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	messages, registers := r.messages, r.registers
+	var gone []RecordID
+	for id := range r.tombs {
+		if messages[id] == nil && registers[id] == nil {
+			gone = append(gone, id)
 		}
 	}
-	return false
+	r.reset()
+	for id, m := range messages {
+		body := m.Message
+		body.ID = ""
+		if _, err := r.seal(place{collection: Messages, id: id}, body, opened{message: &m.Message}); err != nil {
+			return err
+		}
+	}
+	for id, g := range registers {
+		if _, err := r.seal(place{Registers, id, g.version}, g.registerBody, opened{register: &g.registerBody}); err != nil {
+			return err
+		}
+	}
+	_, err := r.tombstone(gone)
+	return err
 }
 
 // Acked takes the answer to a post of puts: the place of each and the feed's new

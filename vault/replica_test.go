@@ -4,8 +4,16 @@
 package vault
 
 import (
+	"archive/zip"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
 	"slices"
+	"strings"
 	"testing"
+	"time"
+	"unicode/utf8"
 )
 
 // feed is an honest account server in memory. Tests change what it shows.
@@ -105,5 +113,405 @@ func TestTwoDevicesNeverLoseAMessage(t *testing.T) {
 		if p := r.Problems(); len(p) != 0 {
 			t.Errorf("problems: %v", p)
 		}
+	}
+}
+
+func TestMessagesAndTombstonesMeet(t *testing.T) {
+	f, root, chat := newFeed(), NewRootKey(), NewID()
+	a, b := NewReplica(root, f.account, NewDeviceID()), NewReplica(root, f.account, NewDeviceID())
+	if _, err := a.AddMessage(Message{Chat: chat, Role: "user", Text: "seen by both"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.SetTitle(chat, "a chat", true); err != nil {
+		t.Fatal(err)
+	}
+	f.sync(t, a)
+	f.sync(t, b)
+	// b writes while a deletes, neither knowing of the other.
+	if _, err := b.AddMessage(Message{Chat: chat, Role: "user", Text: "unseen by a"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.DeleteChat(chat); err != nil {
+		t.Fatal(err)
+	}
+	if len(a.Chats()) != 0 {
+		t.Error("the deleted chat is still shown")
+	}
+	f.sync(t, a)
+	f.sync(t, b)
+	f.sync(t, a)
+	fresh := NewReplica(root, f.account, NewDeviceID())
+	f.sync(t, fresh)
+	for name, r := range map[string]*Replica{"a": a, "b": b, "fresh": fresh} {
+		if got := texts(r.Messages(chat)); !slices.Equal(got, []string{"unseen by a"}) {
+			t.Errorf("%s: messages %q", name, got)
+		}
+		if c, _ := r.Chat(chat); c.Title != "" {
+			t.Errorf("%s: title %q survived", name, c.Title)
+		}
+		if p := r.Problems(); len(p) != 0 {
+			t.Errorf("%s: problems %v", name, p)
+		}
+	}
+	for _, e := range f.entries[:2] {
+		if e.Data != nil {
+			t.Error("the server still has what was deleted")
+		}
+	}
+}
+
+func TestLastWriterWins(t *testing.T) {
+	f, root, chat := newFeed(), NewRootKey(), NewID()
+	at := time.Unix(1_800_000_000, 0)
+	clock := func(t time.Time) func() time.Time { return func() time.Time { return t } }
+	a, b := NewReplica(root, f.account, DeviceID{1}), NewReplica(root, f.account, DeviceID{2})
+	a.Now, b.Now = clock(at), clock(at)
+	set := func(r *Replica, title string) {
+		t.Helper()
+		if _, err := r.SetTitle(chat, title, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check := func(why, want string) {
+		t.Helper()
+		f.sync(t, a)
+		f.sync(t, b)
+		f.sync(t, a)
+		fresh := NewReplica(root, f.account, NewDeviceID())
+		f.sync(t, fresh)
+		for name, r := range map[string]*Replica{"a": a, "b": b, "fresh": fresh} {
+			if c, _ := r.Chat(chat); c.Title != want {
+				t.Errorf("%s: %s shows %q, want %q", why, name, c.Title, want)
+			}
+			if p := r.Problems(); len(p) != 0 {
+				t.Errorf("%s: %s: problems %v", why, name, p)
+			}
+		}
+	}
+	set(b, "from b")
+	set(a, "from a")
+	check("same minute, unseen: the greater device wins", "from b")
+	set(a, "a again")
+	check("seen before: the later write wins in the same minute", "a again")
+	a.Now = clock(at.Add(time.Hour))
+	set(a, "an hour later")
+	set(b, "unseen, an hour before")
+	check("the later hour wins, whoever posts last", "an hour later")
+	b.Now = clock(at.Add(-1000 * time.Hour))
+	set(b, "a clock that is behind")
+	check("a wrong clock doesn't lose a write that saw the other", "a clock that is behind")
+}
+
+func TestAcknowledgements(t *testing.T) {
+	f, root, chat := newFeed(), NewRootKey(), NewID()
+	a, b := NewReplica(root, f.account, NewDeviceID()), NewReplica(root, f.account, NewDeviceID())
+	add := func(r *Replica, text string) {
+		t.Helper()
+		if _, err := r.AddMessage(Message{Chat: chat, Role: "user", Text: text}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add(a, "one")
+	add(a, "two")
+	puts := a.Pending()
+	seqs := f.post(t, puts...)
+	entries, err := a.Acked(puts, seqs, f.head)
+	if err != nil || len(entries) != 2 || a.Head() != f.head || len(a.Pending()) != 0 {
+		t.Fatalf("Acked: %d entries, %v, head %v", len(entries), err, a.Head())
+	}
+	stored := slices.Clone(entries)
+	if entries, err = a.Acked(puts, seqs, f.head); err != nil || len(entries) != 0 {
+		t.Errorf("answer that came twice: %d entries, %v", len(entries), err)
+	}
+	// b gets in between: a must fetch.
+	f.sync(t, b)
+	add(b, "three")
+	f.sync(t, b)
+	add(a, "four")
+	puts = a.Pending()
+	seqs = f.post(t, puts...)
+	if entries, err = a.Acked(puts, seqs, f.head); err != nil || entries != nil {
+		t.Errorf("with another's entry between: %d entries, %v", len(entries), err)
+	}
+	page := f.page(a.Head().Seq)
+	if err := a.Apply(page); err != nil {
+		t.Fatal(err)
+	}
+	if len(a.Pending()) != 0 || len(a.Messages(chat)) != 4 {
+		t.Errorf("%d pending, %d messages", len(a.Pending()), len(a.Messages(chat)))
+	}
+	stored = append(stored, page.Entries...)
+	if _, err := a.Acked(puts, []uint64{1}, f.head); !errors.Is(err, ErrFork) {
+		t.Errorf("a place that is another's: %v, want ErrFork", err)
+	}
+	if _, err := a.Acked(puts, nil, f.head); !errors.Is(err, ErrFormat) {
+		t.Errorf("no places: %v, want ErrFormat", err)
+	}
+
+	// After a restart: what was stored, and what was never acknowledged.
+	add(a, "five")
+	again := NewReplica(root, f.account, a.device)
+	if err := again.Load(stored); err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Restore(append(puts, a.Pending()...)); err != nil {
+		t.Fatal(err)
+	}
+	if len(again.Pending()) != 1 || len(again.Messages(chat)) != 5 {
+		t.Errorf("after a restart: %d pending, %d messages", len(again.Pending()), len(again.Messages(chat)))
+	}
+	f.sync(t, again)
+	broken := a.Pending()
+	broken[0].ID = NewRecordID()
+	if err := again.Restore(broken); !errors.Is(err, ErrSwapped) {
+		t.Errorf("Restore of a changed put: %v, want ErrSwapped", err)
+	}
+}
+
+func TestTree(t *testing.T) {
+	f := newFeed()
+	r := NewReplica(NewRootKey(), f.account, NewDeviceID())
+	chat := NewID()
+	ids := map[string]string{"": ""}
+	n := int64(0)
+	add := func(text, parent string) {
+		t.Helper()
+		n++
+		ids[text] = NewID()
+		if _, err := r.AddMessage(Message{ID: ids[text], Chat: chat, Parent: ids[parent], Role: "user", Text: text, Created: n}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add("q1", "")
+	add("a1", "q1")
+	add("q2", "a1")
+	add("a2", "q2")
+	add("a2 again", "q2") // regenerated
+	add("q1 edited", "")  // a branch at the root
+	add("orphan", "")
+	check := func(got []Message, want ...string) {
+		t.Helper()
+		if !slices.Equal(texts(got), want) {
+			t.Errorf("got %q, want %q", texts(got), want)
+		}
+	}
+	check(r.Messages(chat), "q1", "a1", "q2", "a2", "a2 again", "q1 edited", "orphan")
+	check(r.Thread(chat, ""), "orphan")
+	check(r.Thread(chat, ids["a2"]), "q1", "a1", "q2", "a2")
+	if _, err := r.SetRegister(chat, RegisterBranch, ids["a1"]); err != nil {
+		t.Fatal(err)
+	}
+	check(r.Thread(chat, ""), "q1", "a1", "q2", "a2 again")
+	check(r.Thread(chat, NewID()), "q1", "a1", "q2", "a2 again")
+	if _, err := r.DeleteMessages(ids["q2"]); err != nil {
+		t.Fatal(err)
+	}
+	check(r.Messages(chat), "q1", "a1", "a2", "a2 again", "q1 edited", "orphan")
+
+	// Two broken writers: a circle, and a message that is its own parent.
+	x, y, z := NewID(), NewID(), NewID()
+	for _, m := range []Message{{ID: x, Parent: y, Text: "x"}, {ID: y, Parent: x, Text: "y"}, {ID: z, Parent: z, Text: "z"}} {
+		m.Chat, m.Role, m.Created = chat, "user", 100
+		if _, err := r.AddMessage(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := len(r.Messages(chat)); got != 9 {
+		t.Errorf("%d messages with a circle, want 9", got)
+	}
+	if got := len(r.Thread(chat, x)); got > 9 {
+		t.Errorf("thread of a circle has %d messages", got)
+	}
+	if _, err := r.AddMessage(Message{ID: ids["q1"], Chat: chat, Role: "user", Text: "changed"}); err == nil {
+		t.Error("a message was changed")
+	}
+	if _, err := r.AddMessage(Message{Chat: chat, Role: "user", Text: strings.Repeat("x", maxBody)}); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("too large a message: %v", err)
+	}
+}
+
+func TestChatsInOrder(t *testing.T) {
+	r := NewReplica(NewRootKey(), NewAccountID(), NewDeviceID())
+	names := map[string]string{}
+	for i, name := range []string{"old", "new", "pinned", "ordered b", "ordered a", "archived"} {
+		id := NewID()
+		names[id] = name
+		if _, err := r.AddMessage(Message{Chat: id, Role: "user", Text: name, Created: int64(i + 1)}); err != nil {
+			t.Fatal(err)
+		}
+		set := func(register string, value any) {
+			if _, err := r.SetRegister(id, register, value); err != nil {
+				t.Fatal(err)
+			}
+		}
+		switch name {
+		case "pinned":
+			set(RegisterPinned, true)
+		case "ordered a", "ordered b":
+			set(RegisterOrder, name)
+		case "archived":
+			set(RegisterArchived, true)
+			set(RegisterTitle, 7) // of a wrong type: as if absent
+		}
+	}
+	if _, err := r.SetRegister(NewID(), RegisterTitle, "no message yet"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.SetRegister("", "settings", map[string]int{"theme": 1}); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, c := range r.Chats() {
+		got = append(got, names[c.ID])
+	}
+	if want := []string{"pinned", "ordered a", "ordered b", "archived", "new", "old"}; !slices.Equal(got, want) {
+		t.Errorf("chats %q, want %q", got, want)
+	}
+	if v, ok := r.Register("", "settings"); !ok || string(v) != `{"theme":1}` {
+		t.Errorf("settings %s, %v", v, ok)
+	}
+}
+
+func TestSearch(t *testing.T) {
+	r := NewReplica(NewRootKey(), NewAccountID(), NewDeviceID())
+	one, two := NewID(), NewID()
+	for i, m := range []Message{
+		{Chat: one, Role: "user", Text: "Où est la bibliothèque à Zürich?"},
+		{Chat: one, Role: "assistant", Text: "La Bibliothe\u0300que centrale.\n\nElle ouvre à   neuf heures. " + strings.Repeat("x ", 200)},
+		{Chat: two, Role: "assistant", Text: "The library of Zurich opens at nine."},
+		{Chat: two, Role: "user", Text: strings.Repeat("long beginning ", 50) + "and then ΑΘΉΝΑ, straße 𝄞 end"},
+	} {
+		m.Created = int64(i + 1)
+		if _, err := r.AddMessage(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := r.SetTitle(two, "Zurich libraries", false); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		query string
+		want  []string // role ("title" for titles) and the marked texts
+	}{
+		{"ZURICH", []string{"title Zurich", "user Zürich", "assistant Zurich"}},
+		{"bibliotheque", []string{"user bibliothèque", "assistant Bibliothe\u0300que"}},
+		{"zurich nine", []string{"assistant Zurich nine"}},
+		{"αθηνα STRASSE", []string{"user ΑΘΉΝΑ straße"}},
+		{"a neuf", []string{"assistant a a à neuf"}},
+		{"thequ", []string{"user thèqu", "assistant the\u0300qu"}},
+		{"nothing like it", nil},
+		{"   ", nil},
+	} {
+		var got []string
+		for _, h := range r.Search(tt.query, 10) {
+			role := h.Role
+			if h.Message == "" {
+				role = "title"
+			}
+			for _, m := range h.Marks {
+				role += " " + h.Snippet[m[0]:m[1]]
+			}
+			if n := utf8.RuneCountInString(h.Snippet); n > snippetLength+2 || strings.Contains(h.Snippet, "\n") || !utf8.ValidString(h.Snippet) {
+				t.Errorf("%s: snippet of %d characters: %q", tt.query, n, h.Snippet)
+			}
+			got = append(got, role)
+		}
+		if tt.query == "a neuf" { // many an a; the order of hits and the last mark matter
+			if len(got) != 1 || !strings.HasSuffix(got[0], "neuf heures"[:4]) {
+				t.Errorf("%s: %q", tt.query, got)
+			}
+			continue
+		}
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%s: %q, want %q", tt.query, got, tt.want)
+		}
+	}
+	if n := len(r.Search("e", 2)); n != 2 {
+		t.Errorf("limit 2 gave %d", n)
+	}
+}
+
+func TestExport(t *testing.T) {
+	r := NewReplica(NewRootKey(), NewAccountID(), NewDeviceID())
+	chat, q := NewID(), NewID()
+	for _, m := range []Message{
+		{ID: q, Chat: chat, Role: "user", Text: "A question", Created: 1_800_000_000_000},
+		{Chat: chat, Parent: q, Role: "assistant", Model: "demo", Text: "An answer\n", Created: 1_800_000_001_000},
+		{Chat: chat, Parent: q, Role: "assistant", Model: "demo\n# evil", Text: "Half an ans", Status: "stopped", Created: 1_800_000_002_000},
+	} {
+		if _, err := r.AddMessage(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := r.SetTitle(chat, "On questions\n# evil", false); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.SetRegister(chat, RegisterCacheSalt, "salty"); err != nil {
+		t.Fatal(err)
+	}
+	d, ok := r.Export(chat)
+	if !ok {
+		t.Fatal("no document")
+	}
+	want := `# On questions # evil
+
+## 1. You
+
+*2027-01-15 08:00 UTC*
+
+A question
+
+## 2. Answer (demo)
+
+*2027-01-15 08:00 UTC*
+
+An answer
+
+## 3. Answer (demo # evil)
+
+*2027-01-15 08:00 UTC · after message 1 · stopped
+
+Half an ans
+`
+	want = strings.Replace(want, "UTC · after", "UTC* · after", 1)
+	if got := string(d.Markdown()); got != want {
+		t.Errorf("markdown:\n%s\nwant:\n%s", got, want)
+	}
+	var buf bytes.Buffer
+	if err := r.ExportZip(&buf, time.Unix(1_800_000_000, 0)); err != nil {
+		t.Fatal(err)
+	}
+	z, err := zip.NewReader(bytes.NewReader(buf.Bytes()), int64(buf.Len()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string][]byte{}
+	for _, f := range z.File {
+		rc, err := f.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if files[f.Name], err = io.ReadAll(rc); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var m exportManifest
+	if err := json.Unmarshal(files["manifest.json"], &m); err != nil {
+		t.Fatal(err)
+	}
+	if m.Chats != 1 || len(m.Files) != 2 || len(files) != 3 {
+		t.Errorf("manifest %+v with %d files", m, len(files))
+	}
+	for _, f := range m.Files {
+		if Digest(files[f.Path]) != f.SHA256 {
+			t.Errorf("%s: wrong hash", f.Path)
+		}
+	}
+	var back Document
+	if err := json.Unmarshal(files["chats/"+chat+".json"], &back); err != nil {
+		t.Fatal(err)
+	}
+	if len(back.Messages) != 3 || back.Messages[2].Parent != q || back.Chat.CacheSalt != "" {
+		t.Errorf("document %+v", back)
 	}
 }
