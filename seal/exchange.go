@@ -93,9 +93,12 @@ func (ex *Exchange) OpenAnswer(r io.Reader) (*AnswerReader, error) {
 // [AnswerReader.Header]) at record next (from [AnswerReader.Next]). The node
 // sends the very same header again, then the records from next on.
 //
-// If r starts with another header, it is another answer, from its beginning,
-// perhaps one that says why there is nothing to resume: then Resumed of the
-// returned reader is false.
+// If r starts with another header, it is another answer: that of the request
+// which asked for the resumption, as a rule, which says why there is nothing to
+// resume. Then Resumed of the returned reader is false, and whoever holds the
+// other request's exchange opens it from the start with
+//
+//	other.OpenAnswer(io.MultiReader(bytes.NewReader(a.Header()), r))
 func (ex *Exchange) ResumeAnswer(r io.Reader, header []byte, next uint64) (*AnswerReader, error) {
 	if len(header) != AnswerHeaderSize {
 		return nil, fmt.Errorf("seal: answer to resume: %w: header of %d bytes", ErrFormat, len(header))
@@ -115,13 +118,18 @@ func (ex *Exchange) openAnswer(r io.Reader, resume []byte, next uint64) (*Answer
 	if class.recordSize() == 0 {
 		return nil, fmt.Errorf("seal: answer header: %w: class %d", ErrFormat, class)
 	}
-	recipient := int(a.header[2])
-	if recipient >= len(ex.secrets) {
-		return nil, fmt.Errorf("seal: answer header: %w: recipient %d of %d", ErrFormat, recipient, len(ex.secrets))
-	}
 	if bytes.Equal(resume, a.header[:]) {
 		a.resumed = true
 		a.next = next
+	}
+	recipient := int(a.header[2])
+	if recipient >= len(ex.secrets) {
+		err := fmt.Errorf("seal: answer header: %w: recipient %d of %d", ErrFormat, recipient, len(ex.secrets))
+		if resume != nil && !a.resumed {
+			a.err = err // it may be right in another exchange
+			return a, nil
+		}
+		return nil, err
 	}
 	a.aead = answerCipher(&ex.secrets[recipient], ex.id, &a.header)
 	a.record = make([]byte, class.recordSize())

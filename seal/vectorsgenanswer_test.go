@@ -184,6 +184,8 @@ func (g *generator) answers() {
 	resume(ok("resumed at the start", "from record 0", short, "one two three"), head, 0, true)
 	resume(ok("resumed in the padding", "from record 3", slices.Concat(head, record(short, 3)), ""), head, 3, true)
 	resume(ok("not resumed", "another answer in its place, from its start", again, "one two three"), head, 2, false)
+	resume(fail("format", "not resumed, recipient out of range", "the header is that of another exchange's answer: reading it fails, comparing it does not", set(again, 2, 7), ""), head, 2, false)
+	resume(fail("authentication", "not resumed, another exchange", "the answer to the request that asked for the resumption", whole(newAnswer(g.t, toOther, ClassStream), 1, "gone"), ""), head, 2, false)
 	resume(fail("authentication", "resumed at the wrong record", "from record 0 and not 1", short, ""), head, 1, true)
 	resume(fail("authentication", "resumed too far", "from record 2 and not 1", slices.Concat(head, short[AnswerHeaderSize+2*1024:]), ""), head, 1, true)
 	resume(fail("truncated", "resumed after the final record", "there is nothing more", head, ""), head, 4, true)
