@@ -95,11 +95,11 @@ func (k *call) fail(err error) error {
 	if cause := context.Cause(k.ctx); cause != nil {
 		return cause // stopped does the rest
 	}
-	if k.unwatch() {
-		k.drop()
-		k.done()
+	if k.conn == nil || errors.Is(err, ErrInterrupted) {
+		k.leave() // there is no answer, or it may still be resumed
+	} else {
+		k.cancel(err)
 	}
-	k.cancel(err)
 	return err
 }
 
@@ -195,7 +195,19 @@ func (k *call) Read(p []byte) (int, error) {
 	if err != nil {
 		k.err = err
 	}
+	if errors.Is(err, ErrInterrupted) {
+		k.leave() // it may be taken up again later
+	}
 	return n, err
+}
+
+// leave ends the call without telling the node to stop.
+func (k *call) leave() {
+	if k.unwatch() {
+		k.drop()
+		k.cancel(ErrInterrupted)
+		k.done()
+	}
 }
 
 func (k *call) read(p []byte) (int, error) {

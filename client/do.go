@@ -49,7 +49,8 @@ type Answer struct {
 	// Body is the answer's content as it comes, all of it authenticated. Its
 	// Read returns io.EOF only at the end that the node marked. Any other
 	// error comes after all that was good. The caller must close it; closing
-	// it before its end stops the answer at the engine.
+	// it before its end stops the answer at the engine, except after
+	// ErrInterrupted: then it may still be resumed from the Pending.
 	Body    io.ReadCloser
 	Receipt Receipt
 }

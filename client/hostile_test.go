@@ -126,7 +126,7 @@ func TestForeignAnswerToResume(t *testing.T) {
 			if !errors.Is(err, seal.ErrAuthentication) || !strings.HasPrefix(long, text) || text == "" || text == long {
 				t.Errorf("%s: %d bytes, %v", name, len(text), err)
 			}
-			c.CloseNow()
+			c.Close()
 		}
 	})
 }
@@ -202,7 +202,8 @@ func TestFirstByteLost(t *testing.T) {
 			}
 
 			// A node that knows nothing of it says so in a sealed answer.
-			f.seals = 0
+			f = newFake(t)
+			c = f.client(Config{})
 			f.answer = func(n int, o *seal.Opened, req *bhttp.Request) (*Response, error) {
 				if n == 1 {
 					return &Response{Status: 200, ContentType: typeAnswer, Body: lostAfter(bytes.Join(records(o, long, 200)[:cut], nil))}, nil

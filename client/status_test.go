@@ -59,7 +59,9 @@ func TestStates(t *testing.T) {
 		}
 		check(StateVerified, "Private — checked "+time.Now().Format("15:04"))
 
+		f.mu.Lock()
 		f.list = func() (*Response, error) { return reply(200, "application/json", f.nodeList([]byte("x"))), nil }
+		f.mu.Unlock()
 		time.Sleep(time.Hour)
 		check(StateFailed, "could not prove itself")
 		if s := c.Status(); s.Detail == "" || s.State.MaySend() {
