@@ -1,10 +1,11 @@
 // Copyright (c) Sotto authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Markdown to tokens: marked's lexer with mathematics and footnotes added, and
-// bounds so that no text can make it slow or deep.
+// Markdown to tokens, with bounds so that no text can make it slow or deep. The
+// lexer itself loads with the first text: nobody needs it on the way in.
 
-import { Marked, type Token, type Tokens } from 'marked';
+import { signal } from '@preact/signals';
+import type { Marked, Token } from 'marked';
 import { MAX_BLOCK } from './blocks.ts';
 
 /** A token of ours beside marked's: `math`, `footref`, `footdef`. */
@@ -30,59 +31,23 @@ export interface FootDef {
 const MAX_NEST = 12;
 const MAX_INDENT = 40;
 
-// The rules of Pandoc: no space inside the dollars, and no digit after them, so
-// that "$5 and $10" stays money.
-const DOLLARS = /^\$(?!\s|\$)((?:\\.|[^\\$\n]){1,600}?)(?<!\s)\$(?!\d)/;
-const DOUBLE = /^\$\$((?:\\.|[^\\$]){1,2000}?)\$\$/;
-const PARENS = /^\\\(((?:(?!\\\))[\s\S]){1,600}?)\\\)/;
-const BRACKETS = /^\\\[((?:(?!\\\])[\s\S]){1,2000}?)\\\]/;
-const FOOT_REF = /^\[\^([^\]\s^]{1,32})\](?!:)/;
-const FOOT_DEF = /^\[\^([^\]\s^]{1,32})\]:[ \t]+([^\n]+(?:\n(?!\[\^)[^\n]+)*)(?:\n|$)/;
+const grammar = signal<Marked | null>(null);
+let asked: Promise<void> | null = null;
 
-const marked = new Marked({
-  gfm: true,
-  breaks: true,
-  extensions: [
-    {
-      name: 'math',
-      level: 'inline',
-      start: (src) => {
-        const i = src.search(/\$|\\[([]/);
-        return i < 0 ? undefined : i;
-      },
-      tokenizer(src): MathToken | undefined {
-        const m = DOUBLE.exec(src) ?? BRACKETS.exec(src);
-        if (m) return { type: 'math', raw: m[0], tex: m[1]!, display: true };
-        const n = DOLLARS.exec(src) ?? PARENS.exec(src);
-        return n ? { type: 'math', raw: n[0], tex: n[1]!, display: false } : undefined;
-      },
-    },
-    {
-      name: 'footref',
-      level: 'inline',
-      start: (src) => {
-        const i = src.indexOf('[^');
-        return i < 0 ? undefined : i;
-      },
-      tokenizer(src): FootRef | undefined {
-        const m = FOOT_REF.exec(src);
-        return m ? { type: 'footref', raw: m[0], id: m[1]! } : undefined;
-      },
-    },
-    {
-      name: 'footdef',
-      level: 'block',
-      tokenizer(src): Tokens.Generic | undefined {
-        const m = FOOT_DEF.exec(src);
-        return m ? { type: 'footdef', raw: m[0], id: m[1]!, tokens: this.lexer.inlineTokens(m[2]!) } : undefined;
-      },
-    },
-  ],
-});
+/** Loads the lexer. Texts drawn before are drawn again when it is here. */
+export function ready(): Promise<void> {
+  asked ??= import('./grammar.ts').then(
+    (m) => void (grammar.value = m.marked),
+    () => void (asked = null), // offline: the text stays plain until the next one asks again
+  );
+  return asked;
+}
 
 /** Tokens of one block; never throws, and gives up on structure rather than on time. */
 export function lex(text: string): Token[] {
-  if (text.length > 2 * MAX_BLOCK) return plain(text);
+  const marked = grammar.value;
+  if (!marked) void ready();
+  if (!marked || text.length > 2 * MAX_BLOCK) return plain(text);
   try {
     return marked.lexer(tame(text));
   } catch {
