@@ -1,0 +1,179 @@
+// Copyright (c) Sotto authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"modelserver": modelServer,
+		"sottod": func() {
+			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+		},
+	})
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(e *testscript.Env) error {
+			// Programs under test are built from this module, in its caches.
+			root, err := filepath.Abs(filepath.Join("..", ".."))
+			if err != nil {
+				return err
+			}
+			out, err := exec.Command("go", "env", "GOCACHE", "GOMODCACHE", "GOPROXY").Output()
+			if err != nil {
+				return err
+			}
+			v := strings.Split(string(out), "\n")
+			e.Setenv("GOCACHE", v[0])
+			e.Setenv("GOMODCACHE", v[1])
+			e.Setenv("GOPROXY", v[2])
+			e.Setenv("ROOT", root)
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"waitfor": waitFor,
+			"get":     get,
+		},
+	})
+}
+
+// The page is bound to its origin: another name for the same address, as in DNS
+// rebinding, reaches nothing.
+func TestOnlyHosts(t *testing.T) {
+	origin, err := url.Parse("http://localhost:8787")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := onlyHosts(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		io.WriteString(w, "inside")
+	}), origin, "127.0.0.1:8787")
+	for _, tt := range []struct {
+		host, mode string
+		status     int
+		location   string
+	}{
+		{"localhost:8787", "navigate", 200, ""},
+		{"127.0.0.1:8787", "", 200, ""},
+		{"127.0.0.1:8787", "navigate", 307, "http://localhost:8787/chat/x"},
+		{"localhost", "", 421, ""},
+		{"localhost:8788", "", 421, ""},
+		{"rebound.example:8787", "", 421, ""},
+		{"rebound.example:8787", "navigate", 421, ""},
+		{"", "", 421, ""},
+	} {
+		r := httptest.NewRequest("GET", "/chat/x", nil)
+		r.Host = tt.host
+		if tt.mode != "" {
+			r.Header.Set("Sec-Fetch-Mode", tt.mode)
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != tt.status || w.Header().Get("Location") != tt.location {
+			t.Errorf("host %q, mode %q: %d to %q, want %d to %q", tt.host, tt.mode, w.Code, w.Header().Get("Location"), tt.status, tt.location)
+		}
+		if w.Code == 421 && strings.Contains(w.Body.String(), "inside") {
+			t.Errorf("host %q reached the handler", tt.host)
+		}
+	}
+}
+
+// What the account passes on to the gateway says nothing of whose it is.
+func TestPassOnTellsNothing(t *testing.T) {
+	var got http.Header
+	gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got = r.Header
+		io.Copy(w, r.Body)
+	}))
+	defer gateway.Close()
+	behind, err := url.Parse(gateway.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	front := httptest.NewServer(passOn(behind))
+	defer front.Close()
+
+	r, err := http.NewRequest("POST", front.URL+"/sotto/v1/seal", strings.NewReader("sealed"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/sotto-request")
+	for _, name := range []string{"Cookie", "Authorization", "User-Agent", "X-Forwarded-For", "Forwarded", "Traceparent", "Referer", "Origin", "Accept-Language", "If-None-Match"} {
+		r.Header.Set(name, "somebody")
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	if err != nil || string(body) != "sealed" {
+		t.Fatalf("got %q, %v", body, err)
+	}
+	for name := range got {
+		switch name {
+		case "Content-Type", "Content-Length", "Accept-Encoding":
+		default:
+			t.Errorf("the gateway sees %s: %q", name, got.Get(name))
+		}
+	}
+}
+
+func TestPassOnWithoutGateway(t *testing.T) {
+	front := httptest.NewServer(passOn(&url.URL{Scheme: "http", Host: "127.0.0.1:1"}))
+	defer front.Close()
+	resp, err := http.Post(front.URL+"/sotto/v1/seal", "application/sotto-request", strings.NewReader("sealed"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != 502 || !strings.Contains(string(body), `"code":"no_node"`) {
+		t.Errorf("got %d %s, %v", resp.StatusCode, body, err)
+	}
+}
+
+// One task's failure ends the others and is what is told.
+func TestTogether(t *testing.T) {
+	broken := errors.New("broken")
+	err := together(t.Context(),
+		func(ctx context.Context) error { <-ctx.Done(); return nil },
+		func(context.Context) error { return broken },
+	)
+	if !errors.Is(err, broken) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestParseOrigin(t *testing.T) {
+	for s, ok := range map[string]bool{
+		"https://chat.example": true, "http://localhost:8787": true,
+		"https://chat.example/": false, "chat.example": false, "ftp://chat.example": false,
+		"https://user@chat.example": false, "https://chat.example?x": false, "": false,
+	} {
+		if _, err := parseOrigin(s); (err == nil) != ok {
+			t.Errorf("%q: %v", s, err)
+		}
+	}
+}

@@ -1,0 +1,149 @@
+// Copyright (c) Sotto authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"path/filepath"
+	"strings"
+
+	"github.com/sotto-chat/sotto/account"
+	"github.com/sotto-chat/sotto/gateway"
+	"github.com/sotto-chat/sotto/store"
+	"github.com/sotto-chat/sotto/web"
+)
+
+// accountRole serves the page, the account's API and, passed through, the
+// gateway: a browser lets the page talk to its own origin only.
+func accountRole(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	fs, logger := flags("account", stderr)
+	listen := fs.String("listen", "127.0.0.1:8780", "`address` to serve on; TLS belongs in front")
+	origin := fs.String("origin", "", "what browsers show, such as https://chat.example")
+	data := fs.String("data", "", "`folder` for sealed history (default: sotto in the user's data folder)")
+	header := fs.String("address-header", "", "request `header` in which the TLS proxy in front names the client's address, for rate limits")
+	gatewayURL := fs.String("gateway", "http://127.0.0.1:8781", "the gateway's `URL`")
+	if err := parse(fs, args, stderr); err != nil {
+		return err
+	}
+	if *origin == "" {
+		return errors.New("-origin is missing: passkeys are bound to what browsers show, such as https://chat.example")
+	}
+	at, err := parseOrigin(*origin)
+	if err != nil {
+		return err
+	}
+	behind, err := url.Parse(*gatewayURL)
+	if err != nil || behind.Host == "" {
+		return fmt.Errorf("-gateway %q is not a URL such as http://127.0.0.1:8781", *gatewayURL)
+	}
+	log := logger()
+
+	dir, err := dataFolder(*data)
+	if err != nil {
+		return err
+	}
+	db, err := store.Open(ctx, filepath.Join(dir, "sotto.db"))
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	cfg := account.Config{Store: db, Origin: at.String(), Logger: log}
+	if *header != "" {
+		cfg.ClientAddress = func(r *http.Request) string { return r.Header.Get(*header) }
+	}
+	acc, err := account.New(cfg)
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", *listen)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+
+	mux := http.NewServeMux()
+	mux.Handle("/api/", acc.Handler())
+	mux.Handle("/sotto/", passOn(behind))
+	mux.Handle("/", web.Handler())
+	log.Info("account", slog.String("listen", l.Addr().String()), slog.String("origin", at.String()))
+	return together(ctx, serving(server(onlyHosts(mux, at)), l), closing(acc))
+}
+
+// passOn hands sealed requests to the gateway without anything that tells whose
+// they are: no address, no cookie, no browser's name.
+func passOn(gateway *url.URL) http.Handler {
+	p := &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			kept := http.Header{}
+			if v := r.In.Header.Get("Content-Type"); v != "" {
+				kept.Set("Content-Type", v)
+			}
+			// An empty value keeps net/http from adding its own.
+			kept.Set("User-Agent", "")
+			r.Out.Header = kept
+			r.SetURL(gateway)
+		},
+		FlushInterval: -1,
+		ErrorLog:      slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusBadGateway)
+			io.WriteString(w, `{"error":{"code":"no_node","message":"The service that finds a machine can't be reached. Try again in a moment."}}`)
+		},
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// HTTP/1 would otherwise read the whole request before an answer's first byte.
+		http.NewResponseController(w).EnableFullDuplex()
+		p.ServeHTTP(w, r)
+	})
+}
+
+// list is a flag that can be given several times.
+type list []string
+
+func (l *list) String() string     { return strings.Join(*l, " ") }
+func (l *list) Set(s string) error { *l = append(*l, s); return nil }
+
+func gatewayRole(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	fs, logger := flags("gateway", stderr)
+	listen := fs.String("listen", "127.0.0.1:8781", "`address` to serve on; TLS belongs in front")
+	debug := fs.String("debug", "", "loopback `address` for /metrics; none by default")
+	var nodes list
+	fs.Var(&nodes, "node", "a node's `URL`; once for each")
+	if err := parse(fs, args, stderr); err != nil {
+		return err
+	}
+	if len(nodes) == 0 {
+		return errors.New("-node is missing: name each node's URL, such as -node http://10.0.0.7:8790")
+	}
+	log := logger()
+	g, err := gateway.New(gateway.Config{Nodes: nodes, Logger: log})
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", *listen)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	tasks := []task{serving(server(g.Handler()), l), g.Run}
+	if *debug != "" {
+		dl, err := listenLoopback(*debug)
+		if err != nil {
+			return err
+		}
+		defer dl.Close()
+		tasks = append(tasks, serving(server(metrics(g.WriteMetrics)), dl))
+	}
+	log.Info("gateway", slog.String("listen", l.Addr().String()), slog.Int("nodes", len(nodes)))
+	return together(ctx, tasks...)
+}
