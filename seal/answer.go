@@ -119,8 +119,8 @@ func (a *AnswerSealer) Capacity() int { return a.RecordSize() - tagSize - headSi
 func (a *AnswerSealer) Next() uint64 { return a.next }
 
 // AppendRecord seals data, of at most Capacity bytes and possibly none, and
-// appends the record, of exactly RecordSize bytes, to dst. It allocates only if dst lacks the
-// room. data may not overlap dst's free part.
+// appends the record, of exactly RecordSize bytes, to dst. It allocates only if
+// dst lacks the room. data may not overlap dst's free part.
 //
 // endOfContent says that the content ends with this data; records that follow
 // carry none and say the same. final says that no record follows, and implies

@@ -6,7 +6,6 @@ package seal
 import (
 	"crypto/hpke"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"sync/atomic"
 )
@@ -94,5 +93,3 @@ type Recipient struct {
 	ID        KeyID
 	PublicKey []byte // PublicKeySize bytes
 }
-
-var errRecipients = errors.New("seal: a request is sealed to 1 to 8 different keys")

@@ -11,6 +11,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 
@@ -33,6 +34,8 @@ const (
 	tagSize    = chacha20poly1305.Overhead
 	chunkSize  = envelope.ChunkSize
 )
+
+var errRecipients = errors.New("seal: a request is sealed to 1 to 8 different keys")
 
 // SealRequest seals plaintext, of at most MaxRequest bytes, to the 1 to 8
 // recipients, any one of which can open it. It returns the message to send and
