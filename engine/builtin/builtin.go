@@ -220,10 +220,7 @@ func (r *Runner) prompt(messages []any) ([]int32, *engine.Error) {
 		return nil, &engine.Error{Status: 400, Type: invalid, Code: engine.CodeUnsupported,
 			Message: "This model file has no chat template, so it can't chat: use /v1/completions, or a model made for chat."}
 	}
-	text, err := r.template.Render(map[string]any{
-		"messages": messages, "add_generation_prompt": true,
-		"bos_token": r.vocab.Text(r.vocab.BOS), "eos_token": r.vocab.Text(r.vocab.EOS),
-	})
+	text, err := r.template.Render(templateValues(messages, r.vocab.Text(r.vocab.BOS), r.vocab.Text(r.vocab.EOS)))
 	if err != nil {
 		e := &engine.Error{Status: 400, Type: invalid, Code: engine.CodeInvalidRequest, Param: "messages"}
 		var raised *jinja.Raised
@@ -237,13 +234,21 @@ func (r *Runner) prompt(messages []any) ([]int32, *engine.Error) {
 	return r.tokens(text)
 }
 
+// templateValues are the names that a chat template may use: those of
+// transformers, and what llama-server adds.
+func templateValues(messages []any, bos, eos string) map[string]any {
+	now := time.Now()
+	return map[string]any{
+		"messages": messages, "add_generation_prompt": true, "bos_token": bos, "eos_token": eos,
+		"enable_thinking": true, "date_string": now.Format("02 Jan 2006"), "datetime": now.Format("Jan 02 2006"),
+	}
+}
+
 // tokens encodes a prompt, begun by BOS once, and checks that there is room for
 // an answer.
 func (r *Runner) tokens(text string) ([]int32, *engine.Error) {
-	// No token is longer than this, so a longer text needn't be encoded.
-	const longestToken = 256
 	var ids []int32
-	if len(text) <= r.model.Context*longestToken {
+	if !r.hopeless(len(text)) {
 		if bos := r.vocab.Text(r.vocab.BOS); r.vocab.AddBOS {
 			text = strings.TrimPrefix(text, bos)
 			ids = append(ids, int32(r.vocab.BOS))
@@ -254,8 +259,18 @@ func (r *Runner) tokens(text string) ([]int32, *engine.Error) {
 		return nil, &engine.Error{Status: 400, Type: invalid, Code: engine.CodeInvalidRequest, Message: "There is nothing to answer: the prompt is empty."}
 	}
 	if len(ids) == 0 || len(ids) >= r.model.Context {
-		return nil, &engine.Error{Status: 400, Type: invalid, Code: engine.CodeContextLength, Param: "messages",
-			Message: fmt.Sprintf("This conversation is longer than the model can take in (%d tokens): start a new chat, or leave out some of it.", r.model.Context)}
+		return nil, r.tooLong()
 	}
 	return ids, nil
+}
+
+// hopeless reports whether a text of n bytes can't fit, whatever its tokens are.
+func (r *Runner) hopeless(n int) bool {
+	const longestToken = 256
+	return n > r.model.Context*longestToken
+}
+
+func (r *Runner) tooLong() *engine.Error {
+	return &engine.Error{Status: 400, Type: invalid, Code: engine.CodeContextLength, Param: "messages",
+		Message: fmt.Sprintf("This conversation is longer than the model can take in (%d tokens): start a new chat, or leave out some of it.", r.model.Context)}
 }

@@ -137,13 +137,17 @@ func (r *Runner) chat(ctx context.Context, body []byte) (*engine.Response, *engi
 	case len(q.Messages) > maxMessages:
 		return nil, refuse("messages", "There are more than %d messages: leave out the oldest.", maxMessages)
 	}
-	messages := make([]any, len(q.Messages))
+	messages, size := make([]any, len(q.Messages)), 0
 	for i := range q.Messages {
-		d, err := q.Messages[i].value(i)
+		d, n, err := q.Messages[i].value(i)
 		if err != nil {
 			return nil, err
 		}
 		messages[i] = d
+		size += n
+	}
+	if r.hopeless(size) {
+		return nil, r.tooLong()
 	}
 	if j.tokens, err = r.prompt(messages); err != nil {
 		return nil, err
@@ -152,8 +156,8 @@ func (r *Runner) chat(ctx context.Context, body []byte) (*engine.Response, *engi
 	return r.run(ctx, j)
 }
 
-// value is the message as a chat template sees it.
-func (m *message) value(i int) (*jinja.Dict, *engine.Error) {
+// value is the message as a chat template sees it, and its size in bytes.
+func (m *message) value(i int) (d *jinja.Dict, size int, err *engine.Error) {
 	where := fmt.Sprintf("messages[%d]", i)
 	role := m.Role
 	switch role {
@@ -161,23 +165,23 @@ func (m *message) value(i int) (*jinja.Dict, *engine.Error) {
 	case "developer": // the newer name of the system's words
 		role = "system"
 	case "tool", "function":
-		return nil, &engine.Error{Status: 400, Type: invalid, Code: engine.CodeToolsRefused, Param: where + ".role",
+		return nil, 0, &engine.Error{Status: 400, Type: invalid, Code: engine.CodeToolsRefused, Param: where + ".role",
 			Message: "The built-in runner can't use tools, nor read what one returned: connect a model server that can."}
 	default:
-		return nil, refuse(where+".role", "A message's role must be system, user or assistant.")
+		return nil, 0, refuse(where+".role", "A message's role must be system, user or assistant.")
 	}
 	if len(m.ToolCalls) > 0 {
-		return nil, &engine.Error{Status: 400, Type: invalid, Code: engine.CodeToolsRefused, Param: where + ".tool_calls",
+		return nil, 0, &engine.Error{Status: 400, Type: invalid, Code: engine.CodeToolsRefused, Param: where + ".tool_calls",
 			Message: "The built-in runner can't use tools, nor read earlier calls of one: connect a model server that can."}
 	}
 	content, err := m.text(where)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	d := jinja.NewDict()
+	d = jinja.NewDict()
 	d.Set("role", role)
 	d.Set("content", content)
-	return d, nil
+	return d, len(content), nil
 }
 
 // text joins the text parts of a message.
