@@ -137,7 +137,7 @@ func TestReplayMemoryIsBounded(t *testing.T) {
 	if status != 503 || code != codeBusy || h.Get("Retry-After") == "" {
 		t.Errorf("%d %s, retry after %q", status, code, h.Get("Retry-After"))
 	}
-	if got := len(n.keys.live[0].seen); got != 2 {
+	if got := len(live(n)[0].seen); got != 2 {
 		t.Errorf("%d requests remembered", got)
 	}
 }

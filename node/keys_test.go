@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -32,6 +33,13 @@ func (f *failing) Models(ctx context.Context) ([]engine.Model, error) {
 	return f.script.Models(ctx)
 }
 
+// live returns the keys in memory, newest first.
+func live(n *Node) []*liveKey {
+	n.keys.mu.RLock()
+	defer n.keys.mu.RUnlock()
+	return slices.Clone(n.keys.live)
+}
+
 func TestKeysRotateAndAreErased(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNode(t, &script{}, nil)
@@ -40,7 +48,7 @@ func TestKeysRotateAndAreErased(t *testing.T) {
 		done := make(chan error)
 		go func() { done <- n.Run(ctx) }()
 
-		first := n.keys.live[0]
+		first := live(n)[0]
 		msg, _ := sealFor(t, keysOf(t, n), chat(""))
 		if len(keysOf(t, n)) != 1 {
 			t.Fatal("more than one key at the start")
@@ -57,13 +65,16 @@ func TestKeysRotateAndAreErased(t *testing.T) {
 			if len(keys) != want {
 				t.Errorf("minute %d: %d live keys, want %d", minute, len(keys), want)
 			}
-			if len(n.keys.live) != want {
-				t.Errorf("minute %d: %d keys in memory", minute, len(n.keys.live))
+			if len(live(n)) != want {
+				t.Errorf("minute %d: %d keys in memory", minute, len(live(n)))
 			}
 		}
 		// What was sealed to the first key can't be opened, not even by who
 		// kept the pointer.
-		if first.seen != nil {
+		n.keys.mu.RLock()
+		seen := first.seen
+		n.keys.mu.RUnlock()
+		if seen != nil {
 			t.Error("the replay memory outlived its key")
 		}
 		if _, err := seal.OpenRequest(bytes.NewReader(msg), func(seal.KeyID) *seal.PrivateKey { return first.private }); !errors.Is(err, seal.ErrExpired) {
@@ -72,10 +83,10 @@ func TestKeysRotateAndAreErased(t *testing.T) {
 		if status, code, _ := inClear(t, n, msg, nil); status != 410 || code != codeKeyExpired {
 			t.Errorf("sealed to an erased key: %d %s", status, code)
 		}
-		last := n.keys.live[0]
+		last := live(n)[0]
 		cancel()
-		if err := <-done; err != nil || len(n.keys.live) != 0 {
-			t.Errorf("after the end: %v, %d keys", err, len(n.keys.live))
+		if err := <-done; err != nil || len(live(n)) != 0 {
+			t.Errorf("after the end: %v, %d keys", err, len(live(n)))
 		}
 		msg2, _, err := seal.SealRequest([]seal.Recipient{{ID: last.id, PublicKey: last.private.PublicKey()}}, []byte("x"))
 		if err != nil {
@@ -118,7 +129,7 @@ func TestEvidenceFails(t *testing.T) {
 		go n.Run(t.Context())
 		fails.Store(true)
 		time.Sleep(n.cfg.Lifetime + time.Second)
-		if got := len(n.keys.live); got != 0 {
+		if got := len(live(n)); got != 0 {
 			t.Errorf("%d keys live on without evidence", got)
 		}
 		var m bytes.Buffer

@@ -413,7 +413,7 @@ func TestWholeWay(t *testing.T) {
 
 func TestModelsInKeyConfig(t *testing.T) {
 	n := newNode(t, &script{}, func(c *Config) { c.Release = "sha256:" + strings.Repeat("1", 64) })
-	b, err := attest.ParseBundle(n.keys.live[0].bundle)
+	b, err := attest.ParseBundle(live(n)[0].bundle)
 	if err != nil {
 		t.Fatal(err)
 	}
