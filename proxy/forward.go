@@ -36,7 +36,7 @@ func (p *Proxy) models(w http.ResponseWriter, r *http.Request) {
 
 // passGet forwards a request without a body.
 func (p *Proxy) passGet(w http.ResponseWriter, r *http.Request) {
-	req := &bhttp.Request{Method: r.Method, Path: r.URL.RequestURI(), Header: nethttp.Fields(r.Header)}
+	req := &bhttp.Request{Method: r.Method, Path: nethttp.Path(r.URL), Header: nethttp.Fields(r.Header)}
 	p.forward(w, r, req, client.Options{}, false)
 }
 
@@ -72,7 +72,7 @@ func (p *Proxy) passPost(w http.ResponseWriter, r *http.Request) {
 	if accept := strings.TrimSpace(r.Header.Get("Accept")); accept != "" {
 		header = append(header, bhttp.Field{Name: "accept", Value: accept})
 	}
-	req := &bhttp.Request{Method: r.Method, Path: r.URL.RequestURI(), Header: header, Body: in.body}
+	req := &bhttp.Request{Method: r.Method, Path: nethttp.Path(r.URL), Header: header, Body: in.body}
 	p.forward(w, r, req, client.Options{Model: in.model, Resume: true}, in.stream)
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 
@@ -46,7 +47,7 @@ func (t *RoundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 			return nil, fmt.Errorf("nethttp: request: %w", seal.ErrTooLarge)
 		}
 	}
-	req := &bhttp.Request{Method: r.Method, Path: r.URL.RequestURI(), Header: Fields(r.Header), Body: body}
+	req := &bhttp.Request{Method: r.Method, Path: Path(r.URL), Header: Fields(r.Header), Body: body}
 	a, err := t.Client.Do(r.Context(), req, client.Options{Resume: !t.NoResume && r.Method == http.MethodPost})
 	if err != nil {
 		return nil, err
@@ -60,6 +61,13 @@ func (t *RoundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 		ContentLength: -1,
 		Request:       r,
 	}, nil
+}
+
+// Path is the path and query of u as a sealed request has them. The names of
+// models may hold slashes, which some libraries write as %2F and model servers
+// want as they are.
+func Path(u *url.URL) string {
+	return (&url.URL{Path: u.Path, RawQuery: u.RawQuery}).RequestURI()
 }
 
 // Fields picks those fields of h that go into a sealed request.
