@@ -4,10 +4,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/sotto-chat/sotto/attest"
@@ -197,21 +199,28 @@ func (c *core) listModels(from *client.Client) {
 	c.host.emit(map[string]any{"t": "models", "models": models})
 }
 
-// readModels reads an OpenAI model list. What Sotto's nodes add to an entry is
-// optional: a name for people, the demo mark, the context's length, the digest
-// of the weights and the engine behind it.
+// owners are the engines that name themselves in a model list.
+var owners = map[string]string{
+	"sotto": "built-in", "llamacpp": "llama.cpp", "vllm": "vLLM", "sglang": "SGLang", "library": "Ollama", "organization_owner": "LM Studio",
+}
+
+// readModels reads an OpenAI model list. Beyond the id, model servers agree on
+// nothing: a name for people, the context's length, the digest of the weights
+// and the demo mark are taken from where each of them writes it.
 func readModels(doc []byte) ([]modelDoc, error) {
 	var list struct {
 		Data []struct {
-			ID   string `json:"id"`
-			Name string `json:"name"`
-			Meta struct {
-				Name    string `json:"name"`
-				Demo    bool   `json:"demo"`
-				Context int    `json:"context"`
-				Digest  string `json:"digest"`
-				Engine  string `json:"engine"`
-			} `json:"sotto"`
+			ID          string `json:"id"`
+			OwnedBy     string `json:"owned_by"`
+			MaxModelLen int    `json:"max_model_len"` // vLLM, SGLang
+			Meta        struct {
+				Name      string `json:"name"`
+				Demo      bool   `json:"demo"`
+				Context   int    `json:"context"`
+				Digest    string `json:"digest"`
+				NCtx      int    `json:"n_ctx"`       // llama.cpp: of one conversation
+				NCtxTrain int    `json:"n_ctx_train"` // llama.cpp: of the file
+			} `json:"meta"`
 		} `json:"data"`
 	}
 	if err := json.Unmarshal(doc, &list); err != nil {
@@ -222,16 +231,21 @@ func readModels(doc []byte) ([]modelDoc, error) {
 		if m.ID == "" {
 			continue
 		}
-		d := modelDoc{ID: m.ID, Name: m.Meta.Name, Demo: m.Meta.Demo, Context: m.Meta.Context, Digest: m.Meta.Digest, Engine: m.Meta.Engine}
-		if d.Name == "" {
-			d.Name = m.Name
-		}
-		if d.Name == "" {
-			d.Name = m.ID
+		d := modelDoc{
+			ID: m.ID, Name: cmp.Or(m.Meta.Name, fileName(m.ID)), Demo: m.Meta.Demo, Digest: m.Meta.Digest, Engine: owners[m.OwnedBy],
+			Context: cmp.Or(m.Meta.Context, m.MaxModelLen, m.Meta.NCtx, m.Meta.NCtxTrain),
 		}
 		models = append(models, d)
 	}
 	return models, nil
+}
+
+// fileName makes a name of an id that is a model file's path.
+func fileName(id string) string {
+	if base, ok := strings.CutSuffix(id, ".gguf"); ok {
+		return base[strings.LastIndexAny(base, `/\`)+1:]
+	}
+	return id
 }
 
 // notice tells the page a sentence that nobody asked for. c.mu is held.

@@ -19,6 +19,12 @@ export interface Check {
   found?: string;
   /** How a person can redo this check by hand. */
   redo?: string;
+  /** The name of what was wrong, from the closed list of spec/verdict.md. */
+  failure?: string;
+  /** Whose evidence a part is about. */
+  platform?: string;
+  /** The single findings that a row sums up. */
+  parts?: Check[];
 }
 
 /** What the client found out about one machine: spec/verdict.md. */
@@ -30,8 +36,10 @@ export interface Verdict {
   node: string;
   key_id: string;
   release: string;
+  /** What identifies the chip, as far as its evidence tells. */
+  chip?: string;
   platforms: string[];
-  models?: { id: string; digest: string }[];
+  models?: { id: string; digest: string; context?: number }[];
   not_before: number;
   not_after: number;
   checked_at: number;

@@ -29,6 +29,7 @@ interface PasskeyDoc {
   id: string;
   label?: string;
   created: string;
+  used: string;
   synced: boolean;
   wrapped: boolean;
 }
@@ -190,7 +191,7 @@ export class Account {
   }
 
   private passkey(p: PasskeyDoc, label: string): Passkey {
-    return { id: p.id, label, created: day(p.created), lastUsed: 0, prf: p.wrapped, current: p.id === this.known?.credential };
+    return { id: p.id, label, created: day(p.created), lastUsed: day(p.used), prf: p.wrapped, current: p.id === this.known?.credential };
   }
 
   async passkeyBegin(): Promise<OptionsDoc> {
