@@ -142,17 +142,18 @@ type stream struct {
 	a     *answer
 	begun bool
 	buf   []byte
-	over  bool
+	over  bool // nothing more is made
+	whole bool // and nothing is missing
 }
 
 func (s *stream) Read(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for len(s.buf) == 0 && len(p) > 0 {
-		if s.over {
+		if s.whole {
 			return 0, io.EOF
 		}
-		if s.ctx.Err() != nil {
+		if s.over || s.ctx.Err() != nil {
 			return 0, stopped()
 		}
 		if err := s.fill(); err != nil {
@@ -178,6 +179,7 @@ func (s *stream) fill() error {
 		if err.Code == engine.CodeStopped {
 			return err
 		}
+		s.whole = true
 		s.buf = append(append([]byte("data: "), err.JSON()...), "\n\n"...)
 		return nil
 	}
@@ -186,7 +188,7 @@ func (s *stream) fill() error {
 		s.buf = s.a.part(s.buf, text)
 	}
 	if s.g.finish != "" {
-		s.over = true
+		s.over, s.whole = true, true
 		s.buf = s.a.last(s.buf, s.g.finish, s.g.usage())
 		s.giveBack()
 	}
