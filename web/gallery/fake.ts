@@ -136,7 +136,7 @@ export function trust(state: TrustState): Trust {
 }
 
 /** Starts a fake core for a scene. */
-export function connectFake(scene: Scene): Core {
+export function connectFake(scene: Scene): Core & { emit: (e: CoreEvent) => void } {
   if (scene.dead) throw { code: 'core_dead', message: '' } satisfies CoreError;
   const listeners = new Set<(e: CoreEvent) => void>();
   const chats = new Map(scene.chats.map((c) => [c.id, c]));
@@ -355,5 +355,5 @@ export function connectFake(scene: Scene): Core {
       emit({ t: 'settings', settings });
     },
   };
-  return core;
+  return Object.assign(core, { emit });
 }

@@ -3,8 +3,12 @@
 
 // Shows the state that the address names (?state=…), or lists them all.
 
+import { render } from 'preact';
 import '../src/styles/index.css';
 import { connectFake, NOW } from './fake.ts';
+import { split } from '../src/markdown/blocks.ts';
+import { ready } from '../src/markdown/lex.ts';
+import { Blocks } from '../src/markdown/render.tsx';
 import { STATES, type State } from './states.ts';
 import { start } from '../src/ui/start.tsx';
 
@@ -23,8 +27,23 @@ class FixedDate extends RealDate {
 }
 globalThis.Date = FixedDate as DateConstructor;
 
-if (state) show(state);
+if (location.pathname === '/markdown') drawing();
+else if (state) show(state);
 else list();
+
+/** Lets a test draw any Markdown: `await draw(text)` answers the box it is in. */
+function drawing(): void {
+  const box = document.createElement('div');
+  box.className = 'md';
+  document.body.replaceChildren(box);
+  const draw = async (text: string): Promise<HTMLElement> => {
+    await ready();
+    render(<Blocks blocks={split(text)} />, box);
+    return box;
+  };
+  Object.assign(globalThis, { draw });
+  document.documentElement.dataset.ready = 'yes';
+}
 
 function list(): void {
   const ul = document.createElement('ul');
@@ -41,8 +60,11 @@ function list(): void {
 
 function show(s: State): void {
   if (s.name === 'drawer' && innerWidth > 760) s.acts = [];
-  const store = start(() => connectFake(s.scene));
-  Object.assign(globalThis, { store });
+  start(() => {
+    const core = connectFake(s.scene);
+    Object.assign(globalThis, { core });
+    return core;
+  });
   void act(s).then(() => (document.documentElement.dataset.ready = 'yes'));
 }
 

@@ -23,9 +23,9 @@ export interface Block {
 }
 
 /** Longest Markdown block, in UTF-16 units: bounds what one parse can cost. */
-export const MAX_BLOCK = 12_000;
+export const MAX_BLOCK = 6_000;
 /** Longest table before it is cut and its head repeated. */
-const MAX_TABLE = 20_000;
+const MAX_TABLE = 10_000;
 /** A formula that hasn't closed after this much wasn't one. */
 const MAX_MATH = 4_000;
 /** A list longer than this is cut at its next item, so that a long list stays cheap while it grows. */
@@ -83,8 +83,18 @@ export class BlockStream {
 
   /** The blocks so far. `done`: no more text will come, so the last block is closed too. */
   blocks(done = false): Block[] {
-    const last = this.rest(!done);
-    return last ? [...this.finished, last] : this.finished.slice();
+    if (!done) {
+      const last = this.rest(true);
+      return last ? [...this.finished, last] : this.finished.slice();
+    }
+    // The last line has no end yet: give it one, in a copy, for more may come after all.
+    const tail = new BlockStream();
+    tail.append(this.prefix + this.text.slice(this.start) + '\n');
+    const last = tail.rest(false);
+    const more = last ? [...tail.finished, last] : tail.finished;
+    const end = more.at(-1);
+    if (end?.kind === 'md' && !this.text.endsWith('\n')) more[more.length - 1] = { ...end, text: end.text.replace(/\n$/, '') };
+    return [...this.finished, ...more.map((b) => ({ ...b, id: b.id + this.finished.length }))];
   }
 
   private take(at: number, line: string): void {
@@ -227,7 +237,9 @@ export class BlockStream {
     const id = this.finished.length;
     const mode = this.mode;
     if (mode.in === 'code') {
-      return { id, kind: 'code', text: dedent(this.text.slice(mode.from), mode.indent), lang: mode.lang, open };
+      // What may be the closing fence, still without its line end, isn't code.
+      const text = this.text.slice(mode.from).replace(/(?:^|\n) {0,3}(?:`+|~+)?$/, '');
+      return { id, kind: 'code', text: dedent(text, mode.indent), lang: mode.lang, open };
     }
     if (mode.in === 'math') {
       let text = this.text.slice(mode.from);

@@ -47,7 +47,7 @@ export function ready(): Promise<void> {
 export function lex(text: string): Token[] {
   const marked = grammar.value;
   if (!marked) void ready();
-  if (!marked || text.length > 2 * MAX_BLOCK) return plain(text);
+  if (!marked || text.length > 2 * MAX_BLOCK || isNoise(text)) return plain(text);
   try {
     return marked.lexer(tame(text));
   } catch {
@@ -56,16 +56,31 @@ export function lex(text: string): Token[] {
   }
 }
 
+/** Long text that is mostly marks: no one writes it, and the lexer's work on it is quadratic. */
+function isNoise(text: string): boolean {
+  if (text.length < 1_000) return false;
+  let marks = 0;
+  let brackets = 0;
+  for (let i = 0; i < text.length; i++) {
+    if (MARKS.includes(text[i]!)) marks++;
+    if (text[i] === '[') brackets++;
+  }
+  return marks > text.length * 0.4 || brackets > 300;
+}
+
+const MARKS = '[]*_<$`~\\!';
+
 function plain(text: string): Token[] {
   return [{ type: 'paragraph', raw: text, text, tokens: [{ type: 'escape', raw: text, text }] }];
 }
 
-const NESTED = new RegExp(`^((?:[ \\t]*(?:>|[-*+](?=[ \\t])|\\d{1,9}[.)](?=[ \\t]))){${MAX_NEST}})[ \\t>*+\\-]+`, 'gm');
+const MARKER = '[ \\t]*(?:>|[-*+](?=[ \\t])|\\d{1,9}[.)](?=[ \\t]))';
+const NESTED = new RegExp(`^((?:${MARKER}){${MAX_NEST}})(?:${MARKER})+`, 'gm');
 const INDENTED = new RegExp(`^ {${MAX_INDENT},}`, 'gm');
 
 /** Folds nesting deeper than anyone writes by hand. */
 function tame(text: string): string {
-  return text.replace(NESTED, '$1 ').replace(INDENTED, ' '.repeat(MAX_INDENT));
+  return text.replace(NESTED, '$1').replace(INDENTED, ' '.repeat(MAX_INDENT));
 }
 
 const NAMED: Record<string, string> = {

@@ -3,6 +3,7 @@
 
 import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
+import type { TrustState } from '../core/protocol.ts';
 import { Composer } from './composer.tsx';
 import { Icon } from './icons.tsx';
 import { Log } from './log.tsx';
@@ -56,7 +57,7 @@ function Header(): VNode {
         {naming && listed ? (
           <TitleInput chat={listed} class="head-rename" onDone={() => setNaming(false)} />
         ) : (
-          <h1 class={listed ? '' : 'faint'}>
+          <h1 class={empty && !temporary && !store.missing.value ? 'visually-hidden' : listed ? '' : 'faint'}>
             <bdi>{temporary ? t.chat.temporary : listed?.title || t.chat.newTitle}</bdi>
           </h1>
         )}
@@ -108,24 +109,38 @@ export function SidebarButton(): VNode {
   );
 }
 
+/** What may be claimed above an empty chat, for each state of the machine. */
+const LEAD = {
+  checking: 'waiting',
+  verified: 'private',
+  'verified-old': 'private',
+  changed: 'private',
+  unknown: 'stopped',
+  failed: 'stopped',
+  consent: 'demo',
+  demo: 'demo',
+} as const satisfies Record<TrustState, keyof typeof t.chat.emptyLead>;
+
 function Fresh(): VNode {
   const store = useStore();
   const temporary = store.temporary.value || store.view.value?.chat.temporary;
   return (
     <div class="fresh-words">
       <h2>{temporary ? t.chat.temporary : t.chat.emptyTitle}</h2>
-      <p class="lead">{temporary ? t.chat.temporaryBanner : t.chat.emptyLead}</p>
+      {temporary && <p class="lead">{t.chat.temporaryBanner}</p>}
+      <p class="lead">{t.chat.emptyLead[LEAD[store.trust.value.state]]}</p>
     </div>
   );
 }
 
-function Starters(): VNode {
+function Starters(): VNode | null {
   const store = useStore();
+  if (store.queued.value) return null;
   return (
     <ul class="starters">
       {t.chat.starters.map((s) => (
         <li key={s}>
-          <button type="button" class="starter" onClick={() => store.submit(s)} disabled={store.queued.value !== null}>
+          <button type="button" class="starter" onClick={() => store.submit(s)}>
             {s}
           </button>
         </li>

@@ -137,15 +137,12 @@ function Problems(): VNode | null {
   if (state === 'failed') {
     return (
       <div class="composer-problem hard" role="alert">
-        <p>
-          <strong>{t.composer.unsendable}</strong> {store.trust.value.detail}
-        </p>
+        <p>{store.trust.value.detail || t.trust.failed}</p>
         <button type="button" class="button quiet" onClick={() => (store.overlay.value = { is: 'trust' })}>
           {t.trust.showMe}
         </button>
       </div>
     );
   }
-  if (store.session.value.offline) return <p class="composer-problem">{t.composer.offline}</p>;
   return null;
 }

@@ -57,9 +57,9 @@ export function shortTime(ms: number, now = Date.now(), locale?: string): string
   return d.toLocaleString(locale, { day: 'numeric', month: 'short', ...time });
 }
 
-/** "23 November 2026". */
-export function longDate(ms: number, locale?: string): string {
-  return new Date(ms).toLocaleDateString(locale, { day: 'numeric', month: 'long', year: 'numeric' });
+/** "23 November 2026 at 14:02". */
+export function longTime(ms: number, locale?: string): string {
+  return new Date(ms).toLocaleString(locale, { dateStyle: 'long', timeStyle: 'short' });
 }
 
 /** "today", "yesterday", "23 Nov". */

@@ -24,6 +24,8 @@ export function Dialog({ title, shape = 'card', bare, onClose, children, class: 
   useLayoutEffect(() => {
     const d = ref.current!;
     d.showModal();
+    // The browser would take the first button, which is the one that closes.
+    if (!d.querySelector('[autofocus]')) d.querySelector<HTMLElement>('.dialog-title')!.focus();
     return () => d.close();
   }, []);
   return (
@@ -41,7 +43,7 @@ export function Dialog({ title, shape = 'card', bare, onClose, children, class: 
     >
       <div class="dialog-in">
         <header class={bare ? 'visually-hidden' : 'dialog-head'}>
-          <h2 id={id} class="dialog-title">
+          <h2 id={id} class="dialog-title" tabIndex={-1}>
             {title}
           </h2>
           {!bare && (

@@ -85,8 +85,9 @@ function Page({ children, wide }: { children: ComponentChildren; wide?: boolean 
 }
 
 function Welcome({ onKit, onPassphrase, onRecover }: { onKit: (s: SignUp) => void; onPassphrase: () => void; onRecover: () => void }): VNode {
-  const { core } = useStore();
+  const { core, trust } = useStore();
   const task = useTask();
+  const demo = trust.value.state === 'demo' || trust.value.state === 'consent';
   const signUp = (): void => task.run(async () => onKit(await core!.signUp()));
   const signIn = (): void =>
     task.run(
@@ -99,6 +100,12 @@ function Welcome({ onKit, onPassphrase, onRecover }: { onKit: (s: SignUp) => voi
         <section class="welcome-main">
           <h1>{t.welcome.title}</h1>
           <p class="lead">{t.welcome.lead}</p>
+          {demo && (
+            <p class="welcome-demo">
+              <Icon name="trust-demo" />
+              {t.welcome.demo}
+            </p>
+          )}
           <div class="welcome-actions">
             <button type="button" class="button primary large" disabled={task.busy || !core} onClick={signUp}>
               <Icon name="key" />
@@ -151,7 +158,7 @@ function Locked({ onPassphrase, onRecover }: { onPassphrase: () => void; onRecov
     <Page>
       <h1>{t.locked.title}</h1>
       <p class="lead">{t.locked.lead}</p>
-      <button type="button" class="button primary large" disabled={task.busy} onClick={open} autofocus>
+      <button type="button" class="button primary large" disabled={task.busy} onClick={open}>
         <Icon name={prf ? 'key' : 'trust-verified'} />
         {task.busy ? t.welcome.creating : prf ? t.locked.open : t.locked.passphrase}
       </button>
@@ -203,7 +210,7 @@ function Recover({ onBack }: { onBack: () => void }): VNode {
           spellcheck={false}
           autocapitalize="characters"
           autocomplete="off"
-          autofocus
+          ref={focus}
           aria-invalid={task.error !== ''}
           aria-describedby="recover-error"
           onInput={(e) => setText(e.currentTarget.value)}
@@ -220,6 +227,11 @@ function Recover({ onBack }: { onBack: () => void }): VNode {
       </div>
     </form>
   );
+}
+
+/** A `ref` for the field that a step starts with. */
+export function focus(el: HTMLElement | null): void {
+  el?.focus();
 }
 
 /** A sentence about what went wrong; keeps its place for screen readers. */

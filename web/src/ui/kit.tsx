@@ -5,7 +5,7 @@ import type { VNode } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Kit } from '../core/protocol.ts';
 import { CopyButton, saveFile } from './copy.tsx';
-import { Problem } from './entry.tsx';
+import { focus, Problem } from './entry.tsx';
 import { Icon, Mark } from './icons.tsx';
 import { t } from './strings.ts';
 
@@ -93,7 +93,7 @@ function KitCheck({ kit, total, busy, error, onConfirm, onBack }: Omit<Props, 'o
               value={typed[i]}
               maxLength={8}
               size={7}
-              autofocus={i === 0}
+              ref={i === 0 ? focus : undefined}
               spellcheck={false}
               autocomplete="off"
               autocapitalize="characters"

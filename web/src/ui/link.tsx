@@ -46,12 +46,16 @@ export function LinkPage({ id }: { id: string }): VNode {
                 <>
                   <p class="lead">{t.link.lead}</p>
                   <p class="link-name">{link.name}</p>
-                  <p class="hint" id="link-code">
-                    {t.link.code}
-                  </p>
-                  <p class="link-code" aria-describedby="link-code">
-                    {link.code}
-                  </p>
+                  {link.code && (
+                    <>
+                      <p class="hint" id="link-code">
+                        {t.link.code}
+                      </p>
+                      <p class="link-code" aria-describedby="link-code">
+                        {link.code}
+                      </p>
+                    </>
+                  )}
                   <p class="hint">{t.link.expires(shortTime(link.expires))}</p>
                 </>
               )}
@@ -69,7 +73,7 @@ export function LinkPage({ id }: { id: string }): VNode {
                       })
                     }
                   >
-                    {t.link.approve}
+                    {link.code ? t.link.approveCode : t.link.approve}
                   </button>
                 )}
                 <button type="button" class="button quiet" onClick={away}>

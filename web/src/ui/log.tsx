@@ -41,7 +41,7 @@ export function Log(): VNode {
   // Growing text moves the end away: go after it, unless the person went up.
   useEffect(() => {
     const watch = new ResizeObserver(() => {
-      if (follow.current && box.current) box.current.scrollTop = box.current.scrollHeight;
+      if (follow.current && box.current && store.editing.value === '') box.current.scrollTop = box.current.scrollHeight;
     });
     watch.observe(inner.current!);
     watch.observe(box.current!);

@@ -67,10 +67,7 @@ function Edit({ message }: { message: Message }): VNode {
         value={text}
         dir="auto"
         aria-label={t.message.edit}
-        autofocus
-        ref={(el) => {
-          if (el && document.activeElement !== el) el.focus();
-        }}
+        ref={focusHere}
         onInput={(e) => setText(e.currentTarget.value)}
         onKeyDown={(e) => {
           if (e.key === 'Escape') {
@@ -91,6 +88,12 @@ function Edit({ message }: { message: Message }): VNode {
       </div>
     </form>
   );
+}
+
+/** Focuses a field that has just appeared, and brings it into view. */
+function focusHere(el: HTMLTextAreaElement | null): void {
+  el?.focus({ preventScroll: true });
+  el?.scrollIntoView({ block: 'center' });
 }
 
 function Answer({ message, last }: Props): VNode {
@@ -127,6 +130,7 @@ function Reasoning({ message }: { message: Message }): VNode {
       <summary>
         <Icon name="right" />
         {thinking ? t.message.thinking : t.message.thought}
+        {thinking && <span class="busy-dot" />}
       </summary>
       <div class="md faint">
         <Blocks blocks={live.blocks.value} />
@@ -148,11 +152,12 @@ function Status({ message, live }: { message: Message; live: LiveText }): VNode 
         </p>
       );
     case 'streaming':
-      if (!waiting) return null;
+      // Thinking says so in its own line.
+      if (!waiting || message.reasoning) return null;
       return (
         <p class="answer-status pulse">
           <span class="busy-dot" />
-          {message.reasoning ? t.message.thinking : t.message.waiting}
+          {t.message.waiting}
         </p>
       );
     case 'reconnecting':

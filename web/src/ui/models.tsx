@@ -5,21 +5,21 @@ import type { VNode } from 'preact';
 import type { Model } from '../core/protocol.ts';
 import { Icon } from './icons.tsx';
 import { Menu } from './menu.tsx';
-import { useStore } from './store.ts';
+import { maySend, useStore } from './store.ts';
 import { t } from './strings.ts';
 
 /** The model that answers next. */
-export function ModelPicker(): VNode {
+export function ModelPicker(): VNode | null {
   const store = useStore();
   const models = store.models.value;
   const now = models.find((m) => m.id === store.model.value);
   if (!now) {
-    return <span class="model-none">{store.trust.value.state === 'checking' ? '' : t.chat.noModels}</span>;
+    return maySend(store.trust.value.state) ? <span class="model-none">{t.chat.noModels}</span> : null;
   }
   return (
     <Menu
       class="model-button"
-      label={`${t.chat.model}: ${now.name}`}
+      label={`${t.chat.model}: ${now.name}${now.demo ? ` ${t.chat.demoModel}` : ''}`}
       items={models.map((m) => ({
         label: m.name,
         note: modelNote(m),
@@ -27,7 +27,7 @@ export function ModelPicker(): VNode {
         run: () => void store.pickModel(m.id),
       }))}
     >
-      <span class="model-name">{now.name}</span>
+      <span class="model-name">{now.name}</span>{' '}
       {now.demo && <span class="tag demo">{t.chat.demoModel}</span>}
       <Icon name="down" />
     </Menu>

@@ -4,7 +4,7 @@
 import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
 import { useTask } from './async.ts';
-import { Problem } from './entry.tsx';
+import { focus, Problem } from './entry.tsx';
 import { useStore } from './store.ts';
 import { t } from './strings.ts';
 
@@ -87,6 +87,7 @@ function Secret({ label, value, onInput, autocomplete, autofocus, hint }: Secret
           value={value}
           autocomplete={autocomplete}
           autofocus={autofocus}
+          ref={autofocus ? focus : undefined}
           spellcheck={false}
           maxLength={1024}
           onInput={(e) => onInput(e.currentTarget.value)}

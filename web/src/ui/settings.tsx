@@ -5,6 +5,7 @@ import type { ComponentChildren, VNode } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Theme } from '../core/protocol.ts';
 import { SidebarButton } from './chat.tsx';
+import { focus } from './entry.tsx';
 import { DataSettings } from './settings-data.tsx';
 import { SecuritySettings } from './settings-security.tsx';
 import { isMac } from './shortcuts.ts';
@@ -18,7 +19,9 @@ export function SettingsPage(): VNode {
       <header class="head">
         <SidebarButton />
         <div class="head-title">
-          <h1>{t.settings.title}</h1>
+          <h1 ref={focus} tabIndex={-1}>
+            {t.settings.title}
+          </h1>
         </div>
       </header>
       <main class="settings">

@@ -12,6 +12,7 @@ import { useContext } from 'preact/hooks';
 import type {
   ChatSummary, ChatView, Core, CoreError, CoreEvent, Message, Model, Receipt, Session, Settings, Trust, TrustState,
 } from '../core/protocol.ts';
+import { ready } from '../markdown/lex.ts';
 import { LiveText } from '../markdown/stream.ts';
 import { isBelow, leafBelow, pathTo, tree, type Tree } from './branches.ts';
 import { parse, path, type Route } from './routes.ts';
@@ -57,6 +58,9 @@ const SENDS: readonly TrustState[] = ['verified', 'verified-old', 'changed', 'de
 export function maySend(state: TrustState): boolean {
   return SENDS.includes(state);
 }
+
+/** The core's code for a start that failed for good. */
+const CORE_FAILED = 'core_failed';
 
 const NO_TRUST: Trust = { state: 'checking', line: t.trust.checking, detail: '', checkedAt: 0, verdicts: [] };
 
@@ -119,6 +123,7 @@ export class Store {
   private live = new Map<string, LiveText>();
   private drafts = new Map<string, string>();
   private opened = '';
+  private asked = false;
   private toastId = 0;
   private retry: (() => void) | undefined;
 
@@ -130,6 +135,8 @@ export class Store {
       this.fatal.value = (e as Partial<CoreError> | undefined)?.message || t.fatal.text;
       return;
     }
+    // The lexer isn't needed to get in, and is wanted right after.
+    void ready();
     this.core.on((e) => batch(() => this.take(e)));
     addEventListener('popstate', () => this.follow(parse(location.pathname)));
     addEventListener('pagehide', () => this.settle());
@@ -152,6 +159,7 @@ export class Store {
       case 'trust':
         this.trust.value = e.trust;
         this.releaseQueue();
+        this.askConsent();
         break;
       case 'models':
         this.models.value = e.models;
@@ -174,6 +182,7 @@ export class Store {
         this.progress.value = e.progress;
         break;
       case 'notice':
+        if (e.code === CORE_FAILED) this.fatal.value = e.text;
         this.notices.value = [...this.notices.value.filter((n) => n.code !== e.code), { kind: e.kind, code: e.code, text: e.text }];
         break;
     }
@@ -241,7 +250,15 @@ export class Store {
 
   private async enter(): Promise<void> {
     await this.follow(this.route.value);
-    if (this.trust.value.state === 'consent' && this.route.value.at !== 'link') this.overlay.value = { is: 'consent' };
+    this.askConsent();
+  }
+
+  /** Says what the demo is, once, when there is something to send. */
+  private askConsent(): void {
+    if (this.asked || this.trust.value.state !== 'consent') return;
+    if (this.session.value.state !== 'open' || this.route.value.at === 'link' || this.overlay.value) return;
+    this.asked = true;
+    this.overlay.value = { is: 'consent' };
   }
 
   /** Nothing of a history stays on the screen when it is locked. */
@@ -502,8 +519,7 @@ export function isLive(m: Message): boolean {
 
 /** The plain sentence of whatever was thrown. */
 export function sentence(e: unknown): string {
-  const { code, message } = (e ?? {}) as Partial<CoreError>;
-  return (code ? t.errors[code] : undefined) ?? (message || t.errors.unknown!);
+  return (e as Partial<CoreError> | undefined)?.message || t.unknownError;
 }
 
 /** The code of a core error, '' for anything else. */

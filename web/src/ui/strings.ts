@@ -30,8 +30,9 @@ export const en = {
   },
 
   welcome: {
-    title: 'An AI chat that only you can read.',
+    title: 'A private AI chat that you can check.',
     lead: 'Your words are sealed on this device. Only the machine that answers can read them, and it keeps nothing.',
+    demo: 'This one is a demo: its machine is ordinary hardware, so it is sealed all the way but not private.',
     create: 'Create a passkey',
     signIn: 'Sign in',
     recover: 'Use recovery kit',
@@ -41,7 +42,7 @@ export const en = {
     who: [
       { who: 'You', what: 'Everything. Your keys never leave your devices.' },
       { who: 'The machine', what: 'Your words, only while it answers. It proves itself first.' },
-      { who: 'Sotto', what: 'That you have an account, when you use it, and how much. Never a word.' },
+      { who: 'Sotto', what: 'That you have an account, your network address, when and how much you write. Never a word.' },
     ],
     honest:
       'To be honest: a web page can be swapped by its server. To be sure, use the terminal program, which does the same checks outside the browser.',
@@ -106,12 +107,8 @@ export const en = {
     after: 'You are in. Add a passkey in Settings, so that you don’t need the kit next time.',
   },
 
-  errors: {
-    unknown: 'Something went wrong. Try again.',
-    passkey_cancelled: 'No passkey was used. Try again when you are ready.',
-    passkey_unsupported: 'This browser has no passkeys. Use a newer one, or sign in with your recovery kit.',
-    passkey_needs_https: 'Passkeys need a secure address. Open this page by https, or on localhost.',
-  } as Record<string, string>,
+  /** Where the core had no sentence: it words its own failures. */
+  unknownError: 'Something went wrong. Try again.',
 
   sidebar: {
     label: 'Chats',
@@ -151,7 +148,12 @@ export const en = {
     log: 'Conversation',
     newTitle: 'New chat',
     emptyTitle: 'What is on your mind?',
-    emptyLead: 'Only the machine that answers can read it, and it keeps nothing.',
+    emptyLead: {
+      private: 'Only the machine that answers can read it, and it keeps nothing.',
+      waiting: 'The machine is checked before anything is sent.',
+      demo: 'Look around. This is demo hardware, so don’t tell it secrets.',
+      stopped: 'You can read and write here. Nothing is sent until a machine has proved itself.',
+    },
     starters: [
       'What can you do here?',
       'Is this private? How do I check?',
@@ -165,7 +167,7 @@ export const en = {
     context: (n: number) => `${n.toLocaleString('en')} tokens`,
     temporary: 'Temporary chat',
     temporaryOn: 'Temporary chat is on',
-    temporaryBanner: 'Temporary chat. Kept in memory only, and gone when you leave it.',
+    temporaryBanner: 'Kept in memory only, and gone when you leave it.',
     leaveTitle: 'Leave this temporary chat?',
     leaveText: 'It was never stored. When you leave, it is gone.',
     leave: 'Leave',
@@ -186,12 +188,8 @@ export const en = {
     send: 'Send',
     stop: 'Stop',
     stopping: 'Stopping…',
-    enter: 'Enter sends, Shift+Enter makes a new line',
     queued: 'Will be sent when the check is done.',
     unqueue: 'Don’t send',
-    unsendable: 'Not sent. This machine could not prove itself.',
-    cannotCheck: 'Not sent. The machine can’t be checked right now.',
-    offline: 'You are offline. Your message stays here.',
     editing: 'Editing. The first version stays as a branch.',
     save: 'Send',
   },
@@ -271,7 +269,7 @@ export const en = {
     notChecked: 'Not checked yet.',
     pageRow:
       'A web page can be swapped by its server, and this page can’t prove itself. To be sure, use the terminal program.',
-    status: { ok: 'Checked', warn: 'Not yet', fail: 'Failed', none: 'Waiting' },
+    status: { ok: 'Checked', warn: 'Not proven', fail: 'Failed', none: 'Waiting' },
     showMe: 'Show me',
     want: 'Expected',
     found: 'Found',
@@ -300,7 +298,7 @@ export const en = {
     copyCommand: 'Copy command',
     receiptText: {
       demo: (when: string) => `A demo machine answered this on ${when}. Demo hardware proves nothing: treat the words as not private.`,
-      other: (when: string) => `The machine that answered this was checked on ${when}. This is what it proved then.`,
+      other: (when: string) => `The machine that answered this was checked on ${when}. This is what it showed then.`,
     },
     logIndex: 'Public log entry',
     chip: 'Chip',
@@ -409,9 +407,10 @@ export const en = {
 
   link: {
     title: 'Let a terminal in?',
-    lead: 'This terminal asks to read and write your chats. Approve it only if you started it yourself, just now.',
+    lead: 'It asks to read and write your chats. Approve it only if you started it yourself, just now.',
     code: 'Compare this code with the one in the terminal',
-    approve: 'The codes match — let it in',
+    approveCode: 'The codes match — let it in',
+    approve: 'Let it in',
     refuse: 'Don’t',
     done: 'The terminal is linked. You can close this page.',
     expires: (when: string) => `Valid until ${when}`,

@@ -6,7 +6,7 @@ import { useState } from 'preact/hooks';
 import type { Check, Receipt, Trust, TrustState, Verdict } from '../core/protocol.ts';
 import { useTask } from './async.ts';
 import { CopyButton, saveFile } from './copy.tsx';
-import { shortTime } from './dates.ts';
+import { longTime, shortTime } from './dates.ts';
 import { Dialog } from './dialog.tsx';
 import { Problem } from './entry.tsx';
 import { Icon, type IconName } from './icons.tsx';
@@ -110,7 +110,7 @@ export function TrustPanel({ onClose }: { onClose: () => void }): VNode {
 export function ReceiptPanel({ receipt, onClose }: { receipt: Receipt; onClose: () => void }): VNode {
   const demo = receipt.state === 'demo';
   const state = (receipt.state in t.trust.headline ? receipt.state : 'unknown') as TrustState;
-  const when = shortTime(milliseconds(receipt.time));
+  const when = longTime(milliseconds(receipt.time));
   return (
     <Dialog title={t.trust.receiptTitle} shape="sheet" onClose={onClose} class="panel">
       <Headline state={state} detail={demo ? t.trust.receiptText.demo(when) : t.trust.receiptText.other(when)} />
@@ -149,7 +149,7 @@ function Headline({ state, detail, children }: { state: TrustState; detail: stri
   );
 }
 
-const STATUS_ICON = { ok: 'check', warn: 'clock', fail: 'close', none: 'more' } as const;
+const STATUS_ICON = { ok: 'check', warn: 'dash', fail: 'close', none: 'more' } as const;
 
 function Row({ id, check, verdict }: { id: string; check?: Check; verdict?: Verdict }): VNode {
   const status = check?.status ?? 'none';
@@ -233,7 +233,10 @@ export function ConsentDialog({ onClose }: { onClose: () => void }): VNode {
   const task = useTask();
   return (
     <Dialog title={t.consent.title} onClose={onClose} class="consent">
-      <div class="hatch" aria-hidden="true" />
+      <p class="hatch">
+        <Icon name="trust-demo" />
+        {t.trust.demo}
+      </p>
       <p>{t.consent.lead}</p>
       <ul class="limits">
         {t.consent.points.map((p) => (
