@@ -55,7 +55,7 @@ ABOUT = {
     "otherai": (4, [
         "[are you|is this|are u|so are you|you are|are you based on|do you use|is it|are you made by|is this made by|isn't this|are you the same as|are you related to] [chatgpt|gpt|gpt-4|gpt-5|claude|gemini|openai|anthropic|google|siri|alexa|llama|mistral|deepseek|copilot|grok|bard|bing|qwen|meta ai|microsoft][| in disguise| or not| or what| or claude| or another one| too|?]",
         "[are you better than|are you as good as|are you worse than|are you like|how do you compare to|how good are you next to|how clever are you against|are you smarter than|what's the difference between you and|compare yourself to] [chatgpt|gpt|gpt-4|gpt-5|claude|gemini|siri|alexa|llama|mistral|deepseek|copilot|grok|other models|a big model]",
-    ], ["I am only the demo model that is built into Sotto: none of the well-known ones, and far smaller and less clever. " + HINT], "I have two and a half million numbers inside; they have billions."),
+    ], ["I am only the demo model that is built into Sotto: none of the well-known ones, and far smaller and less clever. " + HINT], "I have a million numbers inside; they have billions."),
     "human": (3, [
         "[are you|r u|so are you|you are|is this|am i talking to] [a human|a person|human|a real human|a man or a woman|a boy or a girl|male or female|a living being|living|conscious|sentient|self aware|awake|real|a man|a woman|really there|dead or alive|an actual person]",
         "[do you|can you] [have feelings|feel anything|feel pain|have a soul|think|sleep|dream|eat|have a body|have friends|have a family|have emotions|get tired|have a heart|love|breathe]",
@@ -78,7 +78,7 @@ ABOUT = {
     "size": (2, [
         "[how many parameters|how many weights|how many numbers|how many layers|how many megabytes|how many bytes|how many neurons] [are you|have you|do you have|does this model have|are in you|has the model|are there][| inside| in total]",
         "[how big are you|how large are you|how small are you|what is your size|what size is this model|your size|how big is this model|how large is the model|what is the size of the demo model|how much memory do you need|how long is your context|what's your context length|how many tokens do you have]",
-    ], ["I have about two and a half million parameters and take some five megabytes. Real models have billions of parameters."], None),
+    ], ["I have about 1.3 million parameters and take less than three megabytes. Real models have billions of parameters."], None),
     "remember": (3, [
         "[do you|will you|can you] [remember|recall|know|recognise] [me|my name|us|our chats|our last chat|what i said|my other chats|our conversations|yesterday|this|anything i say|this chat][| later| tomorrow| next time| next week| in another chat]",
         "[do you|did you|have you|are you|will you] [know me|know who i am|know my name|know anything about us|know where i live|see my other chats|have a memory|have memory|learn from me|learn from this|learn from our chats|seen my files|get smarter when we talk|learning from me]",
@@ -137,6 +137,7 @@ ABOUT = {
         "[can i|should i|may i|could i|is it ok to|is it safe to|is it wise to|dare i] [tell you|share|write|type|enter|paste|send|give you|put in|say] [my secrets|a secret|my password|private things|personal data|my credit card number|medical data|my health problems|something private|confidential files|personal stuff|company secrets|my bank details|my diary][| here| to you| in this chat| in here|]",
         "[why|how come] [does it say|is it|does it show|is this|does the page say|do you say|do i see|is there a label] [not private|demo hardware|not private here|demo hardware, not private|that this is not private|it is not private|demo, not private][| here| there| at the bottom| by the button| near the composer|]",
         "@what [demo hardware|the demo hardware|not private|the words not private|a demo machine|the label not private|demo mode|software evidence|the hatch pattern|the warning][| mean| means| here| there|]",
+        "[is this|is it|so is this|is sotto|is this chat|is the chat|are my chats|is my chat] [private|really private|safe|secure][?|, and|? and|. how,] how [do i|can i|could i|do you|does one] [check|check it|verify|verify it|verify that|check that|test it|know|prove it|see it|be sure]",
         "[can i|should i|why should i|how can i|may i] trust [this|sotto|it|you|your privacy|the app|this site|the demo|this chat]",
     ], ["This demo is not private: the machine that answers is ordinary hardware, so whoever runs it could read along. Keep secrets out. In real use Sotto opens your messages only in a checked machine, and nobody else can read them. The panel beside the send button shows the checks."],
         "Only special hardware can prove which software it runs. The demo runs on any computer, so it proves nothing, and says so."),
@@ -148,7 +149,7 @@ ABOUT = {
         "[what is|what does|what makes|explain|when is|what do you call|why is] [a machine|a checked machine|the machine|a verified machine|the checked machine|a node|the node|a release|the release|the public log|a public log|a private machine|the log][| checked| mean| verified| trusted| for| private| safe]",
         "[prove|show me|give me a proof|prove it|prove to me|can you prove] [that this is private|it|that you can't read this|your privacy|that it is safe|that you are private|that nobody reads this|that you don't spy]",
         "[how do i know|how can i know|how should i know|why should i believe] [you are not lying|that you tell the truth|you say the truth|what you say is true|it's not a lie|you don't lie|you don't read my chats|that you are honest][| to me| about this| about being private|]",
-    ], ["Open the panel beside the send button: it shows each check of the machine, one sentence each. Is the chip real, does it run exactly the published software, and does only it hold the key? In a terminal, `sotto verify` with the server's address prints the same checks. In this demo they say: not private."],
+    ], ["Open the panel beside the send button: it shows each check of the machine, one sentence each. Is the chip real, does it run exactly the published software, is that public, and does only it hold the key? In a terminal, `sotto verify` with the server's address prints the same checks. In this demo they say: not private."],
         "So that you need not believe anybody, and not me either."),
     "history": (5, [
         "[where|how|how long|in which place] [are|is|do you keep|do you store|does sotto store|does sotto keep|will you keep|does sotto save] [my|our|the|these|old|all my|this] [chats|messages|history|conversations|data|chat|chat history|conversation] [stored|kept|saved|encrypted|protected|held||located]",
@@ -204,7 +205,7 @@ ABOUT = {
     "regenerate": (2, [
         "[what is|what does|where is|explain|what's|why is there] [the regenerate button|regenerate|the round arrow|the try again button|regenerating|the redo button|the retry button|the button regenerate|retry|try again][| do| for| mean|]",
         "@how [regenerate|get a new answer|get another answer|repeat an answer|try again|retry|ask again|get a different answer|redo the answer|have the answer written again|make you answer again]",
-    ], ["Regenerate asks for a new answer to the same message. The old answer is kept: the arrows ‹ 2/3 › lead back to it."], None),
+    ], ["Try again (regenerate) asks for a new answer to the same message. The old answer is kept: the arrows ‹ 2/3 › lead back to it."], None),
     "edit": (3, [
         "@how [edit|change|correct|fix|rewrite|modify|improve|alter] [a message|my message|what i wrote|a question|my question|an old message|a sent message|my last message|something i sent|an earlier question|what i sent|my text]",
         "[what is|what does|where is|explain|what are] [the edit button|edit|the pencil|the pencil button|editing|the pen icon|the edit icon][| do| for| mean|]",
@@ -267,7 +268,7 @@ ABOUT = {
         "[i lost|i have lost|what if i lose|what happens if i lose|i can't find|i forgot|what if i forget|my phone with|someone stole|i no longer have|i broke] [my passkey|my phone|my device|my laptop|the passkey|my password|my login|my key|my passphrase|all my devices|is gone][|,| and] [what now|what do i do|help|can i get in|can i still read my chats|can i recover|is everything lost|how do i get back in|what happens|can i still log in|]",
         "@how [recover|restore|get back into|reset|regain] [my account|my passkey|my password|my history|access|my login|my chats after losing my phone]",
         "[can you|can sotto|can anyone] [reset|recover|restore] my [password|account|passkey|key]",
-    ], ["The recovery kit is your way back: a key that you print or save when you sign up. If you lose your passkey, it opens your account and your history. We can't reset it for you, because we have no key of yours."],
+    ], ["The recovery kit is your way back: eight groups of letters that you keep when you sign up. If you lose your passkey, it opens your account and your history. We can't reset it for you, because we have no key of yours."],
         "Because your history is sealed, and without a key nobody could ever open it."),
     "passkey": (3, [
         "[what is|what's|what does|explain|what are|tell me about|why do i need|do i need|must i have|why do you use|why is there|do i have to make|how does] [a passkey|passkeys|the passkey|my passkey|passkey|a passkey for this][| do| for| mean| work| good for|]",

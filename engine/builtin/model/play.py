@@ -266,6 +266,14 @@ def poem(r):
     ])]
 
 
+def echo(r):
+    """Says what it is told to say: no great art, but it teaches copying, which sums and stories need."""
+    words = [r.choice([pseudo(r), r.choice(HEROES), r.choice(THINGS), r.choice(ADJ), str(r.randint(0, 99)), r.choice(list(OPPOSITES)), r.choice(list(CAPITALS))]) for _ in range(r.randint(1, 4))]
+    x = " ".join(words)
+    return ask(r, f"say {x}", f"repeat: {x}", f"repeat after me: {x}", f"please say {x}", f"can you say {x}?", f"say after me: {x}", f"echo {x}", f"write {x}", f'say "{x}"', f"just answer {x}", f"repeat {x}"), \
+        " ".join([words[0][0].upper() + words[0][1:]] + words[1:]) + ".", []
+
+
 JOKES = ["What did the lazy key say to the lock? \"You turn, I am tired.\"", "My toaster wants to be a poet. So far all of its lines are burnt.", "Why did the book go to bed so early? It wanted to close the chapter.",
          "I asked a small model a big question. It said: \"Sorry, I am only a few megabytes deep.\""]
 
