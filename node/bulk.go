@@ -16,10 +16,14 @@ import (
 
 var bulkScratch = sync.Pool{New: func() any {
 	return &bulkBuffers{
-		scratch: scratch{rec: make([]byte, 0, 16<<10), data: make([]byte, 0, 16<<10)},
+		scratch: scratch{rec: make([]byte, 0, bulkBatch<<14), data: make([]byte, 0, 16<<10)},
 		read:    make([]byte, 16<<10),
 	}
 }}
+
+// bulkBatch is how many large records go out in one write. An answer that ends
+// within them is written whole, with its length.
+const bulkBatch = 4
 
 type bulkBuffers struct {
 	scratch
@@ -29,9 +33,9 @@ type bulkBuffers struct {
 // sendBulk sends a reply in large records as fast as it comes. The number of
 // records is padded like the length of a request (Padmé).
 //
-// A body that breaks before its first record is full becomes an error of its
-// own. Later there is no place left for one: the answer then lacks its final
-// record, which every reader notices.
+// A body that breaks before anything has been sent becomes an error of its own.
+// Later there is no place left for one: the answer then lacks its final record,
+// which every reader notices.
 func (n *Node) sendBulk(ctx context.Context, opened *seal.Opened, rep reply, out sink) error {
 	sealer, err := opened.NewAnswer(seal.ClassBulk)
 	if err != nil {
@@ -43,6 +47,7 @@ func (n *Node) sendBulk(ctx context.Context, opened *seal.Opened, rep reply, out
 	}
 	s := bulkScratch.Get().(*bulkBuffers)
 	defer bulkScratch.Put(s)
+	s.rec = s.rec[:0]
 
 	head := bhttp.AppendResponseHead(nil, rep.status, rep.header)
 	began := false
@@ -66,25 +71,34 @@ func (n *Node) sendBulk(ctx context.Context, opened *seal.Opened, rep reply, out
 				case err != nil && !began:
 					return n.sendBulk(ctx, opened, engineReply(err, false), out)
 				case err != nil:
+					_ = out.record(s.rec, false) // what was good
 					return err
 				}
 			}
 		}
+		sent := int(sealer.Next()) + 1
+		final := ended && envelope.Padme(sent) == sent
+		s.rec = sealer.AppendRecord(s.rec, data, ended, final)
+		if !final && sent%bulkBatch != 0 {
+			continue
+		}
 		if !began {
-			if err := out.begin(sealer.Header(), sealer.RecordSize()); err != nil {
+			header, length := sealer.Header(), int64(-1)
+			if final {
+				length = int64(len(header) + len(s.rec))
+			}
+			if err := out.begin(header, sealer.RecordSize(), length); err != nil {
 				return err
 			}
 			began = true
 		}
-		sent := int(sealer.Next()) + 1
-		final := ended && envelope.Padme(sent) == sent
-		s.rec = sealer.AppendRecord(s.rec[:0], data, ended, final)
-		if err := out.record(s.rec, !final && sent%4 != 0); err != nil {
+		if err := out.record(s.rec, false); err != nil {
 			return err
 		}
 		if final {
 			return nil
 		}
+		s.rec = s.rec[:0]
 	}
 }
 

@@ -518,6 +518,7 @@ func TestEngineErrors(t *testing.T) {
 		"not ours":                {&script{doErr: errors.New("dial: secret words")}, 502, engine.CodeFailed},
 		"panic":                   {&script{doPanic: true}, 502, engine.CodeFailed},
 		"bulk body fails at once": {&script{contentType: "application/json", steps: []step{{err: tooLong}}}, 400, engine.CodeContextLength},
+		"bulk body fails soon":    {&script{contentType: "application/json", steps: []step{{write: strings.Repeat("x", 40_000)}, {err: tooLong}}}, 400, engine.CodeContextLength},
 		"bulk body panics":        {&script{contentType: "application/json", steps: []step{{panic: true}}}, 502, engine.CodeFailed},
 	} {
 		n := newNode(t, tt.e, nil)
@@ -535,16 +536,17 @@ func TestEngineErrors(t *testing.T) {
 	}
 }
 
-// A bulk answer that breaks in its middle must not look whole.
+// A bulk answer that breaks in its middle must not look whole. What came before
+// is sent.
 func TestBulkBreaksMidway(t *testing.T) {
-	e := &script{contentType: "application/json", steps: []step{{write: strings.Repeat("x", 40_000)}, {err: io.ErrUnexpectedEOF}}}
+	e := &script{contentType: "application/json", steps: []step{{write: strings.Repeat("x", 100_000)}, {err: io.ErrUnexpectedEOF}}}
 	n := newNode(t, e, nil)
 	msg, ex := sealFor(t, keysOf(t, n), post("/v1/embeddings", "{}"))
 	a, err := ex.OpenAnswer(send(n, msg))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := io.Copy(io.Discard, a); !errors.Is(err, seal.ErrTruncated) {
-		t.Errorf("read to the end: %v", err)
+	if k, err := io.Copy(io.Discard, a); !errors.Is(err, seal.ErrTruncated) || k < 90_000 {
+		t.Errorf("read to the end: %d bytes, %v", k, err)
 	}
 }

@@ -188,7 +188,7 @@ func (n *Node) tick(ctx context.Context, p *pacer, sealer *seal.AnswerSealer, ou
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if err := out.begin(sealer.Header(), sealer.RecordSize()); err != nil {
+	if err := out.begin(sealer.Header(), sealer.RecordSize(), -1); err != nil {
 		return err
 	}
 	ticker := time.NewTicker(n.cfg.Tick)

@@ -121,6 +121,7 @@ type kept struct {
 	mu      sync.Mutex
 	header  []byte // nil until the answer begins
 	size    int    // of a record
+	length  int64  // of the whole answer with its header; -1 if not known
 	chunks  [][]byte
 	base    uint64 // number of the first record in chunks
 	count   uint64 // of all records so far
@@ -129,24 +130,25 @@ type kept struct {
 	waiting []chan struct{}
 }
 
-func (k *kept) begin(header []byte, recordSize int) error {
+func (k *kept) begin(header []byte, recordSize int, length int64) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.header, k.size = header, recordSize
-	k.wake()
-	return nil
+	k.header, k.size, k.length = header, recordSize, length
+	return nil // the first record wakes the readers
 }
 
 func (k *kept) record(rec []byte, more bool) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	last := len(k.chunks) - 1
-	if last < 0 || len(k.chunks[last])+len(rec) > chunkSize {
-		k.addChunk()
-		last = len(k.chunks) - 1
+	for ; len(rec) > 0; rec = rec[k.size:] {
+		last := len(k.chunks) - 1
+		if last < 0 || len(k.chunks[last])+k.size > chunkSize {
+			k.addChunk()
+			last = len(k.chunks) - 1
+		}
+		k.chunks[last] = append(k.chunks[last], rec[:k.size]...)
+		k.count++
 	}
-	k.chunks[last] = append(k.chunks[last], rec...)
-	k.count++
 	if !more {
 		k.wake()
 	}
@@ -215,7 +217,11 @@ func (k *kept) follow(ctx context.Context, next uint64, out *wire) error {
 			return err
 		}
 		if header != nil && !begun {
-			if err := out.begin(header, k.size); err != nil {
+			length := int64(-1)
+			if next == 0 {
+				length = k.length
+			}
+			if err := out.begin(header, k.size, length); err != nil {
 				return err
 			}
 			begun = true

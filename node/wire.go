@@ -5,16 +5,19 @@ package node
 
 import (
 	"net/http"
+	"strconv"
 	"time"
 )
 
 // A sink takes the sealed bytes of one answer. Errors mean that nobody is there
 // to take them any more.
 type sink interface {
-	// begin takes the answer's header and the size of its records.
-	begin(header []byte, recordSize int) error
-	// record takes one whole record, which the caller reuses afterwards. Unless
-	// more is set the record must be on its way when record returns.
+	// begin takes the answer's header and the size of its records. length is
+	// that of the whole answer, header included, or -1 if it isn't known yet.
+	// A record follows at once: the header needn't be on its way before.
+	begin(header []byte, recordSize int, length int64) error
+	// record takes one or more whole records, which the caller reuses
+	// afterwards. Unless more is set they must be on their way when it returns.
 	record(rec []byte, more bool) error
 }
 
@@ -30,26 +33,34 @@ type wire struct {
 	w        http.ResponseWriter
 	rc       *http.ResponseController
 	deadline time.Time
-	begun    bool // the answer's header has been written
+	begun    bool   // something may have been written
+	header   []byte // of the answer, not yet written
 }
 
 func newWire(w http.ResponseWriter) *wire {
 	return &wire{w: w, rc: http.NewResponseController(w)}
 }
 
-func (o *wire) begin(header []byte, _ int) error {
+func (o *wire) begin(header []byte, _ int, length int64) error {
 	h := o.w.Header()
 	h.Set("Content-Type", answerType)
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no") // proxies that would wait for more
-	o.renew()
+	if length >= 0 {
+		h.Set("Content-Length", strconv.FormatInt(length, 10))
+	}
 	o.begun = true
-	_, err := o.w.Write(header)
-	return err
+	o.header = header
+	return nil
 }
 
 func (o *wire) record(rec []byte, more bool) error {
 	o.renew()
+	if o.header != nil {
+		// Together they are one write, and one packet if the record is small.
+		rec = append(o.header[:len(o.header):len(o.header)], rec...)
+		o.header = nil
+	}
 	if _, err := o.w.Write(rec); err != nil {
 		return err
 	}
