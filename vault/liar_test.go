@@ -112,6 +112,12 @@ func TestLyingServerPages(t *testing.T) {
 			e[1], e[2] = e[2], e[1]
 			return since(rechain(s.feed.account, e), 1)
 		}, ErrFork},
+		{"known entry is another one now, head kept", func(t *testing.T, s *scene) Page {
+			e := slices.Clone(s.feed.entries)
+			e[1], e[2] = e[2], e[1]
+			known := s.feed.entries[half-1]
+			return Page{Head{half, known.Hash}, since(rechain(s.feed.account, e), 1).Entries[:2]}
+		}, ErrFork},
 		{"bytes changed", func(t *testing.T, s *scene) Page {
 			p := s.feed.page(half)
 			p.Entries[1].Data = bytes.Clone(p.Entries[1].Data)

@@ -193,6 +193,12 @@ func TestLastWriterWins(t *testing.T) {
 	check("same minute, unseen: the greater device wins", "from b")
 	set(a, "a again")
 	check("seen before: the later write wins in the same minute", "a again")
+	c := NewReplica(root, f.account, DeviceID{0})
+	c.Now = clock(at)
+	f.sync(t, c)
+	set(c, "from c")
+	f.sync(t, c)
+	check("seen before: also by the least device", "from c")
 	a.Now = clock(at.Add(time.Hour))
 	set(a, "an hour later")
 	set(b, "unseen, an hour before")
@@ -244,6 +250,15 @@ func TestAcknowledgements(t *testing.T) {
 	if _, err := a.Acked(puts, []uint64{1}, f.head); !errors.Is(err, ErrFork) {
 		t.Errorf("a place that is another's: %v, want ErrFork", err)
 	}
+	add(a, "never posted")
+	if _, err := a.Acked(a.Pending(), []uint64{a.Head().Seq + 1}, Head{a.Head().Seq + 1, Hash{1}}); !errors.Is(err, ErrFork) {
+		t.Errorf("a head that is another's: %v, want ErrFork", err)
+	}
+	if _, err := a.DeleteMessages(idsByText(a, chat)["never posted"]); err != nil {
+		t.Fatal(err)
+	}
+	f.sync(t, a)
+	stored = append(stored, f.entries[len(stored):]...)
 	if _, err := a.Acked(puts, nil, f.head); !errors.Is(err, ErrFormat) {
 		t.Errorf("no places: %v, want ErrFormat", err)
 	}
@@ -513,5 +528,97 @@ Half an ans
 	}
 	if len(back.Messages) != 3 || back.Messages[2].Parent != q || back.Chat.CacheSalt != "" {
 		t.Errorf("document %+v", back)
+	}
+}
+
+func idsByText(r *Replica, chat string) map[string]string {
+	ids := map[string]string{}
+	for _, m := range r.Messages(chat) {
+		ids[m.Text] = m.ID
+	}
+	return ids
+}
+
+// A chat that was deleted before its messages reached the server must not come
+// back while the tombstone is still on its way.
+func TestDeletedBeforeItWasPosted(t *testing.T) {
+	f, chat := newFeed(), NewID()
+	r := NewReplica(NewRootKey(), f.account, NewDeviceID())
+	if _, err := r.AddMessage(Message{Chat: chat, Role: "user", Text: "regretted"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.SetTitle(chat, "regretted", false); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.DeleteChat(chat); err != nil {
+		t.Fatal(err)
+	}
+	puts := r.Pending()
+	for _, p := range puts {
+		f.post(t, p)
+		if err := r.Apply(f.page(r.Head().Seq)); err != nil {
+			t.Fatal(err)
+		}
+		if _, there := r.Chat(chat); there || len(r.Chats()) != 0 {
+			t.Errorf("the chat is back after its %s was acknowledged", p.Collection)
+		}
+	}
+	if p := r.Problems(); len(p) != 0 {
+		t.Errorf("problems: %v", p)
+	}
+}
+
+// A tombstone reaches back only: what this device wrote since, and has not
+// posted, comes after it.
+func TestTombstoneSparesWhatIsPending(t *testing.T) {
+	f, root, chat := newFeed(), NewRootKey(), NewID()
+	a, b := NewReplica(root, f.account, NewDeviceID()), NewReplica(root, f.account, NewDeviceID())
+	if _, err := a.SetTitle(chat, "first", false); err != nil {
+		t.Fatal(err)
+	}
+	f.sync(t, a)
+	f.sync(t, b)
+	if _, err := b.SetTitle(chat, "second", false); err != nil {
+		t.Fatal(err)
+	}
+	m, err := b.AddMessage(Message{Chat: chat, Role: "user", Text: "pending"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.tombstone([]RecordID{a.registerID(chat, RegisterTitle), m.ID}); err != nil {
+		t.Fatal(err)
+	}
+	f.sync(t, a)
+	if err := b.Apply(f.page(b.Head().Seq)); err != nil {
+		t.Fatal(err)
+	}
+	check := func(r *Replica) {
+		t.Helper()
+		if c, _ := r.Chat(chat); c.Title != "second" || len(r.Messages(chat)) != 1 {
+			t.Errorf("title %q, %d messages", c.Title, len(r.Messages(chat)))
+		}
+	}
+	check(b)
+	f.sync(t, b)
+	f.sync(t, a)
+	check(b)
+	check(a)
+}
+
+// A register under the id of another is a broken writer's; no server can do it.
+func TestRegisterUnderAnothersID(t *testing.T) {
+	f := newFeed()
+	r := NewReplica(NewRootKey(), f.account, NewDeviceID())
+	p := place{Registers, r.registerID("", "settings"), Version{1, DeviceID{1}}}
+	data, err := sealRecord(r.keys.records, f.account, p, Head{}, []byte(`{"chat":"","name":"other","value":1}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.post(t, Put{ID: p.id, Collection: Registers, Version: p.version, Data: data})
+	if err := r.Apply(f.page(0)); err != nil {
+		t.Fatal(err)
+	}
+	if ps := r.Problems(); len(ps) != 1 || !errors.Is(ps[0].Err, ErrSwapped) {
+		t.Errorf("problems %v, want ErrSwapped", ps)
 	}
 }

@@ -395,5 +395,8 @@ func (g *generator) feeds() {
 	neither := part(0, n)
 	neither.Entries[0].Data = nil
 	add("neither data nor digest", "", neither)
+	long := part(0, n)
+	long.Entries[0].Size++
+	add("wrong size", "", long)
 	write(g.t, "feed.json", "Pages of a feed, applied in order to an empty replica.", vs)
 }
