@@ -299,6 +299,21 @@ steps['lock, sign out, sign in'] = async () => {
   await session(page, 'open');
 };
 
+steps['a core that breaks is started again, locked'] = async () => {
+  const [worker] = page.workers();
+  await worker.evaluate(() => {
+    sottoHost.emit = () => {
+      throw new Error('broken on purpose');
+    };
+  });
+  await page.evaluate(() => void test.core.checkAgain().catch(() => {}));
+  await page.waitForFunction(() => test.events.some((e) => e.t === 'notice' && e.code === 'core_restarted'), null, { timeout: 30_000 });
+  await session(page, 'locked');
+  await call(page, 'signIn');
+  await session(page, 'open');
+  problems.length = 0; // the panic is on the console, as it should be
+};
+
 steps['delete the account'] = async () => {
   assert.equal((await fails(page, 'deleteAccount', 'yes'))?.code, 'not_confirmed');
   await call(page, 'deleteAccount', 'delete');
@@ -346,7 +361,10 @@ for (const [name, run] of Object.entries(steps)) {
     console.log(`FAIL policy violations: ${violations.join('; ')}`);
   }
 }
-for (const p of problems) console.log(`note ${p}`);
+for (const p of problems) {
+  console.log(`note ${p}`);
+  failed ||= p.startsWith('page error');
+}
 console.log(`times of the last page, ms: ${JSON.stringify(times)}; unlock ${steps.unlock}, passphrase ${steps.argon}`);
 await browser.close();
 process.exit(failed ? 1 : 0);

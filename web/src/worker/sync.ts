@@ -94,8 +94,14 @@ export class Sync {
       try {
         // Other tabs write to the same queue and the same store.
         await navigator.locks.request('sotto-sync', async () => {
-          await this.post();
+          // What the server shows matters even where it takes nothing, and says why.
+          const refused = await this.post().then(
+            () => null,
+            (e: unknown) => e,
+          );
+          if (refused && !(refused instanceof ApiError && refused.status !== 401 && !refused.offline)) throw refused;
           await this.fetch();
+          if (refused) throw refused;
         });
         this.delay = RETRY_MIN;
         this.reach(false);
