@@ -33,8 +33,7 @@ type wire struct {
 	w        http.ResponseWriter
 	rc       *http.ResponseController
 	deadline time.Time
-	begun    bool   // something may have been written
-	header   []byte // of the answer, not yet written
+	begun    bool // the answer's header has been written
 }
 
 func newWire(w http.ResponseWriter) *wire {
@@ -49,18 +48,14 @@ func (o *wire) begin(header []byte, _ int, length int64) error {
 	if length >= 0 {
 		h.Set("Content-Length", strconv.FormatInt(length, 10))
 	}
+	o.renew()
 	o.begun = true
-	o.header = header
-	return nil
+	_, err := o.w.Write(header) // into the server's buffer: it goes out with a record
+	return err
 }
 
 func (o *wire) record(rec []byte, more bool) error {
 	o.renew()
-	if o.header != nil {
-		// Together they are one write, and one packet if the record is small.
-		rec = append(o.header[:len(o.header):len(o.header)], rec...)
-		o.header = nil
-	}
 	if _, err := o.w.Write(rec); err != nil {
 		return err
 	}
