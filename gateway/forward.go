@@ -209,7 +209,10 @@ func (g *Gateway) try(w http.ResponseWriter, r *http.Request, rc *http.ResponseC
 	h.Set("Content-Type", answerType)
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no") // proxies that would wait for more
-	if err := stream(w, rc, res.Body); err != nil && ctx.Err() == nil {
+	if res.ContentLength >= 0 {
+		h.Set("Content-Length", strconv.FormatInt(res.ContentLength, 10))
+	}
+	if err := stream(w, rc, res.Body, res.ContentLength); err != nil && ctx.Err() == nil {
 		// So that the client's connection ends as the node's did, and not as if
 		// this were all.
 		panic(http.ErrAbortHandler)
@@ -218,19 +221,38 @@ func (g *Gateway) try(w http.ResponseWriter, r *http.Request, rc *http.ResponseC
 }
 
 // Buffers for answers: a stream's records are small and there are thousands of
-// them; a bulk answer shows itself by filling the small one.
-var (
-	smallBuffers = sync.Pool{New: func() any { b := make([]byte, 2<<10); return &b }}
-	largeBuffers = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
+// them; a bulk answer shows itself by its length or by filling the small one. The large
+// one holds what a node writes of it at a time, with the answer's header.
+const (
+	smallBuffer = 2 << 10
+	largeBuffer = 66 << 10
 )
 
-// stream copies an answer as it comes, each piece at once.
-func stream(w http.ResponseWriter, rc *http.ResponseController, body io.Reader) error {
+var (
+	smallBuffers = sync.Pool{New: func() any { b := make([]byte, smallBuffer); return &b }}
+	largeBuffers = sync.Pool{New: func() any { b := make([]byte, largeBuffer); return &b }}
+)
+
+// stream copies an answer of the given length, -1 if that isn't known, as it
+// comes: each piece at once, and a short one of known length in one piece.
+func stream(w http.ResponseWriter, rc *http.ResponseController, body io.Reader, length int64) error {
 	pool := &smallBuffers
+	if length > smallBuffer {
+		pool = &largeBuffers
+	}
 	buf := pool.Get().(*[]byte)
 	defer func() { pool.Put(buf) }()
+	if length >= 0 && length <= int64(len(*buf)) {
+		_ = rc.SetWriteDeadline(time.Now().Add(writeTime))
+		k, err := io.ReadFull(body, (*buf)[:length])
+		if _, werr := w.Write((*buf)[:k]); err == nil {
+			err = werr
+		}
+		return err
+	}
+	const manyThin = 8
+	thin := 0 // small reads in a row
 	var deadline time.Time
-	full := 0
 	for {
 		k, err := body.Read(*buf)
 		if k > 0 {
@@ -251,12 +273,20 @@ func stream(w http.ResponseWriter, rc *http.ResponseController, body io.Reader) 
 		if err != nil {
 			return err
 		}
-		if full++; k < len(*buf) {
-			full = 0
+		fits := pool
+		switch {
+		case k == len(*buf):
+			fits, thin = &largeBuffers, 0
+		case k >= smallBuffer:
+			thin = 0
+		case thin < manyThin:
+			thin++
+		default: // a stream that had piled up and is even again
+			fits = &smallBuffers
 		}
-		if full == 4 && pool == &smallBuffers {
+		if fits != pool {
 			pool.Put(buf)
-			pool = &largeBuffers
+			pool = fits
 			buf = pool.Get().(*[]byte)
 		}
 	}
