@@ -72,6 +72,7 @@ func (c *Client) newCall(ctx context.Context, p Pending, o Options) *call {
 func (k *call) done() {
 	k.over.Do(func() {
 		k.c.want(k.pending.nodes, -1)
+		go k.c.prepare()
 		k.c.work.Done()
 	})
 }
@@ -433,7 +434,7 @@ func (c *Client) askNode(ctx context.Context, node, path string, body any) (*con
 		if err != nil {
 			return nil, nil, err
 		}
-		msg, ex, err := seal.SealRequest([]seal.Recipient{key.recipient()}, plaintext)
+		msg, ex, err := sealTo([]*nodeKey{key}, plaintext)
 		if err != nil {
 			return nil, nil, err
 		}

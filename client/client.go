@@ -52,6 +52,7 @@ type Client struct {
 	work sync.WaitGroup
 
 	announceMu sync.Mutex
+	preparing  sync.Mutex
 }
 
 // New returns a client. It makes no request: the first check is made by

@@ -106,7 +106,7 @@ func (c *Client) Do(ctx context.Context, req *bhttp.Request, o Options) (*Answer
 
 // do sends plaintext to the given keys, once.
 func (c *Client) do(ctx context.Context, keys []*nodeKey, plaintext []byte, id answerID, o Options) (*Answer, error) {
-	msg, ex, err := seal.SealRequest(recipients(keys), plaintext)
+	msg, ex, err := sealTo(keys, plaintext)
 	if err != nil {
 		return nil, fmt.Errorf("client: request: %w", err)
 	}
@@ -198,14 +198,6 @@ func modelOf(req *bhttp.Request) string {
 		return ""
 	}
 	return body.Model
-}
-
-func recipients(keys []*nodeKey) []seal.Recipient {
-	var rs []seal.Recipient
-	for _, k := range keys {
-		rs = append(rs, k.recipient())
-	}
-	return rs
 }
 
 // receipts returns the receipts of keys as of now.

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sotto-chat/sotto/attest"
@@ -36,6 +37,10 @@ type nodeKey struct {
 	config  attest.KeyConfig
 	demo    bool
 	receipt Receipt
+
+	// ready is what the next request that is sealed to this key needs, if there
+	// has been time to prepare it. Whoever takes it out has it alone.
+	ready atomic.Pointer[seal.Prepared]
 }
 
 func (k *nodeKey) recipient() seal.Recipient {
@@ -130,6 +135,44 @@ func (c *Client) startCheck() *check {
 	return k
 }
 
+// sealTo seals plaintext to keys, with what was prepared for them as far as it was.
+func sealTo(keys []*nodeKey, plaintext []byte) ([]byte, *seal.Exchange, error) {
+	prepared := make([]*seal.Prepared, len(keys))
+	for i, k := range keys {
+		if prepared[i] = k.ready.Swap(nil); prepared[i] != nil {
+			continue
+		}
+		var err error
+		if prepared[i], err = seal.Prepare(k.recipient()); err != nil {
+			return nil, nil, err
+		}
+	}
+	return seal.SealPrepared(prepared, plaintext)
+}
+
+// prepare makes ready for the next request to each key, so that the costly half
+// of sealing it (milliseconds in a browser) is over before a person has typed
+// it. It is called when there is nothing to wait for: after a check and after an answer.
+func (c *Client) prepare() {
+	if !c.preparing.TryLock() {
+		return
+	}
+	defer c.preparing.Unlock()
+	for _, k := range c.liveKeys() {
+		if c.life.Err() != nil {
+			return
+		}
+		if k.ready.Load() != nil {
+			continue
+		}
+		p, err := seal.Prepare(k.recipient())
+		if err != nil {
+			return // the request will say so
+		}
+		k.ready.Store(p)
+	}
+}
+
 // finishCheck puts the outcome into the keyring and plans the next check. A
 // check that failed does not throw away keys that are still good: they were
 // verified, and they say themselves when they end.
@@ -164,6 +207,7 @@ func (c *Client) finishCheck(k *check, keys []*nodeKey, verdicts []attest.Verdic
 	r.mu.Unlock()
 	close(k.done)
 	c.announce(s)
+	c.prepare()
 }
 
 // refreshIn says when to fetch again: at half of the shortest remaining life,

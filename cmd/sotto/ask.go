@@ -237,7 +237,7 @@ func (r reply) document() any {
 	if r.stream != nil {
 		doc.Model, doc.Finish, doc.Usage, doc.Receipt = r.stream.Model, r.stream.FinishReason, r.stream.Usage, &r.stream.Receipt
 	}
-	if r.err != nil {
+	if r.err != nil && !r.stopped {
 		s := client.Explain(r.err)
 		doc.Error, doc.Code = s.String(), s.Code
 	}

@@ -106,7 +106,7 @@ func (a *app) converse(ctx context.Context, interrupts <-chan os.Signal, t *talk
 		case word == "/help":
 			fmt.Fprintln(a.err, chatHelp)
 		case word == "/model":
-			a.changeModel(ctx, t, arg)
+			a.changeModel(t, arg)
 		case word == "/new":
 			if err := t.restart(server); err != nil {
 				return err
@@ -138,17 +138,21 @@ func (a *app) turn(ctx context.Context, interrupts <-chan os.Signal, t *talk, me
 	}
 }
 
-func (a *app) changeModel(ctx context.Context, t *talk, name string) {
+// changeModel takes another model, or says which there are.
+func (a *app) changeModel(t *talk, name string) {
 	if name != "" {
 		t.model = name
 	}
 	a.say("model: %s", t.model)
-	if name == "" {
-		for _, v := range t.c.Status().Verdicts {
-			for _, m := range v.Models {
-				if m.ID != t.model {
-					a.say("there is also: %s", m.ID)
-				}
+	if name != "" {
+		return
+	}
+	said := map[string]bool{t.model: true}
+	for _, v := range t.c.Status().Verdicts {
+		for _, m := range v.Models {
+			if !said[m.ID] {
+				said[m.ID] = true
+				a.say("there is also: %s", m.ID)
 			}
 		}
 	}

@@ -61,6 +61,9 @@ func (a *app) proxy(args []string) error {
 	case errors.Is(err, proxy.ErrNotLoopback):
 		return usageError(err.Error(), "What comes in here is not sealed yet, so it must not come over a network. Listen on 127.0.0.1.")
 	case err != nil:
+		if _, _, split := net.SplitHostPort(*listen); split != nil {
+			return usageError(err.Error(), "An address looks like 127.0.0.1:8788.")
+		}
 		return withHint(err, "Choose another address with -listen.")
 	}
 	ctx, stop := interruptible()
