@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 
 	"golang.org/x/crypto/chacha20poly1305"
 
@@ -35,18 +36,69 @@ const (
 	chunkSize  = envelope.ChunkSize
 )
 
-var errRecipients = errors.New("seal: a request is sealed to 1 to 8 different keys")
+var (
+	errRecipients = errors.New("seal: a request is sealed to 1 to 8 different keys")
+	errUsed       = errors.New("seal: what was prepared for one request can't be used for another")
+)
+
+// Prepared is the part of sealing to one recipient that doesn't depend on what
+// is sealed, and takes most of the time: a fresh encapsulated key and the HPKE
+// context that follows from it. It is made ahead, serves one request, and is secret.
+type Prepared struct {
+	hidden
+	id     KeyID
+	enc    []byte
+	sender *hpke.Sender
+	secret [keySize]byte
+	used   atomic.Bool
+}
+
+// Prepare makes ready for sealing one request to r.
+func Prepare(r Recipient) (*Prepared, error) {
+	public, err := hpke.MLKEM768X25519().NewPublicKey(r.PublicKey)
+	if err != nil {
+		return nil, fmt.Errorf("seal: public key of %s: %w", r.ID, err)
+	}
+	p := &Prepared{id: r.ID}
+	p.enc, p.sender, err = hpke.NewSender(public, hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), requestInfo(r.ID))
+	if err != nil {
+		return nil, fmt.Errorf("seal: sealing to %s: %w", r.ID, err)
+	}
+	secret, err := p.sender.Export(labelSecret, keySize)
+	if err != nil {
+		return nil, fmt.Errorf("seal: sealing to %s: %w", r.ID, err)
+	}
+	copy(p.secret[:], secret)
+	clear(secret)
+	return p, nil
+}
 
 // SealRequest seals plaintext, of at most MaxRequest bytes, to the 1 to 8
 // recipients, any one of which can open it. It returns the message to send and
 // the exchange that opens the answer. plaintext is not kept.
 func SealRequest(recipients []Recipient, plaintext []byte) (msg []byte, ex *Exchange, err error) {
-	if len(recipients) < 1 || len(recipients) > envelope.MaxRecipients {
+	if len(recipients) > envelope.MaxRecipients {
 		return nil, nil, errRecipients
 	}
+	prepared := make([]*Prepared, len(recipients))
 	for i, r := range recipients {
-		for _, s := range recipients[:i] {
-			if r.ID == s.ID {
+		if prepared[i], err = Prepare(r); err != nil {
+			return nil, nil, err
+		}
+	}
+	return SealPrepared(prepared, plaintext)
+}
+
+// SealPrepared is [SealRequest] to the recipients of prepared, which are used up
+// by it: a second request with one of them is an error.
+func SealPrepared(prepared []*Prepared, plaintext []byte) (msg []byte, ex *Exchange, err error) {
+	count := len(prepared)
+	if count < 1 || count > envelope.MaxRecipients {
+		return nil, nil, errRecipients
+	}
+	for i, p := range prepared {
+		for _, q := range prepared[:i] {
+			if p.id == q.id {
 				return nil, nil, errRecipients
 			}
 		}
@@ -54,7 +106,11 @@ func SealRequest(recipients []Recipient, plaintext []byte) (msg []byte, ex *Exch
 	if len(plaintext) > MaxRequest {
 		return nil, nil, fmt.Errorf("seal: request: %w: %d bytes, the limit is %d", ErrTooLarge, len(plaintext), MaxRequest)
 	}
-	count := len(recipients)
+	for _, p := range prepared {
+		if p.used.Swap(true) {
+			return nil, nil, errUsed
+		}
+	}
 	size := envelope.PaddedSize(lengthSize + len(plaintext))
 	headerLen := envelope.FixedSize + count*(envelope.RecipientSize+envelope.WrapSize)
 	total := (&envelope.Header{Len: headerLen, Size: size}).MessageLen()
@@ -62,27 +118,12 @@ func SealRequest(recipients []Recipient, plaintext []byte) (msg []byte, ex *Exch
 	msg = make([]byte, 0, total)
 	msg = append(msg, envelope.Version, envelope.Suite, byte(count))
 	msg = binary.BigEndian.AppendUint32(msg, uint32(size))
-
-	senders := make([]*hpke.Sender, count)
 	ex = &Exchange{secrets: make([][keySize]byte, count)}
-	for i, r := range recipients {
-		public, err := hpke.MLKEM768X25519().NewPublicKey(r.PublicKey)
-		if err != nil {
-			return nil, nil, fmt.Errorf("seal: public key of %s: %w", r.ID, err)
-		}
-		enc, sender, err := hpke.NewSender(public, hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), requestInfo(r.ID))
-		if err != nil {
-			return nil, nil, fmt.Errorf("seal: sealing to %s: %w", r.ID, err)
-		}
-		secret, err := sender.Export(labelSecret, keySize)
-		if err != nil {
-			return nil, nil, fmt.Errorf("seal: sealing to %s: %w", r.ID, err)
-		}
-		copy(ex.secrets[i][:], secret)
-		clear(secret)
-		msg = append(msg, r.ID[:]...)
-		msg = append(msg, enc...)
-		senders[i] = sender
+	for i, p := range prepared {
+		ex.secrets[i] = p.secret
+		clear(p.secret[:])
+		msg = append(msg, p.id[:]...)
+		msg = append(msg, p.enc...)
 	}
 
 	// All recipients stand in what each wrap authenticates, so none can be
@@ -91,10 +132,10 @@ func SealRequest(recipients []Recipient, plaintext []byte) (msg []byte, ex *Exch
 	rand.Read(contentKey)
 	defer clear(contentKey)
 	aad := msg[:len(msg):len(msg)]
-	for i, sender := range senders {
-		wrap, err := sender.Seal(aad, contentKey)
+	for _, p := range prepared {
+		wrap, err := p.sender.Seal(aad, contentKey)
 		if err != nil {
-			return nil, nil, fmt.Errorf("seal: sealing to %s: %w", recipients[i].ID, err)
+			return nil, nil, fmt.Errorf("seal: sealing to %s: %w", p.id, err)
 		}
 		msg = append(msg, wrap...)
 	}

@@ -113,6 +113,41 @@ func TestSealRequestRefuses(t *testing.T) {
 	}
 }
 
+// What was prepared serves one request, which opens like any other, and its
+// secret doesn't stay.
+func TestPrepared(t *testing.T) {
+	keys, recipients := newKeyring(t, 2)
+	var prepared []*Prepared
+	for _, r := range recipients {
+		p, err := Prepare(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		prepared = append(prepared, p)
+	}
+	if _, _, err := SealPrepared([]*Prepared{prepared[0], prepared[0]}, nil); !errors.Is(err, errRecipients) {
+		t.Errorf("the same twice: %v", err)
+	}
+	msg, _, err := SealPrepared(prepared, []byte("hello"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range recipients {
+		only := keyring{r.ID: keys[r.ID]}
+		if o, err := OpenRequest(bytes.NewReader(msg), only.lookup); err != nil || string(o.Plaintext()) != "hello" {
+			t.Errorf("opened by %s: %v", r.ID, err)
+		}
+	}
+	for i, p := range prepared {
+		if _, _, err := SealPrepared([]*Prepared{p}, []byte("again")); !errors.Is(err, errUsed) {
+			t.Errorf("%d used again: %v", i, err)
+		}
+		if p.secret != [keySize]byte{} {
+			t.Errorf("%d: the secret is still there", i)
+		}
+	}
+}
+
 // Not one byte of a message can be changed.
 func TestRequestEveryByte(t *testing.T) {
 	keys, recipients := newKeyring(t, 2)
@@ -265,7 +300,11 @@ func TestSecretsHidden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, v := range []any{ex, *ex, o, *o, key, sealer, *sealer, reader, *reader,
+	prepared, err := Prepare(Recipient{PublicKey: key.PublicKey()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range []any{ex, *ex, o, *o, key, prepared, sealer, *sealer, reader, *reader,
 		struct{ X any }{ex}, []any{o}, map[string]any{"x": ex}} {
 		if r := reflect.ValueOf(v); r.Kind() == reflect.Pointer {
 			if l, ok := v.(slog.LogValuer); !ok || l.LogValue().String() != hiddenText {
