@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/sotto-chat/sotto/seal"
 	"github.com/sotto-chat/sotto/seal/bhttp"
 )
 

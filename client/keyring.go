@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -159,6 +160,7 @@ func (c *Client) prepare() {
 	}
 	defer c.preparing.Unlock()
 	for _, k := range c.liveKeys() {
+		runtime.Gosched() // a browser has one thread for all
 		if c.life.Err() != nil {
 			return
 		}
