@@ -4,7 +4,6 @@
 package engine
 
 import (
-	"fmt"
 	"net/http"
 	"strings"
 )
@@ -130,38 +129,42 @@ func (u *upstream) classify(path string, status int, said serverError) *Error {
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		// To the client this isn't about its own key, so it isn't a 401.
 		e.Status, e.Type, e.Code = http.StatusBadGateway, "server_error", CodeUnauthorized
-		e.Message = fmt.Sprintf("%s wants an API key that this node doesn't have: the operator must set it.", u.name)
+		e.Message = u.subject() + " wants an API key that this node doesn't have: the operator must set it."
 	case path == "/v1/embeddings" && (status == http.StatusNotFound || status == http.StatusNotImplemented):
 		e = &Error{Status: http.StatusBadRequest, Type: "invalid_request_error", Code: CodeEmbeddingsRefused,
 			Message: "This model server makes no embeddings: load an embedding model there (for llama-server, with --embeddings)."}
 	case status == http.StatusNotFound, status == http.StatusMethodNotAllowed, status == http.StatusNotImplemented:
 		e.Type, e.Code = "invalid_request_error", CodeUnsupported
-		e.Message = u.quote("%s doesn't know this kind of request", said.message)
+		e.Message = u.quote("doesn't know this kind of request", said.message)
 	case status == http.StatusServiceUnavailable:
 		e.Type, e.Code = "server_error", CodeBusy
-		e.Message = u.quote("%s can't answer right now: try again in a moment", said.message)
+		e.Message = u.subject() + " can't answer right now: try again in a moment."
 	case status >= 500:
 		e.Status, e.Type, e.Code = http.StatusBadGateway, "server_error", CodeFailed
-		e.Message = u.quote("%s failed while it answered", said.message)
+		e.Message = u.quote("failed while it answered", said.message)
 	default:
 		if e.Code == "" || !named(e.Code) {
 			e.Code = CodeInvalidRequest
 		}
-		e.Message = u.quote("%s refused the request", said.message)
+		e.Message = u.quote("refused the request", said.message)
 	}
 	return e
 }
 
-// quote ends a sentence of ours with the server's own words.
-func (u *upstream) quote(format, words string) string {
-	s := fmt.Sprintf(format, u.name)
+// subject begins a sentence about the model server.
+func (u *upstream) subject() string {
+	if strings.HasPrefix(u.name, "model server") {
+		return "The " + u.name
+	}
+	return u.name
+}
+
+// quote makes a sentence that ends with the server's own words, if it has any.
+func (u *upstream) quote(predicate, words string) string {
 	if words == "" {
-		return s + "."
+		return u.subject() + " " + predicate + "."
 	}
-	if strings.HasSuffix(words, ".") || strings.HasSuffix(words, "…") {
-		return s + ": " + words
-	}
-	return s + ": " + words + "."
+	return u.subject() + " " + predicate + ", saying “" + strings.TrimRight(words, ".") + "”."
 }
 
 func (d *dialect) matches(msg string, said serverError) bool {

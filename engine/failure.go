@@ -40,7 +40,7 @@ func (u *upstream) failure(err error) *Error {
 		return known
 	case errors.Is(err, errSilent):
 		e.Status, e.Code = http.StatusGatewayTimeout, CodeSlow
-		e.Message = fmt.Sprintf("%s didn't answer in time: it may be loading a model or be overloaded. Try again in a moment.", u.name)
+		e.Message = u.subject() + " didn't answer in time: it may be loading a model or be overloaded. Try again in a moment."
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		e.Status, e.Code = 499, CodeStopped
 		e.Message = "The answer was stopped."
@@ -52,28 +52,28 @@ func (u *upstream) failure(err error) *Error {
 		e.Message = fmt.Sprintf("Nothing answers at %s: start the model server, or name another one.", u.addr)
 	case errors.As(err, &unknown), errors.As(err, &host), errors.As(err, &record):
 		e.Code = CodeRefused
-		e.Message = fmt.Sprintf("%s can't be reached safely: its certificate isn't valid for that address.", u.name)
+		e.Message = u.subject() + " can't be reached safely: its certificate isn't valid for that address."
 	case errors.As(err, &netErr) && netErr.Timeout():
 		e.Status, e.Code = http.StatusGatewayTimeout, CodeSlow
-		e.Message = fmt.Sprintf("%s didn't answer in time: check that it is running and not overloaded.", u.name)
+		e.Message = u.subject() + " didn't answer in time: check that it is running and not overloaded."
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		e.Code = CodeCut
-		e.Message = fmt.Sprintf("%s broke off before it had finished. Try again.", u.name)
+		e.Message = u.subject() + " broke off before it had finished. Try again."
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
 		e.Code = CodeRefused
-		e.Message = fmt.Sprintf("%s can't be reached over the network.", u.name)
+		e.Message = u.subject() + " can't be reached over the network."
 	default:
 		// What remains is a server that speaks something else than HTTP, or
 		// that hung up in a way net/http has no name for.
 		e.Code = CodeMalformed
-		e.Message = fmt.Sprintf("%s gave an answer that can't be understood: check that it is an OpenAI-compatible server.", u.name)
+		e.Message = u.subject() + " gave an answer that can't be understood: check that it is an OpenAI-compatible server."
 	}
 	return e
 }
 
 func (u *upstream) notTheAPI() *Error {
 	return &Error{Status: http.StatusBadGateway, Type: "server_error", Code: CodeMalformed,
-		Message: fmt.Sprintf("%s isn't a model server: it answered with something other than the OpenAI API. Check the address.", u.name)}
+		Message: fmt.Sprintf("What answers at %s isn't a model server with the OpenAI API: check the address.", u.addr)}
 }
 
 // serverError is what a model server said, whatever the dialect.
@@ -172,7 +172,7 @@ func (u *upstream) refusal(req *Request, res *http.Response, body io.Reader) *Er
 	if !said.found {
 		if res.StatusCode >= 300 && res.StatusCode < 400 {
 			return &Error{Status: http.StatusBadGateway, Type: "server_error", Code: CodeMalformed,
-				Message: fmt.Sprintf("%s sends us to another address: name that address itself.", u.name)}
+				Message: u.subject() + " sends us to another address: name that address itself."}
 		}
 		if trimmed := bytes.TrimSpace(b); len(trimmed) > 0 && trimmed[0] != '<' && len(trimmed) < 300 {
 			said.message = tidy(string(trimmed)) // "404 page not found"

@@ -180,7 +180,7 @@ func eventData(ev []byte) (data []byte, name string, ok bool) {
 				data = append(append(data, '\n'), value...)
 			}
 		case "error": // llama.cpp before 2025 named the field after its content
-			return value, "error", len(value) > 0
+			return append(append([]byte(`{"error":`), value...), '}'), "error", true
 		case "event":
 			name = string(value)
 		case "id", "retry":
@@ -204,10 +204,10 @@ func (s *eventStream) fail(e *Error) {
 func (u *upstream) failureMidway(err error) *Error {
 	e := u.failure(err)
 	if errors.Is(err, errSilent) {
-		e.Message = u.name + " fell silent in the middle of the answer. Try again."
+		e.Message = u.subject() + " fell silent in the middle of the answer. Try again."
 	}
 	if errors.Is(err, errMalformed) {
-		e.Message = u.name + " sent something in the middle of the answer that can't be understood. Try again."
+		e.Message = u.subject() + " sent something in the middle of the answer that can't be understood. Try again."
 	}
 	return e
 }
