@@ -89,6 +89,10 @@ var (
 
 // pushEvent checks one event with its closing blank line and puts it into q.
 func pushEvent(q *queue, ev []byte) error {
+	if from, to, ok := q.joins(ev); ok {
+		q.pushEvent(ev, from, to, true)
+		return nil
+	}
 	var data []byte
 	lines, dataLines, offset := 0, 0, 0
 	for rest := ev; len(rest) > 0; {
