@@ -18,7 +18,7 @@ import (
 	"github.com/sotto-chat/sotto/attest"
 	"github.com/sotto-chat/sotto/attest/software"
 	"github.com/sotto-chat/sotto/client"
-	"github.com/sotto-chat/sotto/client/clienttest"
+	"github.com/sotto-chat/sotto/test/testservice"
 	"github.com/sotto-chat/sotto/client/nethttp"
 	"github.com/sotto-chat/sotto/seal/bhttp"
 	"github.com/sotto-chat/sotto/seal/envelope"
@@ -53,14 +53,14 @@ func numbers(n int) string {
 	return strings.Join(words, " ")
 }
 
-func newClient(t *testing.T, s *clienttest.Service, cfg client.Config) *client.Client {
+func newClient(t *testing.T, s *testservice.Service, cfg client.Config) *client.Client {
 	c := s.NewClient(cfg)
 	t.Cleanup(func() { c.CloseNow() })
 	return c
 }
 
 func TestVerifyAndChat(t *testing.T) {
-	s := clienttest.Start(t, clienttest.Options{Nodes: 2})
+	s := testservice.Start(t, testservice.Options{Nodes: 2})
 	c := newClient(t, s, client.Config{})
 	if st := c.Status(); st.State != client.StateChecking {
 		t.Errorf("state before the first check: %s", st.State)
@@ -92,7 +92,7 @@ func TestVerifyAndChat(t *testing.T) {
 }
 
 func TestReasoningAndWholeAnswers(t *testing.T) {
-	s := clienttest.Start(t, clienttest.Options{})
+	s := testservice.Start(t, testservice.Options{})
 	c := newClient(t, s, client.Config{})
 	for question, want := range map[string][2]string{
 		"think": {"done", "let me see"},
@@ -128,7 +128,7 @@ func (c *countingTransport) RoundTrip(ctx context.Context, r *client.Request) (*
 }
 
 func TestNothingIsSentToAMachineThatDidNotPass(t *testing.T) {
-	s := clienttest.Start(t, clienttest.Options{})
+	s := testservice.Start(t, testservice.Options{})
 	for name, cfg := range map[string]client.Config{
 		"software refused":  {Platforms: []attest.Platform{software.Platform{}}},
 		"platform unknown":  {Platforms: []attest.Platform{otherPlatform{}}, Policy: attest.Policy{AllowSoftware: true}},
@@ -156,7 +156,7 @@ type otherPlatform struct{ software.Platform }
 func (otherPlatform) Name() string { return "other" }
 
 func TestSealsToRandomVerifiedNodes(t *testing.T) {
-	s := clienttest.Start(t, clienttest.Options{Nodes: 5})
+	s := testservice.Start(t, testservice.Options{Nodes: 5})
 	tr := &countingTransport{Transport: nethttp.New(s.URL)}
 	c := newClient(t, s, client.Config{Transport: tr, Recipients: 2})
 	seen := make(map[[16]byte]bool)
@@ -180,7 +180,7 @@ func TestSealsToRandomVerifiedNodes(t *testing.T) {
 }
 
 func TestModels(t *testing.T) {
-	s := clienttest.Start(t, clienttest.Options{Nodes: 2})
+	s := testservice.Start(t, testservice.Options{Nodes: 2})
 	c := newClient(t, s, client.Config{})
 	b, err := c.Models(t.Context())
 	if err != nil {
@@ -196,7 +196,7 @@ func TestModels(t *testing.T) {
 }
 
 func TestErrorsOfTheModelServer(t *testing.T) {
-	s := clienttest.Start(t, clienttest.Options{})
+	s := testservice.Start(t, testservice.Options{})
 	c := newClient(t, s, client.Config{})
 	_, err := c.Chat(t.Context(), ask("too long"), client.Options{})
 	var api *client.APIError
@@ -231,7 +231,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 }
 
 func TestStoppingStopsTheEngine(t *testing.T) {
-	s := clienttest.Start(t, clienttest.Options{})
+	s := testservice.Start(t, testservice.Options{})
 	c := newClient(t, s, client.Config{})
 	stops := map[string]func(cancel context.CancelFunc, s *client.ChatStream){
 		"context ends": func(cancel context.CancelFunc, _ *client.ChatStream) { cancel() },
@@ -261,7 +261,7 @@ func TestStoppingStopsTheEngine(t *testing.T) {
 }
 
 func TestStoppingBeforeTheFirstByte(t *testing.T) {
-	s := clienttest.Start(t, clienttest.Options{Nodes: 3})
+	s := testservice.Start(t, testservice.Options{Nodes: 3})
 	c := newClient(t, s, client.Config{})
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
@@ -300,7 +300,7 @@ func (c *cuttingTransport) RoundTrip(ctx context.Context, r *client.Request) (*c
 }
 
 func TestAnswerGoesOnAfterLostConnections(t *testing.T) {
-	s := clienttest.Start(t, clienttest.Options{})
+	s := testservice.Start(t, testservice.Options{})
 	tr := &cuttingTransport{Transport: nethttp.New(s.URL), cuts: []int64{0, 10, 35, 35 + 1024, 4000, 500, 3*1024 + 35, 36}}
 	c := newClient(t, s, client.Config{Transport: tr})
 	stream, err := c.Chat(t.Context(), ask("count 3000"), client.Options{Resume: true})
@@ -321,7 +321,7 @@ func TestAnswerGoesOnAfterLostConnections(t *testing.T) {
 }
 
 func TestConnectionLostBeforeTheFirstByte(t *testing.T) {
-	s := clienttest.Start(t, clienttest.Options{Nodes: 3})
+	s := testservice.Start(t, testservice.Options{Nodes: 3})
 	c := newClient(t, s, client.Config{})
 	go func() {
 		for s.Upstream.Requests.Load() == 0 {
@@ -345,7 +345,7 @@ func TestConnectionLostBeforeTheFirstByte(t *testing.T) {
 }
 
 func TestPendingAnswerInAnotherProcess(t *testing.T) {
-	s := clienttest.Start(t, clienttest.Options{Nodes: 3})
+	s := testservice.Start(t, testservice.Options{Nodes: 3})
 	first := newClient(t, s, client.Config{})
 	var kept [][]byte
 	stream, err := first.Chat(t.Context(), ask("count 500"), client.Options{Resume: true, OnPending: func(p client.Pending) {
@@ -390,8 +390,8 @@ func TestPendingAnswerInAnotherProcess(t *testing.T) {
 }
 
 func TestResumingWhatIsGone(t *testing.T) {
-	s := clienttest.Start(t, clienttest.Options{})
-	other := clienttest.Start(t, clienttest.Options{})
+	s := testservice.Start(t, testservice.Options{})
+	other := testservice.Start(t, testservice.Options{})
 	var pending client.Pending
 	c := newClient(t, s, client.Config{})
 	stream, err := c.Chat(t.Context(), ask("say hi"), client.Options{Resume: true, OnPending: func(p client.Pending) { pending = p }})
@@ -407,8 +407,8 @@ func TestResumingWhatIsGone(t *testing.T) {
 }
 
 func TestFreshKeysWhenTheNodeHasReplacedThem(t *testing.T) {
-	gone := clienttest.Start(t, clienttest.Options{})
-	s := clienttest.Start(t, clienttest.Options{})
+	gone := testservice.Start(t, testservice.Options{})
+	s := testservice.Start(t, testservice.Options{})
 	old := fetchList(t, gone)
 	tr := &staleList{Transport: nethttp.New(s.URL), list: old, times: 1}
 	c := newClient(t, s, client.Config{Transport: tr})
@@ -434,7 +434,7 @@ func TestFreshKeysWhenTheNodeHasReplacedThem(t *testing.T) {
 	}
 }
 
-func fetchList(t *testing.T, s *clienttest.Service) []byte {
+func fetchList(t *testing.T, s *testservice.Service) []byte {
 	resp, err := nethttp.New(s.URL).RoundTrip(t.Context(), &client.Request{Method: "GET", Path: "/sotto/v1/nodes"})
 	if err != nil {
 		t.Fatal(err)
@@ -467,7 +467,7 @@ func (s *staleList) RoundTrip(ctx context.Context, r *client.Request) (*client.R
 }
 
 func TestADeadNodeIsNotAnError(t *testing.T) {
-	s := clienttest.Start(t, clienttest.Options{Nodes: 3})
+	s := testservice.Start(t, testservice.Options{Nodes: 3})
 	c := newClient(t, s, client.Config{})
 	if _, err := c.Verify(t.Context()); err != nil {
 		t.Fatal(err)

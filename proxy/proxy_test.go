@@ -19,7 +19,7 @@ import (
 	"github.com/sotto-chat/sotto/attest"
 	"github.com/sotto-chat/sotto/attest/software"
 	"github.com/sotto-chat/sotto/client"
-	"github.com/sotto-chat/sotto/client/clienttest"
+	"github.com/sotto-chat/sotto/test/testservice"
 	"github.com/sotto-chat/sotto/proxy"
 )
 
@@ -99,7 +99,7 @@ func say(words string, stream bool) string {
 }
 
 func TestGuard(t *testing.T) {
-	s := clienttest.Start(t, clienttest.Options{})
+	s := testservice.Start(t, testservice.Options{})
 	url := start(t, s.NewClient(client.Config{}), proxy.Config{
 		AllowedOrigins: []string{"http://localhost:3000"}, AllowedHosts: []string{"dev.internal"},
 	})
@@ -148,7 +148,7 @@ func TestGuard(t *testing.T) {
 }
 
 func TestPreflight(t *testing.T) {
-	s := clienttest.Start(t, clienttest.Options{})
+	s := testservice.Start(t, testservice.Options{})
 	url := start(t, s.NewClient(client.Config{}), proxy.Config{AllowedOrigins: []string{"http://localhost:3000"}})
 	preflight := func(fields ...string) *http.Response {
 		r := request(t, "OPTIONS", url+chat, "", append(fields, "Access-Control-Request-Headers", "authorization,content-type")...)
@@ -169,7 +169,7 @@ func TestPreflight(t *testing.T) {
 
 // TestBytesPassThrough: what the model server says comes out as it was said.
 func TestBytesPassThrough(t *testing.T) {
-	s := clienttest.Start(t, clienttest.Options{})
+	s := testservice.Start(t, testservice.Options{})
 	url := start(t, s.NewClient(client.Config{}), proxy.Config{})
 	for path, body := range map[string]string{
 		chat: say("say hello", false), "/v1/completions": `{"model":"test","prompt":"x"}`,
@@ -200,7 +200,7 @@ func TestBytesPassThrough(t *testing.T) {
 
 // TestBodiesKeepTheirBytes: the salt is put in, nothing else is touched.
 func TestBodiesKeepTheirBytes(t *testing.T) {
-	s := clienttest.Start(t, clienttest.Options{})
+	s := testservice.Start(t, testservice.Options{})
 	url := start(t, s.NewClient(client.Config{}), proxy.Config{})
 	const odd = "\n { \"messages\" : [ {\"role\":\"user\",\"content\":\"say \\u00e9\"} ],\t\"unknown\":[1e0,1.50,{}], \"model\":\"test\" }"
 	for range 2 {
@@ -227,7 +227,7 @@ func TestBodiesKeepTheirBytes(t *testing.T) {
 }
 
 func TestStream(t *testing.T) {
-	s := clienttest.Start(t, clienttest.Options{})
+	s := testservice.Start(t, testservice.Options{})
 	url := start(t, s.NewClient(client.Config{}), proxy.Config{})
 	resp, body := do(t, request(t, "POST", url+chat, strings.Replace(say("count 200", true), `{`, `{"stream_options":{"include_usage":true},`, 1)))
 	if resp.StatusCode != 200 || !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream") {
@@ -275,7 +275,7 @@ func TestStream(t *testing.T) {
 }
 
 func TestErrors(t *testing.T) {
-	s := clienttest.Start(t, clienttest.Options{})
+	s := testservice.Start(t, testservice.Options{})
 	url := start(t, s.NewClient(client.Config{}), proxy.Config{MaxBody: 4096})
 	for _, tt := range []struct {
 		name, method, path, body string
@@ -304,7 +304,7 @@ func TestErrors(t *testing.T) {
 }
 
 func TestModels(t *testing.T) {
-	s := clienttest.Start(t, clienttest.Options{})
+	s := testservice.Start(t, testservice.Options{})
 	url := start(t, s.NewClient(client.Config{}), proxy.Config{})
 	for path, want := range map[string]string{
 		"/v1/models": `"data":[{"id":"test"`, "/v1/models/test": `{"id":"test"`,
@@ -317,7 +317,7 @@ func TestModels(t *testing.T) {
 }
 
 func TestNothingIsSentUnverified(t *testing.T) {
-	s := clienttest.Start(t, clienttest.Options{})
+	s := testservice.Start(t, testservice.Options{})
 	url := start(t, s.NewClient(client.Config{Platforms: []attest.Platform{software.Platform{}}}), proxy.Config{})
 	resp, body := do(t, request(t, "POST", url+chat, say("secret", true)))
 	e := parseError(t, body).Error
@@ -336,7 +336,7 @@ func TestNothingIsSentUnverified(t *testing.T) {
 }
 
 func TestVerdictAndHealth(t *testing.T) {
-	s := clienttest.Start(t, clienttest.Options{Nodes: 2})
+	s := testservice.Start(t, testservice.Options{Nodes: 2})
 	url := start(t, s.NewClient(client.Config{}), proxy.Config{})
 	_, body := do(t, request(t, "GET", url+"/verdict", ""))
 	var doc struct {
@@ -368,7 +368,7 @@ func (away) RoundTrip(context.Context, *client.Request) (*client.Response, error
 
 // TestGoneProgramsStopTheEngine: however a program goes away.
 func TestGoneProgramsStopTheEngine(t *testing.T) {
-	s := clienttest.Start(t, clienttest.Options{})
+	s := testservice.Start(t, testservice.Options{})
 	url := start(t, s.NewClient(client.Config{}), proxy.Config{})
 	for i, words := range []string{"slow", "wait"} {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -407,7 +407,7 @@ func TestGoneProgramsStopTheEngine(t *testing.T) {
 // TestBrokenAnswersDontLookWhole: in a stream there is an error event and no
 // [DONE].
 func TestBrokenAnswersDontLookWhole(t *testing.T) {
-	s := clienttest.Start(t, clienttest.Options{})
+	s := testservice.Start(t, testservice.Options{})
 	url := start(t, s.NewClient(client.Config{}), proxy.Config{})
 	_, body := do(t, request(t, "POST", url+chat, say("break off", true)))
 	if !strings.Contains(body, "only this") && !strings.Contains(body, "this") || !strings.Contains(body, `data: {"error":{`) || strings.Contains(body, "[DONE]") {
@@ -458,7 +458,7 @@ func TestConfig(t *testing.T) {
 
 // TestARecorderIsEnough: the handler works without a connection below it.
 func TestARecorderIsEnough(t *testing.T) {
-	s := clienttest.Start(t, clienttest.Options{})
+	s := testservice.Start(t, testservice.Options{})
 	c := s.NewClient(client.Config{})
 	defer c.CloseNow()
 	p, err := proxy.New(proxy.Config{Client: c, Key: key})

@@ -13,7 +13,7 @@ import (
 	"testing"
 
 	"github.com/sotto-chat/sotto/client"
-	"github.com/sotto-chat/sotto/client/clienttest"
+	"github.com/sotto-chat/sotto/test/testservice"
 	"github.com/sotto-chat/sotto/client/nethttp"
 )
 
@@ -67,7 +67,7 @@ func TestParseBase(t *testing.T) {
 }
 
 func TestRoundTripper(t *testing.T) {
-	s := clienttest.Start(t, clienttest.Options{})
+	s := testservice.Start(t, testservice.Options{})
 	c := s.NewClient(client.Config{})
 	defer c.CloseNow()
 	h := &http.Client{Transport: &nethttp.RoundTripper{Client: c}}

@@ -105,7 +105,7 @@ func words(err error) (text, hint string, code int) {
 	case errors.Is(err, errNotLinked), errors.Is(err, errSignedOut):
 		return err.Error(), "Link it: sotto login.", exitSignIn
 	case breaksTrust(err):
-		return "the server’s copy of the history doesn’t fit what this terminal has seen: " + innermost(err),
+		return "the server’s copy of the history doesn’t fit what this terminal has seen: " + innermost(err) + ".",
 			"Nothing here was changed. Ask whoever runs the server; another device may show what is missing.", exitError
 	case errors.As(err, &refused):
 		return refused.Message, "", exitError

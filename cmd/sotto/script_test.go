@@ -20,7 +20,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/sotto-chat/sotto/client/clienttest"
+	"github.com/sotto-chat/sotto/test/testservice"
 )
 
 func TestMain(m *testing.M) {
@@ -58,7 +58,7 @@ func TestScripts(t *testing.T) {
 
 // running is the service of each script.
 type running struct {
-	*clienttest.Service
+	*testservice.Service
 	account *accountFixture
 }
 
@@ -174,7 +174,7 @@ func serveCommand(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	a, err := newAccountFixture(ts.MkAbs("account"))
 	ts.Check(err)
-	s, err := clienttest.Run(context.Background(), clienttest.Options{Nodes: nodes, Handle: a.handle})
+	s, err := testservice.Run(context.Background(), testservice.Options{Nodes: nodes, Handle: a.handle})
 	ts.Check(err)
 	ts.Defer(func() {
 		s.Close()

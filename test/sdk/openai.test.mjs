@@ -24,7 +24,7 @@ test('models', async () => {
   const ids = [];
   for await (const model of ai.models.list()) ids.push(model.id);
   assert.deepEqual(ids, ['test', 'test/other']);
-  assert.equal((await ai.models.retrieve('test')).owned_by, 'clienttest');
+  assert.equal((await ai.models.retrieve('test')).owned_by, 'testservice');
   assert.equal((await ai.models.retrieve('test/other')).id, 'test/other');
 });
 

@@ -24,7 +24,7 @@ import (
 	"github.com/sotto-chat/sotto/attest"
 	"github.com/sotto-chat/sotto/attest/software"
 	"github.com/sotto-chat/sotto/client"
-	"github.com/sotto-chat/sotto/client/clienttest"
+	"github.com/sotto-chat/sotto/test/testservice"
 	"github.com/sotto-chat/sotto/client/nethttp"
 )
 
@@ -80,7 +80,7 @@ func ask(text string) openai.ChatCompletionNewParams {
 }
 
 func TestOpenAIGo(t *testing.T) {
-	s := clienttest.Start(t, clienttest.Options{Nodes: 2})
+	s := testservice.Start(t, testservice.Options{Nodes: 2})
 	c := s.NewClient(client.Config{})
 	defer c.CloseNow()
 	for name, options := range map[string][]option.RequestOption{
@@ -194,7 +194,7 @@ func testErrors(t *testing.T, ai openai.Client) {
 	}
 }
 
-func testAbort(t *testing.T, ai openai.Client, up *clienttest.Upstream) {
+func testAbort(t *testing.T, ai openai.Client, up *testservice.Upstream) {
 	before := up.Cancelled.Load()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -214,7 +214,7 @@ func testAbort(t *testing.T, ai openai.Client, up *clienttest.Upstream) {
 }
 
 func TestOpenAIGoUnverified(t *testing.T) {
-	s := clienttest.Start(t, clienttest.Options{})
+	s := testservice.Start(t, testservice.Options{})
 
 	ai := openai.NewClient(throughProxy(t, s.URL)...)
 	_, err := ai.Chat.Completions.New(t.Context(), ask("secret"))

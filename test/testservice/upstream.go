@@ -1,7 +1,7 @@
 // Copyright (c) Sotto authors
 // SPDX-License-Identifier: Apache-2.0
 
-package clienttest
+package testservice
 
 import (
 	"encoding/json"
@@ -100,7 +100,7 @@ func (u *Upstream) body(r *http.Request) []byte {
 }
 
 func modelEntry(id string) string {
-	return `{"id":"` + id + `","object":"model","created":1,"owned_by":"clienttest"}`
+	return `{"id":"` + id + `","object":"model","created":1,"owned_by":"testservice"}`
 }
 
 func writeJSON(w http.ResponseWriter, status int, doc string) {

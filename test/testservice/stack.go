@@ -1,10 +1,10 @@
 // Copyright (c) Sotto authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package clienttest runs a whole service in one process for tests: a gateway,
+// Package testservice runs a whole service in one process for tests: a gateway,
 // real nodes with software evidence, and at the edge of the machine a model
 // server that does what a test tells it to.
-package clienttest
+package testservice
 
 import (
 	"context"
