@@ -18,10 +18,10 @@ import (
 	"github.com/sotto-chat/sotto/attest"
 	"github.com/sotto-chat/sotto/attest/software"
 	"github.com/sotto-chat/sotto/client"
-	"github.com/sotto-chat/sotto/test/testservice"
 	"github.com/sotto-chat/sotto/client/nethttp"
 	"github.com/sotto-chat/sotto/seal/bhttp"
 	"github.com/sotto-chat/sotto/seal/envelope"
+	"github.com/sotto-chat/sotto/test/testservice"
 )
 
 func ask(text string) client.ChatRequest {

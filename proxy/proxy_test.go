@@ -19,8 +19,8 @@ import (
 	"github.com/sotto-chat/sotto/attest"
 	"github.com/sotto-chat/sotto/attest/software"
 	"github.com/sotto-chat/sotto/client"
-	"github.com/sotto-chat/sotto/test/testservice"
 	"github.com/sotto-chat/sotto/proxy"
+	"github.com/sotto-chat/sotto/test/testservice"
 )
 
 const key = "sk-sotto-0123456789abcdef"

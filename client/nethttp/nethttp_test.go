@@ -13,8 +13,8 @@ import (
 	"testing"
 
 	"github.com/sotto-chat/sotto/client"
-	"github.com/sotto-chat/sotto/test/testservice"
 	"github.com/sotto-chat/sotto/client/nethttp"
+	"github.com/sotto-chat/sotto/test/testservice"
 )
 
 // TestWhatTheServiceSees: nothing but the sealed message and what HTTP needs.

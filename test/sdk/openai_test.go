@@ -24,8 +24,8 @@ import (
 	"github.com/sotto-chat/sotto/attest"
 	"github.com/sotto-chat/sotto/attest/software"
 	"github.com/sotto-chat/sotto/client"
-	"github.com/sotto-chat/sotto/test/testservice"
 	"github.com/sotto-chat/sotto/client/nethttp"
+	"github.com/sotto-chat/sotto/test/testservice"
 )
 
 // throughProxy builds and runs "sotto proxy" and returns what makes the library
