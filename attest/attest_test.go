@@ -6,6 +6,8 @@ package attest_test
 import (
 	"bytes"
 	"encoding/json"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -347,5 +349,44 @@ func BenchmarkVerify(b *testing.B) {
 		if key, _ := attest.Verify(bundle, attest.Policy{}, now, ok); key == nil {
 			b.Fatal("refused")
 		}
+	}
+}
+
+// The closed list is the one that the spec prints, marks included.
+func TestFailuresAreThoseOfTheSpec(t *testing.T) {
+	spec, err := os.ReadFile("../spec/verdict.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, ok := strings.Cut(string(spec), "\n## Failures\n")
+	if !ok {
+		t.Fatal("the section is gone")
+	}
+	listed := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^\| \*([a-z_]+)\* \| (\??) ?\|`).FindAllStringSubmatch(list, -1) {
+		listed[m[1]] = true
+		c := attest.Failed("chip.x", "", m[1], "x")
+		ok := chip{"snp", attest.Appraisal{Checks: append(genuine(), c)}}
+		_, v := attest.Verify(testBundle(t, testConfig(), "snp"), attest.Policy{}, now, ok)
+		want := attest.StateFailed
+		if m[2] == "?" {
+			want = attest.StateUnknown
+		}
+		if v.Failure != m[1] || v.State != want {
+			t.Errorf("%s: verdict %s %q, want %s", m[1], v.State, v.Failure, want)
+		}
+	}
+	source, err := os.ReadFile("verdict.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile(`(?m)^\tFail\w+ += "([a-z_]+)"`).FindAllStringSubmatch(string(source), -1) {
+		if !listed[m[1]] {
+			t.Errorf("the spec doesn't list %s", m[1])
+		}
+		delete(listed, m[1])
+	}
+	for name := range listed {
+		t.Errorf("the code doesn't have %s", name)
 	}
 }
