@@ -4,19 +4,29 @@
 // Command peers measures one sealed hop against plain TLS and against EHBP
 // (Tinfoil's Encrypted HTTP Body Protocol), side by side in one run.
 //
-//	go run . [-n 2000] [-rounds 5] [-bulk 64]
+//	go run . [-n 300] [-rounds 11] [-bulk 32] [-pause 1ms] [-arms plain,ehbp,…]
 //
 // The arms answer the same requests with the same bytes over HTTP/1.1 and TLS
 // 1.3 on loopback, from a process of their own each:
 //
-//	plain   TLS, and nothing else
-//	ehbp    TLS, body sealed by EHBP's own middleware and transport
-//	sotto   TLS, sealed by this module's client and opened by its node
+//	plain          TLS, and nothing else
+//	ehbp           TLS, body sealed by EHBP's own middleware and transport
+//	sotto          TLS, sealed by this module's client and opened by its node
+//	sotto-k3       the same, sealed to the keys of three nodes
+//	plain-proxy    TLS, net/http/httputil's proxy, the plain server behind it
+//	sotto-gateway  TLS, this module's gateway, its node behind it
+//
+// In the last two the second hop is HTTP without TLS in the same process, and
+// what they add is counted from the proxy.
 //
 // The rounds go through the arms in turn, so that a busy moment hits all alike;
-// a figure is the median of its rounds. Time to first byte is from the call to
-// the first byte of the answer's content. Server CPU is the process's user and
-// system time over the round, divided by its requests.
+// a figure is the median of its rounds, and what an arm adds is the median of
+// the differences within a round. Time to first byte is from the call to the
+// first byte of the answer's content. Between two requests of any arm is a
+// pause, as a person makes one: Sotto's client uses it to prepare the next
+// request, which -pause 0 leaves little time for. Server CPU is the process's
+// user and system time over the round, divided by its requests; client CPU is
+// that of this process.
 //
 // It is a module of its own, so that the product doesn't depend on its peers.
 package main
@@ -33,6 +43,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -49,6 +61,7 @@ import (
 	"github.com/sotto-chat/sotto/client"
 	"github.com/sotto-chat/sotto/client/nethttp"
 	"github.com/sotto-chat/sotto/engine"
+	"github.com/sotto-chat/sotto/gateway"
 	"github.com/sotto-chat/sotto/node"
 	"github.com/sotto-chat/sotto/seal/bhttp"
 
@@ -57,7 +70,24 @@ import (
 	"github.com/tinfoilsh/encrypted-http-body-protocol/protocol"
 )
 
-var arms = []string{"plain", "ehbp", "sotto"}
+const (
+	armPlain   = "plain"
+	armEHBP    = "ehbp"
+	armSotto   = "sotto"
+	armThree   = "sotto-k3"
+	armProxy   = "plain-proxy"
+	armGateway = "sotto-gateway"
+)
+
+var arms = []string{armPlain, armEHBP, armSotto, armThree, armProxy, armGateway}
+
+// baseOf is the arm that another is compared with: the one with as many hops.
+func baseOf(arm string) string {
+	if arm == armGateway || arm == armProxy {
+		return armProxy
+	}
+	return armPlain
+}
 
 // question is what every arm is asked; the model says what to answer with.
 func question(model string) []byte {
@@ -104,39 +134,57 @@ func serve(arm string, bulk int) error {
 	})
 	mux := http.NewServeMux()
 	switch arm {
-	case "plain":
+	case armPlain:
 		mux.Handle("/", plain)
-	case "ehbp":
+	case armProxy:
+		behind, err := url.Parse(httptest.NewServer(plain).URL)
+		if err != nil {
+			return err
+		}
+		mux.Handle("/", &httputil.ReverseProxy{
+			Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(behind) },
+			Transport: &http.Transport{MaxIdleConnsPerHost: 1024, DisableCompression: true},
+		})
+	case armEHBP:
 		id, err := identity.NewIdentity()
 		if err != nil {
 			return err
 		}
 		mux.HandleFunc(protocol.KeysPath, id.ConfigHandler)
 		mux.Handle("/", id.Middleware()(plain))
-	case "sotto":
-		n, err := node.New(node.Config{Engine: fake{bulk}, Evidence: forge.Evidence, Logger: slog.New(slog.DiscardHandler)})
-		if err != nil {
-			return err
+	case armSotto, armThree, armGateway:
+		count := 1
+		if arm == armThree {
+			count = 3
 		}
-		go n.Run(context.Background())
-		mux.Handle("/", n.Handler())
-		// One hop is measured, so the node is asked for its list directly.
-		mux.HandleFunc("GET /sotto/v1/nodes", func(w http.ResponseWriter, r *http.Request) {
-			rec := httptest.NewRecorder()
-			n.Handler().ServeHTTP(rec, httptest.NewRequest("GET", "/sotto/v1/evidence", nil))
-			var e struct{ Bundles []string }
-			if err := json.Unmarshal(rec.Body.Bytes(), &e); err != nil {
-				http.Error(w, err.Error(), 500)
-				return
+		var nodes []*node.Node
+		for range count {
+			n, err := node.New(node.Config{Engine: fake{bulk}, Evidence: forge.Evidence, Logger: slog.New(slog.DiscardHandler)})
+			if err != nil {
+				return err
 			}
+			go n.Run(context.Background())
+			nodes = append(nodes, n)
+		}
+		if arm == armGateway {
+			g, err := gateway.New(gateway.Config{Nodes: []string{httptest.NewServer(nodes[0].Handler()).URL}})
+			if err != nil {
+				return err
+			}
+			go g.Run(context.Background())
+			mux.Handle("/", g.Handler())
+			break
+		}
+		// One hop is measured: the first of the nodes does what a gateway
+		// does besides.
+		mux.Handle("/", nodes[0].Handler())
+		mux.HandleFunc("GET /sotto/v1/nodes", func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
-			json.NewEncoder(w).Encode(map[string]any{"v": 1, "nodes": []any{map[string]any{"id": n.ID(), "bundles": e.Bundles}}})
+			json.NewEncoder(w).Encode(map[string]any{"v": 1, "nodes": list(nodes)})
 		})
 	}
 	mux.HandleFunc("GET /cpu", func(w http.ResponseWriter, r *http.Request) {
-		var u syscall.Rusage
-		syscall.Getrusage(syscall.RUSAGE_SELF, &u)
-		fmt.Fprint(w, u.Utime.Nano()+u.Stime.Nano())
+		fmt.Fprint(w, int64(cpuTime()))
 	})
 	s := httptest.NewUnstartedServer(mux)
 	s.EnableHTTP2 = false
@@ -148,6 +196,22 @@ func serve(arm string, bulk int) error {
 	// The parent's end of the pipe closes when it is done, or gone.
 	_, err := io.Copy(io.Discard, os.Stdin)
 	return err
+}
+
+// list is what a gateway's list says of nodes.
+func list(nodes []*node.Node) []any {
+	var out []any
+	for _, n := range nodes {
+		rec := httptest.NewRecorder()
+		n.Handler().ServeHTTP(rec, httptest.NewRequest("GET", "/sotto/v1/evidence", nil))
+		var e struct {
+			Bundles []string `json:"bundles"`
+		}
+		if json.Unmarshal(rec.Body.Bytes(), &e) == nil {
+			out = append(out, map[string]any{"id": n.ID(), "bundles": e.Bundles})
+		}
+	}
+	return out
 }
 
 // ---------------------------------------------------------------- clients
@@ -189,22 +253,27 @@ func start(ctx context.Context, dir, arm string, bulk int) (*peer, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	p := &peer{arm: arm, url: at.URL, http: &http.Client{Transport: transport}, stop: func() { stdin.Close(); cmd.Wait() }}
 	switch arm {
-	case "plain":
+	case armPlain, armProxy:
 		p.ask = p.post(p.http)
-	case "ehbp":
+	case armEHBP:
 		sealed, err := ehbpclient.NewTransport(at.URL, ehbpclient.WithHTTPClient(p.http))
 		if err != nil {
 			return nil, err
 		}
 		p.ask = p.post(&http.Client{Transport: sealed})
-	case "sotto":
+	default:
 		c := client.New(client.Config{
 			Transport: nethttp.New(at.URL),
 			Policy:    attest.Policy{AllowSoftware: true},
 			Platforms: []attest.Platform{software.Platform{}},
 		})
-		if _, err := c.Verify(ctx); err != nil {
-			return nil, err
+		for { // a gateway needs a moment to hear of its nodes
+			if _, err := c.Verify(ctx); err == nil {
+				break
+			} else if ctx.Err() != nil {
+				return nil, err
+			}
+			time.Sleep(50 * time.Millisecond)
 		}
 		p.ask = func(ctx context.Context, model string) (io.ReadCloser, error) {
 			a, err := c.Do(ctx, &bhttp.Request{
@@ -270,16 +339,17 @@ func (p *peer) cpu() (time.Duration, error) {
 // ---------------------------------------------------------------- measuring
 
 type figures struct {
-	ttfb50, ttfb95, cpu []float64 // milliseconds
-	bulk, bulkCPU       []float64 // MiB/s, ms of server CPU per MiB
+	ttfb50, ttfb95, cpu, own []float64 // milliseconds; cpu is the server's, own the client's
+	bulk, bulkCPU            []float64 // MiB/s, ms of server CPU per MiB
 }
 
 // small asks n small questions, one after the other on a warm connection.
-func (p *peer) small(ctx context.Context, n int, f *figures) error {
+func (p *peer) small(ctx context.Context, n int, pause time.Duration, f *figures) error {
 	before, err := p.cpu()
 	if err != nil {
 		return err
 	}
+	own := cpuTime()
 	times := make([]float64, 0, n)
 	var first [1]byte
 	for range n {
@@ -296,7 +366,11 @@ func (p *peer) small(ctx context.Context, n int, f *figures) error {
 			return errors.Join(err, fmt.Errorf("%s: %d bytes after the first", p.arm, rest))
 		}
 		body.Close()
+		if pause > 0 {
+			time.Sleep(pause)
+		}
 	}
+	own = cpuTime() - own
 	after, err := p.cpu()
 	if err != nil {
 		return err
@@ -305,6 +379,7 @@ func (p *peer) small(ctx context.Context, n int, f *figures) error {
 	f.ttfb50 = append(f.ttfb50, times[n/2])
 	f.ttfb95 = append(f.ttfb95, times[n*95/100])
 	f.cpu = append(f.cpu, ms(after-before)/float64(n))
+	f.own = append(f.own, ms(own)/float64(n))
 	return nil
 }
 
@@ -334,6 +409,13 @@ func (p *peer) large(ctx context.Context, mib int, f *figures) error {
 	return nil
 }
 
+// cpuTime is the processor time that this process has used.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 func median(x []float64) float64 {
@@ -341,10 +423,21 @@ func median(x []float64) float64 {
 	return x[len(x)/2]
 }
 
+// added is the median of what x is above base in the same round.
+func added(x, base []float64) float64 {
+	var d []float64
+	for i := range x {
+		d = append(d, x[i]-base[i])
+	}
+	return median(d)
+}
+
 func run() error {
-	n := flag.Int("n", 2000, "small requests a round")
-	rounds := flag.Int("rounds", 5, "rounds")
-	bulk := flag.Int("bulk", 64, "MiB of a large answer")
+	n := flag.Int("n", 300, "small requests a round")
+	rounds := flag.Int("rounds", 11, "rounds")
+	bulk := flag.Int("bulk", 32, "MiB of a large answer")
+	pause := flag.Duration("pause", time.Millisecond, "between two small requests")
+	only := flag.String("arms", strings.Join(arms, ","), "the arms to run")
 	arm := flag.String("serve", "", "be this arm's server (used by the program itself)")
 	flag.Parse()
 	if *arm != "" {
@@ -353,6 +446,12 @@ func run() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
 
+	arms := strings.Split(*only, ",")
+	for _, arm := range arms {
+		if !slices.Contains(arms, baseOf(arm)) {
+			return fmt.Errorf("%s is compared with %s, which isn't among the arms", arm, baseOf(arm))
+		}
+	}
 	dir, err := os.MkdirTemp("", "sotto-peers-")
 	if err != nil {
 		return err
@@ -366,14 +465,14 @@ func run() error {
 			return err
 		}
 		defer p.stop()
-		if err := p.small(ctx, *n/4+1, new(figures)); err != nil { // warm
+		if err := p.small(ctx, *n/2+1, *pause, new(figures)); err != nil { // warm
 			return fmt.Errorf("%s: %w", arm, err)
 		}
 		peers, got[arm] = append(peers, p), new(figures)
 	}
 	for range *rounds {
 		for _, p := range peers {
-			if err := p.small(ctx, *n, got[p.arm]); err != nil {
+			if err := p.small(ctx, *n, *pause, got[p.arm]); err != nil {
 				return fmt.Errorf("%s: %w", p.arm, err)
 			}
 		}
@@ -384,16 +483,16 @@ func run() error {
 		}
 	}
 
-	fmt.Printf("%s %s/%s, %d cores, %d rounds of %d small requests and %d MiB\n\n",
-		runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), *rounds, *n, *bulk)
-	fmt.Println("| arm | first byte p50 | p95 | added p50 | server CPU a request | added | download | server CPU a MiB |")
-	fmt.Println("|---|---|---|---|---|---|---|---|")
-	base := got["plain"]
+	fmt.Printf("%s %s/%s, %d cores, %d rounds of %d small requests with a pause of %v and %d MiB\n\n",
+		runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), *rounds, *n, *pause, *bulk)
+	fmt.Println("| arm | first byte p50 | p95 | added p50 | server CPU a request | added | requests/s a core | client CPU a request | download | server CPU a MiB | MB/s a core |")
+	fmt.Println("|---|---|---|---|---|---|---|---|---|---|---|")
 	for _, arm := range arms {
-		f := got[arm]
-		fmt.Printf("| %s | %.3f ms | %.3f ms | %+.3f ms | %.3f ms | %+.3f ms | %.0f MiB/s | %.2f ms |\n", arm,
-			median(f.ttfb50), median(f.ttfb95), median(f.ttfb50)-median(base.ttfb50),
-			median(f.cpu), median(f.cpu)-median(base.cpu), median(f.bulk), median(f.bulkCPU))
+		f, base := got[arm], got[baseOf(arm)]
+		fmt.Printf("| %s | %.3f ms | %.3f ms | %+.3f ms | %.3f ms | %+.3f ms | %.0f | %.3f ms | %.0f MiB/s | %.2f ms | %.0f |\n", arm,
+			median(f.ttfb50), median(f.ttfb95), added(f.ttfb50, base.ttfb50),
+			median(f.cpu), added(f.cpu, base.cpu), 1000/median(f.cpu), median(f.own),
+			median(f.bulk), median(f.bulkCPU), 1000/median(f.bulkCPU)*1.048576)
 	}
 	return nil
 }
