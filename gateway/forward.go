@@ -220,12 +220,15 @@ func (g *Gateway) try(w http.ResponseWriter, r *http.Request, rc *http.ResponseC
 	return true, nil
 }
 
-// Buffers for answers: a stream's records are small and there are thousands of
-// them; a bulk answer shows itself by its length or by filling the small one. The large
-// one holds what a node writes of it at a time, with the answer's header.
+// Buffers for answers: there are thousands of streams, and their records are
+// small, even a few that have piled up. A bulk answer shows itself by its length
+// or by filling the small buffer many times in a row. The large one holds what a
+// node writes of it at a time, with the answer's header.
 const (
 	smallBuffer = 2 << 10
 	largeBuffer = 66 << 10
+	manyFull    = 32
+	manyThin    = 8
 )
 
 var (
@@ -250,8 +253,7 @@ func stream(w http.ResponseWriter, rc *http.ResponseController, body io.Reader, 
 		}
 		return err
 	}
-	const manyThin = 8
-	thin := 0 // small reads in a row
+	full, thin := 0, 0 // reads in a row that filled the buffer, that were small
 	var deadline time.Time
 	for {
 		k, err := body.Read(*buf)
@@ -273,15 +275,17 @@ func stream(w http.ResponseWriter, rc *http.ResponseController, body io.Reader, 
 		if err != nil {
 			return err
 		}
+		if full++; k < len(*buf) {
+			full = 0
+		}
+		if thin++; k >= smallBuffer {
+			thin = 0
+		}
 		fits := pool
 		switch {
-		case k == len(*buf):
-			fits, thin = &largeBuffers, 0
-		case k >= smallBuffer:
-			thin = 0
-		case thin < manyThin:
-			thin++
-		default: // a stream that had piled up and is even again
+		case full == manyFull:
+			fits = &largeBuffers
+		case thin == manyThin: // a stream that had piled up and is even again
 			fits = &smallBuffers
 		}
 		if fits != pool {
