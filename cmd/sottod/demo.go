@@ -107,7 +107,7 @@ func demo(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		log.Info("metrics", slog.String("url", "http://"+dl.Addr().String()+"/metrics"))
 	}
 	log.Info("Sotto is ready: open the page, or ask in a terminal",
-		slog.String("page", at.String()), slog.String("engine", eng.Name()),
+		slog.String("page", at.String()), slog.String("listen", l.Addr().String()), slog.String("engine", eng.Name()),
 		slog.String("data", dir), slog.String("hardware", "demo, not private"))
 	return together(ctx, tasks...)
 }

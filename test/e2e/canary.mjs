@@ -62,7 +62,7 @@ export function findInFiles(words, folders) {
 /** Captures what crosses the loopback on the ports into a file: { file, stop() }. Needs tcpdump and root. */
 export async function capture(file, ports) {
   const filter = ports.map((p) => `port ${p}`).join(' or ');
-  const child = spawn('tcpdump', ['-i', 'lo', '-U', '-s', '0', '-B', '65536', '-w', file, filter], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const child = spawn('tcpdump', ['-i', 'lo', '--immediate-mode', '-U', '-s', '0', '-B', '65536', '-w', file, filter], { stdio: ['ignore', 'ignore', 'pipe'] });
   let said = '';
   await new Promise((resolve, reject) => {
     child.stderr.on('data', (chunk) => {

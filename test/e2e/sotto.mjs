@@ -4,8 +4,10 @@
 // Starts a real `sottod demo` and a real Chromium for the tests beside this
 // file. Everything a test starts ends with it, by its process id.
 
+import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { mkdtempSync, mkdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -24,7 +26,7 @@ export function scratch(name) {
 
 /**
  * Runs `sottod demo` on a free port with its own data, home and temp folders.
- * Resolves once it listens: { url, data, home, tmp, log(), stop() }.
+ * Resolves once it listens: { url, port, data, home, tmp, log(), stop() }.
  */
 export async function demo(args = [], { env = {} } = {}) {
   const dir = scratch('demo');
@@ -40,14 +42,14 @@ export async function demo(args = [], { env = {} } = {}) {
     { env: { PATH: process.env.PATH, HOME: home, TMPDIR: tmp, ...env }, stdio: ['ignore', 'pipe', 'pipe'] },
   );
   let log = '';
-  const url = await new Promise((resolve, reject) => {
+  const port = await new Promise((resolve, reject) => {
     const late = setTimeout(() => reject(new Error(`sottod demo didn't start in 60 s:\n${log}`)), 60_000);
     const read = (chunk) => {
       log += chunk;
-      const m = log.match(/http:\/\/localhost:\d+/);
+      const m = log.match(/"listen":"127.0.0.1:(\d+)"/);
       if (m) {
         clearTimeout(late);
-        resolve(m[0]);
+        resolve(Number(m[1]));
       }
     };
     child.stdout.on('data', read);
@@ -59,9 +61,9 @@ export async function demo(args = [], { env = {} } = {}) {
   });
   const ended = new Promise((resolve) => child.on('exit', resolve));
   return {
-    url, data, home, tmp,
+    port, data, home, tmp,
+    url: `http://localhost:${port}`,
     pid: child.pid,
-    port: Number(new URL(url).port),
     log: () => log,
     stop: async () => {
       child.kill('SIGTERM');
@@ -92,6 +94,7 @@ export async function device({ width = 1280, height = 800, dark = false, profile
     hasTouch: width < 600,
   });
   const page = context.pages()[0] ?? (await context.newPage());
+  page.setDefaultTimeout(15_000);
   const problems = [];
   page.on('console', (m) => {
     // A refused request is a test's own doing and is asserted there; everything else that is red counts.
@@ -122,4 +125,80 @@ export async function device({ width = 1280, height = 800, dark = false, profile
 /** Saves what the page looks like, for people to look through. */
 export async function shot(page, name) {
   await page.screenshot({ path: join(shots, `${name}.png`) });
+}
+
+/** Waits until f answers true; says what it waited for when it doesn't. */
+export async function waitFor(f, what, timeout = 15_000) {
+  const end = Date.now() + timeout;
+  for (;;) {
+    let ok = false, why = '';
+    try {
+      ok = await f();
+    } catch (e) {
+      why = ` (${String(e).split('\n')[0]})`;
+    }
+    if (ok) return;
+    if (Date.now() > end) throw new Error(`waited ${timeout / 1000} s in vain for ${what}${why}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+/** Makes an account: passkey, kit, and a passphrase where the browser's passkeys give no key. Returns the kit's groups. */
+export async function signUp(page, { passphrase, shots: pictures = false } = {}) {
+  await page.getByRole('button', { name: 'Create a passkey' }).click();
+  const list = page.getByRole('list', { name: 'Recovery kit' });
+  await list.waitFor();
+  const kit = await list.locator('code').allInnerTexts();
+  if (pictures) {
+    await shot(page, '02-kit');
+    await audit(page, 'kit');
+  }
+  await page.getByRole('button', { name: 'I have kept it' }).click();
+  const boxes = page.getByRole('textbox', { name: /^Group \d$/ });
+  await boxes.first().waitFor();
+  if (pictures) await shot(page, '03-kit-check');
+  for (const box of await boxes.all()) {
+    const label = await box.evaluate((el) => el.labels[0].innerText);
+    await box.fill(kit[Number(label.match(/\d/)[0]) - 1].toLowerCase());
+  }
+  await page.getByRole('button', { name: 'Confirm' }).click();
+  if (passphrase) {
+    await page.locator('input[autocomplete="new-password"]').nth(0).fill(passphrase);
+    await page.locator('input[autocomplete="new-password"]').nth(1).fill(passphrase);
+    await page.getByRole('button', { name: 'Create account' }).click();
+  }
+  await page.getByRole('button', { name: 'Use the demo machine' }).waitFor({ timeout: 60_000 });
+  return kit;
+}
+
+/** The words beside the send button. */
+export const trustLine = (page) => page.getByRole('button', { name: /Show how this is checked/ }).innerText();
+
+/** Opens the menu of a chat in the sidebar. */
+export async function openMenu(page, title) {
+  const nav = page.getByRole('navigation', { name: 'Chats' });
+  await nav.getByRole('link', { name: title }).first().hover();
+  await nav.getByRole('button', { name: `Actions for ${title}` }).first().click();
+}
+
+/** The bytes of the file that act() makes the browser save. */
+export async function grab(page, act) {
+  const [download] = await Promise.all([page.waitForEvent('download'), act()]);
+  const chunks = [];
+  for await (const chunk of await download.createReadStream()) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+/** Fails if axe finds anything serious on the page as it is. */
+export async function audit(page, where) {
+  await page.evaluate(axe);
+  const found = await page.evaluate(async () => {
+    const { violations } = await globalThis.axe.run(document, { resultTypes: ['violations'] });
+    return violations
+      .filter((v) => v.impact === 'serious' || v.impact === 'critical')
+      .map((v) => `${v.id}: ${v.help}: ${v.nodes.map((n) => n.target.join(' ')).join(', ')}`);
+  });
+  assert.deepEqual(found, [], `axe on ${where}`);
 }

@@ -41,7 +41,7 @@ function Screen({ store }: { store: Store }): VNode {
     case 'open':
       return <Main store={store} />;
     default:
-      return <Entry key={store.session.value.state} />;
+      return <Entry />;
   }
 }
 
@@ -49,6 +49,9 @@ function Main({ store }: { store: Store }): VNode {
   const route = store.route.value;
   const open = store.sidebar.value;
   const drawer = store.drawer.value;
+  useEffect(() => {
+    if (drawer) document.querySelector<HTMLElement>('.sidebar .side-link')?.focus();
+  }, [drawer]);
   return (
     <div class={`app${open ? '' : ' no-side'}${drawer ? ' drawer-open' : ''}`}>
       <a class="skip" href="#composer">
@@ -108,15 +111,13 @@ function useTheme(store: Store): void {
   }, [theme]);
 }
 
+// The window's title never names a chat: browsers write titles into their
+// history, in clear, and may sync them.
 function useTitle(store: Store): void {
-  const route = store.route.value;
-  const chat = store.view.value?.chat;
-  const open = store.session.value.state === 'open';
-  const listed = chat && store.chats.value.find((c) => c.id === chat.id);
-  const title = !open ? '' : route.at === 'settings' ? t.settings.title : chat && !chat.temporary ? (listed ?? chat).title : '';
+  const settings = store.session.value.state === 'open' && store.route.value.at === 'settings';
   useEffect(() => {
-    document.title = title ? `${title} · ${t.name}` : t.name;
-  }, [title]);
+    document.title = settings ? `${t.settings.title} · ${t.name}` : t.name;
+  }, [settings]);
 }
 
 function useKeys(store: Store): void {

@@ -17,6 +17,8 @@ export function Composer(): VNode {
   const busy = store.busy.value;
   const queued = store.queued.value;
   const key = store.draftKey;
+  // A phone's keyboard has no Shift+Enter: there, Enter is always a new line.
+  const enterSends = store.settings.value.enterSends && !matchMedia('(pointer: coarse)').matches;
 
   const write = (s: string): void => {
     setText(s);
@@ -45,7 +47,7 @@ export function Composer(): VNode {
   const onKey = (e: KeyboardEvent): void => {
     if (e.isComposing) return;
     const mod = e.metaKey || e.ctrlKey;
-    if (e.key === 'Enter' && (mod || (store.settings.value.enterSends && !e.shiftKey))) {
+    if (e.key === 'Enter' && (mod || (enterSends && !e.shiftKey))) {
       e.preventDefault();
       send();
     }
@@ -84,11 +86,13 @@ export function Composer(): VNode {
           id="composer"
           class="composer-text"
           rows={1}
+          // Without it browsers write what is typed to their session files, in clear.
+          autocomplete="off"
           value={text}
           dir="auto"
           placeholder={t.composer.placeholder}
           aria-label={t.composer.label}
-          enterkeyhint={store.settings.value.enterSends ? 'send' : 'enter'}
+          enterkeyhint={enterSends ? 'send' : 'enter'}
           maxLength={400_000}
           onInput={(e) => write(e.currentTarget.value)}
           onKeyDown={onKey}

@@ -64,6 +64,7 @@ function Edit({ message }: { message: Message }): VNode {
       <textarea
         class="input"
         rows={Math.min(10, text.split('\n').length + 1)}
+        autocomplete="off"
         value={text}
         dir="auto"
         aria-label={t.message.edit}

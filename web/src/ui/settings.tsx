@@ -133,6 +133,7 @@ function Instructions({ value, onSave }: { value: string; onSave: (s: string) =>
       <textarea
         class="input"
         rows={3}
+        autocomplete="off"
         dir="auto"
         maxLength={8_000}
         aria-label={t.settings.instructions}

@@ -11,6 +11,9 @@ import { Menu, type Item } from './menu.tsx';
 import { useStore, type Store } from './store.ts';
 import { t } from './strings.ts';
 
+/** Chats listed before asking for older ones. */
+const PAGE = 150;
+
 /** History by date, and the ways to everything else. */
 export function Sidebar(): VNode {
   const store = useStore();
@@ -18,6 +21,7 @@ export function Sidebar(): VNode {
   const all = store.chats.value.filter((c) => !gone.has(c.id) && !c.temporary);
   const archived = all.filter((c) => c.archived);
   const progress = store.progress.value;
+  const [limit, setLimit] = useState(PAGE);
   return (
     <nav class="sidebar" aria-label={t.sidebar.label} id="sidebar">
       <div class="sidebar-top">
@@ -54,9 +58,14 @@ export function Sidebar(): VNode {
         )}
         {!store.chatsKnown.value && progress >= 1 && <Skeleton />}
         {store.chatsKnown.value && all.length === 0 && <p class="sidebar-note">{t.sidebar.empty}</p>}
-        {sections(all, Date.now()).map((s) => (
+        {sections(all, Date.now(), limit).map((s) => (
           <Group key={s.key} section={s} />
         ))}
+        {all.length - archived.length > limit && (
+          <button type="button" class="side-link side-more-chats" onClick={() => setLimit(limit * 2)}>
+            {t.sidebar.older}
+          </button>
+        )}
         {archived.length > 0 && (
           <details class="side-archive">
             <summary class="side-title">
@@ -208,6 +217,7 @@ export function TitleInput({ chat, onDone, class: cls }: { chat: ChatSummary; on
       ref={ref}
       class={`input ${cls}`}
       defaultValue={chat.title}
+      autocomplete="off"
       maxLength={200}
       aria-label={t.sidebar.titleLabel}
       onBlur={() => end(true)}
