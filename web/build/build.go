@@ -73,14 +73,14 @@ func Build(o Options) (*Manifest, error) {
 	names := map[string]string{} // what the sources call a file → its path in the site
 	names["core.wasm"] = s.addHashed("core.wasm", core)
 
-	first, err := bundleAll(o, s, names)
+	first, page, err := bundleAll(o, s, names)
 	if err != nil {
 		return nil, err
 	}
 	if err := s.addStatic(filepath.Join(o.Web, "static"), names); err != nil {
 		return nil, err
 	}
-	if err := s.addPages(filepath.Join(o.Web, "static"), names); err != nil {
+	if err := s.addPages(filepath.Join(o.Web, "static"), names, page); err != nil {
 		return nil, err
 	}
 

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -21,7 +22,7 @@ import (
 func tree(t *testing.T, dir string) Options {
 	t.Helper()
 	for name, data := range map[string]string{
-		"static/index.html":    `<link rel="stylesheet" href="{{css}}"><script type="module" src="{{js}}"></script><link rel="icon" href="/icon.svg">`,
+		"static/index.html":    `<link rel="stylesheet" href="{{css}}"><script type="module" src="{{js}}"></script><link rel="icon" href="/icon.svg"></head>`,
 		"static/icon.svg":      `<svg xmlns="http://www.w3.org/2000/svg"/>`,
 		"src/main.tsx":         `import './main.css'; import { h, render } from 'preact'; render(h('p', null), document.body); import('./lazy').then((m) => m.show());`,
 		"src/main.css":         `body { margin: 0 }`,
@@ -131,6 +132,10 @@ func TestNamesAndManifest(t *testing.T) {
 	}
 	if !strings.Contains(made["index.html"], `src="/`+js+`" integrity="sha256-`) {
 		t.Errorf("index.html doesn't load %s with its integrity: %s", js, made["index.html"])
+	}
+	// Page and lazy part share preact, in a file that the head names beforehand.
+	if !regexp.MustCompile(`<link rel="modulepreload" href="/a/chunk-[0-9a-f]{16}\.js" integrity="sha256-`).MatchString(made["index.html"]) {
+		t.Errorf("index.html doesn't name what the page imports: %s", made["index.html"])
 	}
 	if !strings.Contains(made["licenses.txt"], "==== preact ====") || !strings.Contains(made["licenses.txt"], "==== marked ====") {
 		t.Error("licenses.txt lacks a package whose code is in the bundle")

@@ -20,11 +20,11 @@ import (
 
 // bundleAll bundles the Worker, the frame that starts it, and the page, in this
 // order: each must know the hashed name of the one before. It returns the paths
-// of all scripts that a first load fetches.
-func bundleAll(o Options, s site, names map[string]string) (first []string, err error) {
+// of all scripts that a first load fetches, and of those of the page among them.
+func bundleAll(o Options, s site, names map[string]string) (first, page []string, err error) {
 	goroot, err := goEnv("GOROOT")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, e := range []struct {
 		name, file string
@@ -61,25 +61,28 @@ func bundleAll(o Options, s site, names map[string]string) (first []string, err 
 			LogLevel: api.LogLevelSilent,
 		}
 		if opts.AbsWorkingDir, err = filepath.Abs(o.Web); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if e.page {
 			opts.Format = api.FormatESModule
 		}
 		r := api.Build(opts)
 		if len(r.Errors) > 0 {
-			return nil, fmt.Errorf("%s:\n%s", e.file, strings.Join(api.FormatMessages(r.Errors, api.FormatMessagesOptions{}), ""))
+			return nil, nil, fmt.Errorf("%s:\n%s", e.file, strings.Join(api.FormatMessages(r.Errors, api.FormatMessagesOptions{}), ""))
 		}
 		scripts, err := s.addOutputs(r, e.name, names)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", e.file, err)
+			return nil, nil, fmt.Errorf("%s: %w", e.file, err)
 		}
 		first = append(first, scripts...)
+		if e.page {
+			page = scripts
+		}
 		if err := s.addLicenses(o.Web, r.Metafile); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	return first, nil
+	return first, page, nil
 }
 
 // metafile is the part of esbuild's report that the build reads.

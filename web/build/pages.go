@@ -4,6 +4,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
@@ -29,7 +30,9 @@ var entries = strings.NewReplacer("{{js}}", "/main.js", "{{css}}", "/main.css")
 // addPages adds the pages of dir, index.html among them, and core.html. In them
 // a file goes by its plain name; the build puts the hashed one in its place and,
 // for scripts and styles, its integrity.
-func (s site) addPages(dir string, names map[string]string) error {
+// What the page's script imports at once is named in the head, so that it needn't
+// be found there first.
+func (s site) addPages(dir string, names map[string]string, first []string) error {
 	pages := map[string][]byte{}
 	own, err := filepath.Glob(filepath.Join(dir, "*.html"))
 	if err != nil {
@@ -62,15 +65,29 @@ func (s site) addPages(dir string, names map[string]string) error {
 			}
 			out := fmt.Sprintf(`%s="/%s"`, attr, p)
 			if strings.HasSuffix(p, ".js") || strings.HasSuffix(p, ".css") {
-				sum := sha256.Sum256(s[p])
-				out += ` integrity="sha256-` + base64.StdEncoding.EncodeToString(sum[:]) + `"`
+				out += s.integrity(p)
 			}
 			return []byte(out)
 		})
+		if bytes.Contains(s[name], []byte(names["main.js"])) {
+			var preload []byte
+			for _, p := range first {
+				if p != names["main.js"] {
+					preload = fmt.Appendf(preload, "<link rel=\"modulepreload\" href=\"/%s\"%s>\n", p, s.integrity(p))
+				}
+			}
+			s[name] = bytes.Replace(s[name], []byte("</head>"), append(preload, "</head>"...), 1)
+		}
 		if len(missing) > 0 {
 			slices.Sort(missing)
 			return fmt.Errorf("%s refers to %s, which the build doesn't make", name, strings.Join(missing, ", "))
 		}
 	}
 	return nil
+}
+
+// integrity is the attribute that has a browser check what it loads from p.
+func (s site) integrity(p string) string {
+	sum := sha256.Sum256(s[p])
+	return ` integrity="sha256-` + base64.StdEncoding.EncodeToString(sum[:]) + `"`
 }

@@ -68,22 +68,26 @@ class PageCore {
   // ------------------------------------------------------------- the Worker
 
   private start(): void {
+    // The first frame stands in index.html, so that it loads beside this script.
+    const first = this.frame ? null : document.querySelector<HTMLIFrameElement>('iframe#core');
     this.frame?.remove();
-    const frame = document.createElement('iframe');
-    frame.hidden = true;
-    frame.title = 'Core';
-    frame.setAttribute('aria-hidden', 'true');
-    frame.src = '/core.html';
-    this.frame = frame;
-    (document.body ?? document.documentElement).append(frame);
+    this.frame = first ?? newFrame();
+    if (!first) (document.body ?? document.documentElement).append(this.frame);
+    this.ask();
     clearTimeout(this.startTimer);
     this.startTimer = setTimeout(() => this.fail(), START_MS);
+  }
+
+  /** Asks the frame for the port. Before it is there, nobody hears. */
+  private ask(): void {
+    this.frame?.contentWindow?.postMessage('port', location.origin);
   }
 
   /** Takes the port that the frame brings. */
   private hello(e: MessageEvent<unknown>): void {
     if (e.origin !== location.origin || !this.frame || e.source !== this.frame.contentWindow) return;
     const what = (e.data as { sotto?: string } | null)?.sotto;
+    if (what === 'here') this.ask();
     if (what === 'core failed') this.broken();
     const port = e.ports[0];
     if (what !== 'core' || !port) return;
@@ -253,6 +257,15 @@ class PageCore {
       },
     };
   }
+}
+
+function newFrame(): HTMLIFrameElement {
+  const frame = document.createElement('iframe');
+  frame.id = 'core';
+  frame.hidden = true;
+  frame.title = 'Core';
+  frame.src = '/core.html';
+  return frame;
 }
 
 function worded(e: CoreError): { code: string; text: string } {

@@ -37,4 +37,12 @@ worker.postMessage('page', [port1]);
 worker.addEventListener('error', (e) => {
   parent.postMessage({ sotto: 'core failed', reason: e.message }, location.origin);
 });
-parent.postMessage({ sotto: 'core' }, location.origin, [port2]);
+
+// The frame may be here before the page's script, or after it: whoever is late
+// finds the other waiting. The port goes out once.
+addEventListener('message', function give(e: MessageEvent<unknown>) {
+  if (e.source !== parent || e.origin !== location.origin || e.data !== 'port') return;
+  removeEventListener('message', give);
+  parent.postMessage({ sotto: 'core' }, location.origin, [port2]);
+});
+parent.postMessage({ sotto: 'here' }, location.origin);

@@ -101,7 +101,7 @@ export class GoCore {
   /** Fetches, compiles (while it comes in) and starts the core. */
   static async boot(host: Host): Promise<GoCore> {
     const go = new Go();
-    const { instance } = await WebAssembly.instantiateStreaming(fetch(__WASM_URL__), go.importObject);
+    const { instance } = await WebAssembly.instantiateStreaming(fetch(__WASM_URL__, { priority: 'low' }), go.importObject);
     return new Promise((resolve) => {
       const side: GoHost = {
         ready: (call) => resolve(new GoCore(call)),

@@ -39,11 +39,12 @@ class Core {
       entered: () => this.setSession('locked'),
       opened: () => this.open(),
     });
+    // The session decides what is on the screen, so it is asked for first.
+    void this.begin();
     this.go = this.boot();
     this.go.catch((e) => this.send({ event: { t: 'notice', kind: 'warn', code: 'core_failed', text: coreError(e).message } }));
     port.onmessage = (m: MessageEvent<CallMessage>) => void this.answer(m.data);
     addEventListener('online', () => this.wake());
-    void this.begin();
   }
 
   private send(m: WorkerMessage, transfer: Transferable[] = []): void {
