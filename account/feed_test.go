@@ -232,6 +232,27 @@ func TestQuota(t *testing.T) {
 	tombs := must(r.DeleteChat(chat))
 	d.do("POST", "feed", map[string]any{"entries": tombs}, nil)
 	d.do("POST", "feed", map[string]any{"entries": pending}, nil)
+	// Also when the bound was lowered and deleting doesn't yet make enough.
+	d.srv.maxBytes = 100
+	other := d.replica()
+	d.fetch(other)
+	d.do("POST", "feed", map[string]any{"entries": must(other.DeleteChat(chat))}, nil)
+}
+
+// A register that was erased and is written by a device that didn't know starts
+// anew, however old the writer's clock is.
+func TestRegisterAfterItsTombstone(t *testing.T) {
+	d := signedUp(t)
+	r, chat := d.replica(), vault.NewID()
+	old := must(r.SetTitle(chat, "old", false))
+	newer := must(r.SetTitle(chat, "newer", false))
+	tombs := must(r.DeleteChat(chat))
+	d.do("POST", "feed", map[string]any{"entries": []vault.Put{newer, tombs[0], old}}, nil)
+	fresh := d.replica()
+	d.fetch(fresh)
+	if c, _ := fresh.Chat(chat); c.Title != "old" || len(fresh.Problems()) != 0 {
+		t.Errorf("title %q, problems %v", c.Title, fresh.Problems())
+	}
 }
 
 // live reads the events of a stream.
@@ -410,6 +431,15 @@ func TestTerminalLinks(t *testing.T) {
 	terminal.fails(403, "browser_only", "DELETE", "wraps/"+wrap.ID.String(), nil)
 	terminal.fails(403, "browser_only", "POST", "passkeys/begin", map[string]any{})
 	terminal.fails(403, "browser_only", "POST", "links/"+link.ID+"/approve", approve)
+
+	// Nor does its wrap count as a way in.
+	var before struct{ Wraps []vault.Wrap }
+	d.do("GET", "wraps", nil, &before)
+	for _, w := range before.Wraps {
+		if w.Kind == vault.KindPasskey {
+			d.fails(409, "last_way_in", "DELETE", "wraps/"+w.ID.String(), nil)
+		}
+	}
 
 	// Ending its session takes its wrap along.
 	var list struct{ Sessions []sessionInfo }

@@ -157,9 +157,11 @@ func TestPasskeysAndWrapsKeepAWayIn(t *testing.T) {
 	d.fails(409, "last_way_in", "PUT", "wraps/"+fresh.ID.String(), phrase)
 	ghost := must(vault.WrapPasskey(d.root, d.account, []byte("no such passkey"), make([]byte, 32)))
 	d.fails(422, "wrap_refused", "PUT", "wraps/"+ghost.ID.String(), ghost)
-	// Nobody can take another's recovery id.
+	// Nobody can take another's recovery id, or answer another's challenge.
 	thief := w.device()
 	thief.signUp(newAuthenticator(t, testOrigin))
+	d.do("POST", "passkeys/begin", nil, &begin)
+	thief.fails(409, "ceremony_expired", "POST", "passkeys/finish", map[string]any{"credential": newAuthenticator(t, testOrigin).create(begin.PublicKey)})
 	stolen := must(vault.WrapRecovery(thief.root, thief.account, kit))
 	thief.fails(422, "wrap_refused", "PUT", "wraps/"+stolen.ID.String(), stolen)
 	// Nor another's passkeys, wraps and sessions.
