@@ -5,7 +5,22 @@
 // real one does, so that screens can be looked at in every state.
 
 import type {
-  ChatSummary, ChatView, Check, Core, CoreError, CoreEvent, Hit, Kit, Message, Model, Receipt, Session, Settings, Trust, TrustState, Verdict,
+  ChatSummary,
+  ChatView,
+  Check,
+  Core,
+  CoreError,
+  CoreEvent,
+  Hit,
+  Kit,
+  Message,
+  Model,
+  Receipt,
+  Session,
+  Settings,
+  Trust,
+  TrustState,
+  Verdict,
 } from '../src/core/protocol.ts';
 
 /** What differs between the states of the gallery. */
@@ -43,7 +58,19 @@ export const KIT: Kit = {
 
 export function chat(id: string, title: string, ago: number, more: Partial<ChatSummary> = {}): ChatSummary {
   const at = NOW - ago;
-  return { id, title, pinned: false, archived: false, folder: '', temporary: false, model: 'granite', created: at, updated: at, busy: false, ...more };
+  return {
+    id,
+    title,
+    pinned: false,
+    archived: false,
+    folder: '',
+    temporary: false,
+    model: 'granite',
+    created: at,
+    updated: at,
+    busy: false,
+    ...more,
+  };
 }
 
 export const CHATS: ChatSummary[] = [
@@ -69,33 +96,109 @@ export const MODELS: Model[] = [
 export function receipt(state = 'verified'): Receipt {
   const time = NOW / 1000;
   return {
-    v: 1, node: '5f1c9a0e77b24c38a1d2e3f405162738', key_id: 'ab12c34d56e78f90ab12c34d56e78f90', platform: state === 'demo' ? 'software' : 'snp',
-    release: 'sha256:9b1f0c7d2e4a5b6c8d9e0f1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e', state, not_before: time - 600, not_after: time + 300, time,
+    v: 1,
+    node: '5f1c9a0e77b24c38a1d2e3f405162738',
+    key_id: 'ab12c34d56e78f90ab12c34d56e78f90',
+    platform: state === 'demo' ? 'software' : 'snp',
+    release: 'sha256:9b1f0c7d2e4a5b6c8d9e0f1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e',
+    state,
+    not_before: time - 600,
+    not_after: time + 300,
+    time,
   };
 }
 
 export const SETTINGS: Settings = { theme: 'system', model: 'granite', instructions: '', enterSends: true };
 
 let serial = 0;
-export function message(chatId: string, parent: string, role: Message['role'], text: string, more: Partial<Message> = {}): Message {
+export function message(
+  chatId: string,
+  parent: string,
+  role: Message['role'],
+  text: string,
+  more: Partial<Message> = {},
+): Message {
   const id = more.id ?? `m${++serial}`;
-  return { id, chat: chatId, parent, role, text, status: 'complete', created: NOW - HOUR + ++serial * 1000, ...(role === 'assistant' ? { model: 'granite', receipt: receipt() } : {}), ...more };
+  return {
+    id,
+    chat: chatId,
+    parent,
+    role,
+    text,
+    status: 'complete',
+    created: NOW - HOUR + ++serial * 1000,
+    ...(role === 'assistant' ? { model: 'granite', receipt: receipt() } : {}),
+    ...more,
+  };
 }
 
 const CHECKS: Check[] = [
-  { id: 'chip', title: 'The chip is real', status: 'ok', detail: 'AMD signed this machine’s report. Its firmware is newer than the oldest we accept.', want: 'firmware 1.55 or newer', found: 'firmware 1.58', redo: 'sotto verify --show chip' },
-  { id: 'software', title: 'It runs exactly this software', status: 'ok', detail: 'Release 1.4.3, and nothing else. It matches what was published.', want: '9b1f0c7d2e4a5b6c8d9e0f1a', found: '9b1f0c7d2e4a5b6c8d9e0f1a' },
-  { id: 'log', title: 'That release is public', status: 'ok', detail: 'Entry 18,231 in the public log, seen by two witnesses, published three days ago.' },
-  { id: 'key', title: 'Only that machine has the key', status: 'ok', detail: 'Your message is sealed to key ab12, made inside the machine 10 minutes ago.' },
-  { id: 'page', title: 'This page is the published page', status: 'warn', detail: 'A web page can be swapped by its server. To be sure, use the terminal program.' },
+  {
+    id: 'chip',
+    title: 'The chip is real',
+    status: 'ok',
+    detail: 'AMD signed this machine’s report. Its firmware is newer than the oldest we accept.',
+    want: 'firmware 1.55 or newer',
+    found: 'firmware 1.58',
+    redo: 'sotto verify --show chip',
+  },
+  {
+    id: 'software',
+    title: 'It runs exactly this software',
+    status: 'ok',
+    detail: 'Release 1.4.3, and nothing else. It matches what was published.',
+    want: '9b1f0c7d2e4a5b6c8d9e0f1a',
+    found: '9b1f0c7d2e4a5b6c8d9e0f1a',
+  },
+  {
+    id: 'log',
+    title: 'That release is public',
+    status: 'ok',
+    detail: 'Entry 18,231 in the public log, seen by two witnesses, published three days ago.',
+  },
+  {
+    id: 'key',
+    title: 'Only that machine has the key',
+    status: 'ok',
+    detail: 'Your message is sealed to key ab12, made inside the machine 10 minutes ago.',
+  },
+  {
+    id: 'page',
+    title: 'This page is the published page',
+    status: 'warn',
+    detail: 'A web page can be swapped by its server. To be sure, use the terminal program.',
+  },
 ];
 
 const DEMO_CHECKS: Check[] = [
-  { id: 'chip', title: 'The chip is real', status: 'warn', detail: 'There is no proving chip here: this is demo hardware, and it proves nothing.', want: 'a report signed by AMD, Intel or NVIDIA', found: 'a report signed by a public test key', redo: 'sotto verify --insecure-software-node http://127.0.0.1:8787' },
-  { id: 'software', title: 'It runs exactly this software', status: 'warn', detail: 'Demo hardware can’t prove what it runs.' },
+  {
+    id: 'chip',
+    title: 'The chip is real',
+    status: 'warn',
+    detail: 'There is no proving chip here: this is demo hardware, and it proves nothing.',
+    want: 'a report signed by AMD, Intel or NVIDIA',
+    found: 'a report signed by a public test key',
+    redo: 'sotto verify --insecure-software-node http://127.0.0.1:8787',
+  },
+  {
+    id: 'software',
+    title: 'It runs exactly this software',
+    status: 'warn',
+    detail: 'Demo hardware can’t prove what it runs.',
+  },
   { id: 'log', title: 'That release is public', status: 'warn', detail: 'This build keeps no public log yet.' },
-  { id: 'key', title: 'Only that machine has the key', status: 'ok', detail: 'Your message is sealed to key ab12, made by the machine 10 minutes ago.' },
-  { id: 'page', title: 'This page is the published page', status: 'warn', detail: 'A web page can be swapped by its server. To be sure, use the terminal program.' },
+  {
+    id: 'key',
+    title: 'Only that machine has the key',
+    status: 'ok',
+    detail: 'Your message is sealed to key ab12, made by the machine 10 minutes ago.',
+  },
+  {
+    id: 'page',
+    title: 'This page is the published page',
+    status: 'warn',
+    detail: 'A web page can be swapped by its server. To be sure, use the terminal program.',
+  },
 ];
 
 export function trust(state: TrustState): Trust {
@@ -123,15 +226,36 @@ export function trust(state: TrustState): Trust {
   let checks = demo ? DEMO_CHECKS : CHECKS;
   if (state === 'failed') {
     checks = checks.map((c) =>
-      c.id === 'software' ? { ...c, status: 'fail', detail: 'It runs software that was never published.', want: '9b1f0c7d2e4a', found: '00c1ffee4b1d', redo: 'sotto verify --json https://sotto.example' } : c.id === 'chip' || c.id === 'page' ? c : { ...c, status: 'warn', detail: 'Not looked at: an earlier check failed.' },
+      c.id === 'software'
+        ? {
+            ...c,
+            status: 'fail',
+            detail: 'It runs software that was never published.',
+            want: '9b1f0c7d2e4a',
+            found: '00c1ffee4b1d',
+            redo: 'sotto verify --json https://sotto.example',
+          }
+        : c.id === 'chip' || c.id === 'page'
+          ? c
+          : { ...c, status: 'warn', detail: 'Not looked at: an earlier check failed.' },
     );
   }
   const verdict: Verdict = {
-    v: 1, state: state === 'failed' ? 'failed' : demo ? 'demo' : 'verified', summary: detail[state], node: receipt().node, key_id: receipt().key_id,
-    release: receipt().release, platforms: [demo ? 'software' : 'snp'], models: [{ id: 'granite', digest: 'sha256:77aa…' }],
-    not_before: NOW / 1000 - 600, not_after: NOW / 1000 + 300, checked_at: NOW / 1000, checks,
+    v: 1,
+    state: state === 'failed' ? 'failed' : demo ? 'demo' : 'verified',
+    summary: detail[state],
+    node: receipt().node,
+    key_id: receipt().key_id,
+    release: receipt().release,
+    platforms: [demo ? 'software' : 'snp'],
+    models: [{ id: 'granite', digest: 'sha256:77aa…' }],
+    not_before: NOW / 1000 - 600,
+    not_after: NOW / 1000 + 300,
+    checked_at: NOW / 1000,
+    checks,
   };
-  const some = state === 'checking' || state === 'unknown' ? [] : demo ? [verdict] : [verdict, { ...verdict, node: '9a…' }];
+  const some =
+    state === 'checking' || state === 'unknown' ? [] : demo ? [verdict] : [verdict, { ...verdict, node: '9a…' }];
   return { state, line: line[state], detail: detail[state], checkedAt: some.length ? NOW : 0, verdicts: some };
 }
 
@@ -161,7 +285,10 @@ export function connectFake(scene: Scene): Core & { emit: (e: CoreEvent) => void
   };
   const wait = (ms: number): Promise<void> => new Promise((r) => setTimeout(r, ms));
   const change = (id: string, m: string, part: Partial<Message>): void => {
-    texts.set(id, texts.get(id)!.map((x) => (x.id === m ? { ...x, ...part } : x)));
+    texts.set(
+      id,
+      texts.get(id)!.map((x) => (x.id === m ? { ...x, ...part } : x)),
+    );
     emit({ t: 'chat', view: view(id) });
   };
   const answer = async (id: string, m: string): Promise<void> => {
@@ -177,7 +304,10 @@ export function connectFake(scene: Scene): Core & { emit: (e: CoreEvent) => void
       if (stopped) break;
       text += piece;
       emit({ t: 'delta', chat: id, message: m, text: piece });
-      texts.set(id, texts.get(id)!.map((x) => (x.id === m ? { ...x, text } : x)));
+      texts.set(
+        id,
+        texts.get(id)!.map((x) => (x.id === m ? { ...x, text } : x)),
+      );
       await wait(scene.pace);
     }
     chats.set(id, { ...chats.get(id)!, busy: false, title: chats.get(id)!.title || 'A new subject' });
@@ -241,7 +371,14 @@ export function connectFake(scene: Scene): Core & { emit: (e: CoreEvent) => void
     async passkeys() {
       return [
         { id: 'p1', label: 'iCloud Keychain', created: NOW - 40 * DAY, lastUsed: NOW, prf: true, current: true },
-        { id: 'p2', label: 'Blue security key', created: NOW - 300 * DAY, lastUsed: NOW - 12 * DAY, prf: false, current: false },
+        {
+          id: 'p2',
+          label: 'Blue security key',
+          created: NOW - 300 * DAY,
+          lastUsed: NOW - 12 * DAY,
+          prf: false,
+          current: false,
+        },
       ];
     },
     async addPasskey() {
@@ -254,8 +391,22 @@ export function connectFake(scene: Scene): Core & { emit: (e: CoreEvent) => void
     async sessions() {
       return [
         { id: 's1', label: 'Firefox on Linux', kind: 'browser', created: NOW - 3 * DAY, lastSeen: NOW, current: true },
-        { id: 's2', label: 'Safari on iPhone', kind: 'browser', created: NOW - 9 * DAY, lastSeen: NOW - DAY, current: false },
-        { id: 's3', label: 'sotto on workshop', kind: 'terminal', created: NOW - 30 * DAY, lastSeen: NOW - 4 * DAY, current: false },
+        {
+          id: 's2',
+          label: 'Safari on iPhone',
+          kind: 'browser',
+          created: NOW - 9 * DAY,
+          lastSeen: NOW - DAY,
+          current: false,
+        },
+        {
+          id: 's3',
+          label: 'sotto on workshop',
+          kind: 'terminal',
+          created: NOW - 30 * DAY,
+          lastSeen: NOW - 4 * DAY,
+          current: false,
+        },
       ];
     },
     async endSession() {},
@@ -298,7 +449,12 @@ export function connectFake(scene: Scene): Core & { emit: (e: CoreEvent) => void
     async send(id, parent, text, model) {
       fail('send');
       const u = message(id, parent, 'user', text, { created: NOW + ++serial });
-      const a = message(id, u.id, 'assistant', '', { status: 'sending', model, receipt: undefined, created: NOW + ++serial });
+      const a = message(id, u.id, 'assistant', '', {
+        status: 'sending',
+        model,
+        receipt: undefined,
+        created: NOW + ++serial,
+      });
       texts.set(id, [...(texts.get(id) ?? []), u, a]);
       chats.set(id, { ...chats.get(id)!, updated: NOW, title: chats.get(id)!.title || text.slice(0, 40) });
       emit({ t: 'chat', view: view(id) });
@@ -307,7 +463,12 @@ export function connectFake(scene: Scene): Core & { emit: (e: CoreEvent) => void
     },
     async regenerate(id, m, model) {
       const old = texts.get(id)!.find((x) => x.id === m)!;
-      const a = message(id, old.parent, 'assistant', '', { status: 'sending', model, receipt: undefined, created: NOW + ++serial });
+      const a = message(id, old.parent, 'assistant', '', {
+        status: 'sending',
+        model,
+        receipt: undefined,
+        created: NOW + ++serial,
+      });
       texts.set(id, [...texts.get(id)!, a]);
       emit({ t: 'chat', view: view(id) });
       void answer(id, a.id);
@@ -340,7 +501,15 @@ export function connectFake(scene: Scene): Core & { emit: (e: CoreEvent) => void
           if (at < 0) continue;
           const from = Math.max(0, at - 40);
           const snippet = m.text.slice(from, at + 90).replace(/\s/g, ' ');
-          hits.push({ chat: m.chat, message: m.id, title: chats.get(m.chat)?.title ?? '', role: m.role === 'user' ? 'user' : 'assistant', snippet, marks: [[at - from, at - from + q.length]], created: m.created });
+          hits.push({
+            chat: m.chat,
+            message: m.id,
+            title: chats.get(m.chat)?.title ?? '',
+            role: m.role === 'user' ? 'user' : 'assistant',
+            snippet,
+            marks: [[at - from, at - from + q.length]],
+            created: m.created,
+          });
         }
       return hits;
     },

@@ -76,7 +76,8 @@ async function act(s: State): Promise<void> {
       await pause(300);
       document.querySelector('.log')!.scrollTop -= 10;
     } else if (/^@\d+$/.test(a)) await pause(Number(a.slice(1)));
-    else if (a.startsWith('@')) dispatchEvent(new KeyboardEvent('keydown', { key: a.slice(1), ctrlKey: true, cancelable: true }));
+    else if (a.startsWith('@'))
+      dispatchEvent(new KeyboardEvent('keydown', { key: a.slice(1), ctrlKey: true, cancelable: true }));
     else {
       const [, selector, text] = /^((?:\[[^\]]*\]|[^=])+)(?:=(.*))?$/s.exec(a)!;
       const el = await find(selector!);

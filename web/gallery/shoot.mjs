@@ -33,11 +33,14 @@ const all = await index.$$eval('li a', (as) => as.map((a) => ({ name: a.textCont
 await index.close();
 const states = names.length ? all.filter((s) => names.includes(s.name)) : all;
 
-const work = VIEWS.flatMap((view) => ['light', 'dark'].flatMap((scheme) => states.map((state) => ({ view, scheme, state }))));
+const work = VIEWS.flatMap((view) =>
+  ['light', 'dark'].flatMap((scheme) => states.map((state) => ({ view, scheme, state }))),
+);
 let next = 0;
 await Promise.all(
   [0, 1].map(async () => {
-    for (let w = work[next++]; w; w = work[next++]) await shoot(w).catch((e) => failures.push(`${w.state.name} ${w.view.name} ${w.scheme}: ${e.message}`));
+    for (let w = work[next++]; w; w = work[next++])
+      await shoot(w).catch((e) => failures.push(`${w.state.name} ${w.view.name} ${w.scheme}: ${e.message}`));
   }),
 );
 await browser.close();
@@ -62,7 +65,9 @@ async function shoot({ view, scheme, state }) {
   page.on('pageerror', (e) => failures.push(`${where}: ${e.message}`));
   page.on('console', (m) => m.type() === 'error' && failures.push(`${where}: ${m.text()}`));
   await page.addInitScript(() => {
-    document.addEventListener('securitypolicyviolation', (e) => console.error(`policy: ${e.violatedDirective} ${e.blockedURI} ${e.sample}`));
+    document.addEventListener('securitypolicyviolation', (e) =>
+      console.error(`policy: ${e.violatedDirective} ${e.blockedURI} ${e.sample}`),
+    );
   });
   await page.goto(site.url + state.href);
   await page.waitForSelector('html[data-ready]', { timeout: 15_000 });
@@ -74,10 +79,18 @@ async function shoot({ view, scheme, state }) {
   await page.evaluate(axe);
   const found = await page.evaluate(async () => {
     const r = await globalThis.axe.run(document, { resultTypes: ['violations'] });
-    return r.violations.flatMap((v) => v.nodes.map((n) => ({ id: v.id, impact: v.impact, at: n.target.join(' '), why: n.failureSummary?.split('\n')[1] })));
+    return r.violations.flatMap((v) =>
+      v.nodes.map((n) => ({
+        id: v.id,
+        impact: v.impact,
+        at: n.target.join(' '),
+        why: n.failureSummary?.split('\n')[1],
+      })),
+    );
   });
   for (const v of found) {
-    if (v.impact === 'serious' || v.impact === 'critical') failures.push(`${where}: axe ${v.impact} ${v.id} at ${v.at}: ${v.why}`);
+    if (v.impact === 'serious' || v.impact === 'critical')
+      failures.push(`${where}: axe ${v.impact} ${v.id} at ${v.at}: ${v.why}`);
   }
   await context.close();
 }

@@ -30,18 +30,31 @@ const open: Scene = {
 const out: Scene = { ...open, session: { state: 'signed-out' }, chats: [], trust: 'checking' };
 
 const letter = [
-  message('c2', '', 'user', 'Help me write to my landlord. The bathroom ceiling has had damp for three months and they keep saying they will send someone.', { id: 'u1' }),
+  message(
+    'c2',
+    '',
+    'user',
+    'Help me write to my landlord. The bathroom ceiling has had damp for three months and they keep saying they will send someone.',
+    { id: 'u1' },
+  ),
   message('c2', 'u1', 'assistant', 'Short first try.', { id: 'a0' }),
   message('c2', 'u1', 'assistant', LETTER, { id: 'a1' }),
   message('c2', 'a1', 'user', 'Make it a little firmer, and put the dates in a table.', { id: 'u2' }),
-  message('c2', 'u2', 'assistant', RICH, { id: 'a2', reasoning: 'They want it firmer. A table of dates makes the delay plain without an angry word.' }),
+  message('c2', 'u2', 'assistant', RICH, {
+    id: 'a2',
+    reasoning: 'They want it firmer. A table of dates makes the delay plain without an angry word.',
+  }),
 ];
 const chatOf = (...m: Scene['messages']): Scene => ({ ...open, messages: m });
-const ask = (text = 'How do records hide the length of an answer?'): ReturnType<typeof message> => message('c4', '', 'user', text, { id: 'q' });
-const reply = (text: string, more: Parameters<typeof message>[4] = {}): ReturnType<typeof message> => message('c4', 'q', 'assistant', text, { id: 'r', ...more });
+const ask = (text = 'How do records hide the length of an answer?'): ReturnType<typeof message> =>
+  message('c4', '', 'user', text, { id: 'q' });
+const reply = (text: string, more: Parameters<typeof message>[4] = {}): ReturnType<typeof message> =>
+  message('c4', 'q', 'assistant', text, { id: 'r', ...more });
 const demo: Scene = { ...open, trust: 'demo', models: [MODELS[2]!] };
 const many = Array.from({ length: 400 }, (_, i) =>
-  i % 2 === 0 ? message('c4', i ? `l${i - 1}` : '', 'user', `Question ${i / 2 + 1}`, { id: `l${i}` }) : message('c4', `l${i - 1}`, 'assistant', LONG, { id: `l${i}` }),
+  i % 2 === 0
+    ? message('c4', i ? `l${i - 1}` : '', 'user', `Question ${i / 2 + 1}`, { id: `l${i}` })
+    : message('c4', `l${i - 1}`, 'assistant', LONG, { id: `l${i}` }),
 );
 
 function s(name: string, path: string, scene: Scene, ...acts: string[]): State {
@@ -53,15 +66,72 @@ export const STATES: State[] = [
   s('core-dead', '/', { ...out, dead: true }),
   s('welcome', '/', out),
   s('welcome-demo', '/', { ...out, trust: 'consent' }),
-  s('welcome-cancelled', '/', { ...out, fails: { signUp: { code: 'cancelled', message: 'No passkey was used. Try again when you are ready.' } } }, '.button.primary'),
-  s('welcome-unsupported', '/', { ...out, fails: { signUp: { code: 'no_passkeys', message: 'This browser has no passkeys. Use another one, or open this page at https:// or at localhost.' } } }, '.button.primary'),
+  s(
+    'welcome-cancelled',
+    '/',
+    { ...out, fails: { signUp: { code: 'cancelled', message: 'No passkey was used. Try again when you are ready.' } } },
+    '.button.primary',
+  ),
+  s(
+    'welcome-unsupported',
+    '/',
+    {
+      ...out,
+      fails: {
+        signUp: {
+          code: 'no_passkeys',
+          message: 'This browser has no passkeys. Use another one, or open this page at https:// or at localhost.',
+        },
+      },
+    },
+    '.button.primary',
+  ),
   s('kit', '/', out, '.button.primary'),
   s('kit-check', '/', out, '.button.primary', '.form-actions .primary'),
-  s('kit-wrong', '/', out, '.button.primary', '.form-actions .primary', '.kit-check .field:nth-child(1) input=0hrwb', '.kit-check .field:nth-child(2) input=GA5FX', '.form-actions .primary'),
-  s('passphrase', '/', { ...out, prf: false }, '.button.primary', '.form-actions .primary', '.kit-check .field:nth-child(1) input=0hrwb', '.kit-check .field:nth-child(2) input=GA5FQ', '.form-actions .primary'),
-  s('recover-typo', '/', { ...out, fails: { recover: { code: 'kit_typo', message: 'Group 3 has a typing mistake. Compare it with your kit.' } } }, '.welcome-more .link', 'textarea=7KQ2M X9D4T 0HRWX VN3E8 J6PZC 4TYS1 GA5FQ M8W2K', '.form-actions .primary'),
+  s(
+    'kit-wrong',
+    '/',
+    out,
+    '.button.primary',
+    '.form-actions .primary',
+    '.kit-check .field:nth-child(1) input=0hrwb',
+    '.kit-check .field:nth-child(2) input=GA5FX',
+    '.form-actions .primary',
+  ),
+  s(
+    'passphrase',
+    '/',
+    { ...out, prf: false },
+    '.button.primary',
+    '.form-actions .primary',
+    '.kit-check .field:nth-child(1) input=0hrwb',
+    '.kit-check .field:nth-child(2) input=GA5FQ',
+    '.form-actions .primary',
+  ),
+  s(
+    'recover-typo',
+    '/',
+    {
+      ...out,
+      fails: { recover: { code: 'kit_typo', message: 'Group 3 has a typing mistake. Compare it with your kit.' } },
+    },
+    '.welcome-more .link',
+    'textarea=7KQ2M X9D4T 0HRWX VN3E8 J6PZC 4TYS1 GA5FQ M8W2K',
+    '.form-actions .primary',
+  ),
   s('locked', '/', { ...open, session: { state: 'locked', prf: true } }),
-  s('unlock-passphrase', '/', { ...open, session: { state: 'locked', prf: false }, fails: { unlock: { code: 'wrong_passphrase', message: 'That isn’t the passphrase. Try again.' } } }, '.button.primary', 'input=correct horse', '.form-actions .primary'),
+  s(
+    'unlock-passphrase',
+    '/',
+    {
+      ...open,
+      session: { state: 'locked', prf: false },
+      fails: { unlock: { code: 'wrong_passphrase', message: 'That isn’t the passphrase. Try again.' } },
+    },
+    '.button.primary',
+    'input=correct horse',
+    '.form-actions .primary',
+  ),
   s('new-chat', '/', open),
   s('new-chat-empty', '/', { ...open, chats: [], session: { ...open.session, kitConfirmed: false } }),
   s('history-loading', '/', { ...open, loading: 0.62 }),
@@ -70,31 +140,115 @@ export const STATES: State[] = [
   s('rename', '/', open, '.side-row .side-more', '.menu-item:first-child'),
   s('delete-undo', '/', open, '.side-row .side-more', '.menu-item.danger'),
   s('model-menu', '/', open, '.model-button'),
-  s('checking-queued', '/', { ...open, trust: 'checking' }, '.composer-text=Is the rash on my arm something to worry about?', '.send'),
+  s(
+    'checking-queued',
+    '/',
+    { ...open, trust: 'checking' },
+    '.composer-text=Is the rash on my arm something to worry about?',
+    '.send',
+  ),
   s('verified-old', '/', { ...open, trust: 'verified-old' }),
   s('changed', '/', { ...open, trust: 'changed' }),
   s('unknown', '/', { ...open, trust: 'unknown' }),
   s('failed', '/chat/c2', { ...open, trust: 'failed', messages: letter }),
   s('consent', '/', { ...demo, trust: 'consent' }),
   s('demo', '/', demo),
-  s('demo-chat', '/chat/c4', { ...demo, messages: [ask('Hello!'), reply('Hello. I am only the built-in demo model, a few million numbers on this machine. Ask me what the buttons do, or for a short story.', { model: 'demo', receipt: receipt('demo') })] }),
+  s('demo-chat', '/chat/c4', {
+    ...demo,
+    messages: [
+      ask('Hello!'),
+      reply(
+        'Hello. I am only the built-in demo model, a few million numbers on this machine. Ask me what the buttons do, or for a short story.',
+        { model: 'demo', receipt: receipt('demo') },
+      ),
+    ],
+  }),
   s('chat', '/chat/c2', chatOf(...letter)),
   s('chat-reasoning', '/chat/c2', chatOf(...letter), '.reasoning summary'),
   s('chat-edit', '/chat/c2', chatOf(...letter), '#m-u2 .icon-button[title="Edit"]'),
   s('chat-code', '/chat/c4', chatOf(ask('Read the stream in records, in Go.'), reply(CODE))),
   s('chat-maths', '/chat/c4', chatOf(ask('Show me where the formula comes from.'), reply(MATHS))),
-  s('link', '/chat/c4', chatOf(ask(), reply('The format is [RFC 9292](https://www.rfc-editor.org/rfc/rfc9292?from=somewhere&utm_source=tracking), and ![a map](https://tracker.example/pixel.png) shows the way.')), '.md a'),
+  s(
+    'link',
+    '/chat/c4',
+    chatOf(
+      ask(),
+      reply(
+        'The format is [RFC 9292](https://www.rfc-editor.org/rfc/rfc9292?from=somewhere&utm_source=tracking), and ![a map](https://tracker.example/pixel.png) shows the way.',
+      ),
+    ),
+    '.md a',
+  ),
   s('sending', '/chat/c4', chatOf(ask(), reply('', { status: 'sending', receipt: undefined }))),
-  s('thinking', '/chat/c4', chatOf(ask(), reply('', { status: 'streaming', receipt: undefined, reasoning: 'Records of one size, on a tick.' }))),
-  s('streaming', '/chat/c4', { ...chatOf(ask(), reply('First answer.')), pace: 4 }, '.composer-text=And how are they timed?', '.send', '@900'),
-  s('reconnecting', '/chat/c4', chatOf(ask(), reply('Each record has the same size, so that someone who', { status: 'reconnecting', receipt: undefined }))),
-  s('stopped', '/chat/c4', chatOf(ask(), reply('Each record has the same size, so that someone who', { status: 'stopped' }))),
-  s('answer-failed', '/chat/c4', chatOf(ask(), reply('', { status: 'failed', error: 'The model server is not answering. Start it, then try again.', receipt: undefined }))),
-  s('send-failed', '/chat/c4', { ...chatOf(ask(), reply('Yes.')), fails: { send: { code: 'offline', message: 'The server can’t be reached. Your message was not sent.' } } }, '.composer-text=And now?', '.send'),
+  s(
+    'thinking',
+    '/chat/c4',
+    chatOf(ask(), reply('', { status: 'streaming', receipt: undefined, reasoning: 'Records of one size, on a tick.' })),
+  ),
+  s(
+    'streaming',
+    '/chat/c4',
+    { ...chatOf(ask(), reply('First answer.')), pace: 4 },
+    '.composer-text=And how are they timed?',
+    '.send',
+    '@900',
+  ),
+  s(
+    'reconnecting',
+    '/chat/c4',
+    chatOf(
+      ask(),
+      reply('Each record has the same size, so that someone who', { status: 'reconnecting', receipt: undefined }),
+    ),
+  ),
+  s(
+    'stopped',
+    '/chat/c4',
+    chatOf(ask(), reply('Each record has the same size, so that someone who', { status: 'stopped' })),
+  ),
+  s(
+    'answer-failed',
+    '/chat/c4',
+    chatOf(
+      ask(),
+      reply('', {
+        status: 'failed',
+        error: 'The model server is not answering. Start it, then try again.',
+        receipt: undefined,
+      }),
+    ),
+  ),
+  s(
+    'send-failed',
+    '/chat/c4',
+    {
+      ...chatOf(ask(), reply('Yes.')),
+      fails: { send: { code: 'offline', message: 'The server can’t be reached. Your message was not sent.' } },
+    },
+    '.composer-text=And now?',
+    '.send',
+  ),
   s('scrolled-up', '/chat/c4', chatOf(...many), '^'),
   s('missing', '/chat/nothere', open),
-  s('temporary', '/', { ...open, answer: LETTER, pace: 0 }, '.head-tools [aria-pressed]', '.composer-text=Something I would rather not keep.', '.send', '@600'),
-  s('temporary-leave', '/', { ...open, answer: 'All right.', pace: 0 }, '.head-tools [aria-pressed]', '.composer-text=Something I would rather not keep.', '.send', '@300', '.sidebar-actions .side-link'),
+  s(
+    'temporary',
+    '/',
+    { ...open, answer: LETTER, pace: 0 },
+    '.head-tools [aria-pressed]',
+    '.composer-text=Something I would rather not keep.',
+    '.send',
+    '@600',
+  ),
+  s(
+    'temporary-leave',
+    '/',
+    { ...open, answer: 'All right.', pace: 0 },
+    '.head-tools [aria-pressed]',
+    '.composer-text=Something I would rather not keep.',
+    '.send',
+    '@300',
+    '.sidebar-actions .side-link',
+  ),
   s('panel-verified', '/', open, '.trust'),
   s('panel-show-me', '/', open, '.trust', '.check summary'),
   s('panel-demo', '/', demo, '.trust'),
@@ -109,9 +263,23 @@ export const STATES: State[] = [
   s('settings-new-kit', '/settings', open, '.set-group:nth-child(2) .button', 'dialog .primary'),
   s('settings-delete', '/settings', open, '.set-group:nth-child(3) .button.danger', 'dialog input=delete'),
   s('terminal-link', '/link/abc', open),
-  s('notices', '/', { ...open, session: { ...open.session, offline: true }, notices: [{ t: 'notice', kind: 'history', code: 'rollback', text: 'The server sent an older copy than this device has seen. Nothing is lost here. Export your chats, then reload.' }] }),
+  s('notices', '/', {
+    ...open,
+    session: { ...open.session, offline: true },
+    notices: [
+      {
+        t: 'notice',
+        kind: 'history',
+        code: 'rollback',
+        text: 'The server sent an older copy than this device has seen. Nothing is lost here. Export your chats, then reload.',
+      },
+    ],
+  }),
   s('light-forced', '/chat/c4', { ...chatOf(ask(), reply(RICH)), settings: { ...SETTINGS, theme: 'light' } }),
   s('dark-forced', '/chat/c4', { ...chatOf(ask(), reply(RICH)), settings: { ...SETTINGS, theme: 'dark' } }),
   s('stream-5000', '/chat/c4', { ...chatOf(ask(), reply('Ready.')), pace: -1 }),
-  s('many-chats', '/', { ...open, chats: Array.from({ length: 2000 }, (_, i) => chat(`x${i}`, `Chat number ${i + 1}`, i * 7_000_000)) }),
+  s('many-chats', '/', {
+    ...open,
+    chats: Array.from({ length: 2000 }, (_, i) => chat(`x${i}`, `Chat number ${i + 1}`, i * 7_000_000)),
+  }),
 ];

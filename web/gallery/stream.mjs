@@ -102,7 +102,10 @@ const result = await page.evaluate(
       over100: long.filter((d) => d > 100).length,
       drawn: document.querySelector(`#m-${assistant} .md`).textContent.length,
       elements: document.querySelectorAll(`#m-${assistant} .md *`).length,
-      atEnd: (() => { const l = document.querySelector('.log'); return l.scrollHeight - l.scrollTop - l.clientHeight < 60; })(),
+      atEnd: (() => {
+        const l = document.querySelector('.log');
+        return l.scrollHeight - l.scrollTop - l.clientHeight < 60;
+      })(),
     };
   },
   { text, pieces: Number(pieces) },
@@ -111,15 +114,23 @@ const own = cpuTasks(JSON.parse((await browser.stopTracing()).toString()).traceE
 await browser.close();
 site.close();
 console.log(`${pieces} pieces, ${text.length} characters, processor slowed ${slowdown} times`);
-console.log(`${result.seconds.toFixed(1)} s, ${result.frames} frames (slowest ${result.worst.toFixed(0)} ms), ${result.elements} elements, at the end: ${result.atEnd}`);
-console.log(`tasks over 50 ms on the clock: ${result.long} (longest ${result.longest.join(', ') || 'none'} ms), over 100 ms: ${result.over100}`);
-console.log(`tasks over 50 ms of processor time: ${own.filter((d) => d > 50).length} of ${own.length} (longest ${own.slice(0, 8).map(Math.round).join(', ')} ms)`);
+console.log(
+  `${result.seconds.toFixed(1)} s, ${result.frames} frames (slowest ${result.worst.toFixed(0)} ms), ${result.elements} elements, at the end: ${result.atEnd}`,
+);
+console.log(
+  `tasks over 50 ms on the clock: ${result.long} (longest ${result.longest.join(', ') || 'none'} ms), over 100 ms: ${result.over100}`,
+);
+console.log(
+  `tasks over 50 ms of processor time: ${own.filter((d) => d > 50).length} of ${own.length} (longest ${own.slice(0, 8).map(Math.round).join(', ')} ms)`,
+);
 if (errors.length) console.log(errors.slice(0, 5).join('\n'));
 process.exitCode = result.drawn > text.length / 2 && errors.length === 0 ? 0 : 1;
 
 /** Processor milliseconds of each task of the busiest page thread, longest first. */
 function cpuTasks(events) {
-  const mains = new Set(events.filter((e) => e.name === 'thread_name' && e.args.name === 'CrRendererMain').map((e) => `${e.pid} ${e.tid}`));
+  const mains = new Set(
+    events.filter((e) => e.name === 'thread_name' && e.args.name === 'CrRendererMain').map((e) => `${e.pid} ${e.tid}`),
+  );
   const threads = new Map();
   for (const e of events) {
     const thread = `${e.pid} ${e.tid}`;

@@ -35,15 +35,22 @@ test('a fence closes only with its own mark, and its language is its first word'
 
 test('formulas: on one line, in brackets, unclosed, and money', () => {
   assert.deepEqual(kinds('$$x^2$$'), [['math', 'x^2']]);
-  assert.deepEqual(kinds('\\[ x \\]\nafter'), [['math', 'x'], ['md', 'after']]);
+  assert.deepEqual(kinds('\\[ x \\]\nafter'), [
+    ['math', 'x'],
+    ['md', 'after'],
+  ]);
   assert.deepEqual(kinds('$$x$$ and text')[0][0], 'md');
-  assert.deepEqual(kinds('$$\nnever closed\n\nmore').map((k) => k[0]), ['md']);
+  assert.deepEqual(
+    kinds('$$\nnever closed\n\nmore').map((k) => k[0]),
+    ['md'],
+  );
   const swallowed = split('$$\n' + 'words and words\n\n'.repeat(600));
   assert.ok(swallowed.length > 500, 'what a stray mark swallowed comes back as text');
 });
 
 test('the pieces an answer arrives in never change its blocks', () => {
-  const text = '# T\n\nPara one\ngoes on.\n\n- a\n- b\n\n  in b\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n```py\nx = 1\n\ny = 2\n```\n\n$$\nx\n$$\n\n> q\n> r\n\nend $x$ [^1]\n\n[^1]: note\n';
+  const text =
+    '# T\n\nPara one\ngoes on.\n\n- a\n- b\n\n  in b\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n```py\nx = 1\n\ny = 2\n```\n\n$$\nx\n$$\n\n> q\n> r\n\nend $x$ [^1]\n\n[^1]: note\n';
   const whole = split(text);
   for (const size of [1, 2, 3, 7, 50]) {
     const s = new BlockStream();
@@ -75,12 +82,26 @@ test('a long table is cut with its head repeated', () => {
   const blocks = split(head + '| some name | some value |\n'.repeat(3000));
   assert.ok(blocks.length > 2);
   assert.ok(blocks.every((b) => b.text.startsWith(head)));
-  assert.equal(blocks.reduce((n, b) => n + b.text.match(/some name/g).length, 0), 3000);
+  assert.equal(
+    blocks.reduce((n, b) => n + b.text.match(/some name/g).length, 0),
+    3000,
+  );
 });
 
 test('hostile texts take linear time', () => {
   const n = 200_000;
-  for (const text of ['\\[\n'.repeat(n), '$$ a\n\n'.repeat(n / 2), '- '.repeat(n), '```\n~~~\n'.repeat(n / 4), '> '.repeat(n), '\n'.repeat(n), '| a |\n|-|\n'.repeat(n / 4), '#'.repeat(n), ' '.repeat(n) + 'x', '- a\n\n'.repeat(n / 4)]) {
+  for (const text of [
+    '\\[\n'.repeat(n),
+    '$$ a\n\n'.repeat(n / 2),
+    '- '.repeat(n),
+    '```\n~~~\n'.repeat(n / 4),
+    '> '.repeat(n),
+    '\n'.repeat(n),
+    '| a |\n|-|\n'.repeat(n / 4),
+    '#'.repeat(n),
+    ' '.repeat(n) + 'x',
+    '- a\n\n'.repeat(n / 4),
+  ]) {
     const start = performance.now();
     split(text);
     // A quadratic cutter needs minutes for these; the bound is loose on purpose.

@@ -93,7 +93,8 @@ export class BlockStream {
     const last = tail.rest(false);
     const more = last ? [...tail.finished, last] : tail.finished;
     const end = more.at(-1);
-    if (end?.kind === 'md' && !this.text.endsWith('\n')) more[more.length - 1] = { ...end, text: end.text.replace(/\n$/, '') };
+    if (end?.kind === 'md' && !this.text.endsWith('\n'))
+      more[more.length - 1] = { ...end, text: end.text.replace(/\n$/, '') };
     return [...this.finished, ...more.map((b) => ({ ...b, id: b.id + this.finished.length }))];
   }
 

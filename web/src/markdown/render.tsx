@@ -72,7 +72,16 @@ function one(token: Any, depth: number): ComponentChildren {
       return <blockquote>{inner()}</blockquote>;
     case 'code': {
       const { text, lang } = token as Tokens.Code;
-      return <CodeBlock text={text} lang={(lang ?? '').split(/[\s`{,:]/)[0]!.toLowerCase().slice(0, 32)} open={false} />;
+      return (
+        <CodeBlock
+          text={text}
+          lang={(lang ?? '')
+            .split(/[\s`{,:]/)[0]!
+            .toLowerCase()
+            .slice(0, 32)}
+          open={false}
+        />
+      );
     }
     case 'table': {
       const { header, rows, align } = token as Tokens.Table;
@@ -135,7 +144,12 @@ function list(token: Tokens.List, depth: number): VNode {
     if (!item.task) return <li>{inner}</li>;
     return (
       <li class="md-task">
-        <input type="checkbox" checked={item.checked} disabled aria-label={item.checked ? t.markdown.done : t.markdown.notDone} />
+        <input
+          type="checkbox"
+          checked={item.checked}
+          disabled
+          aria-label={item.checked ? t.markdown.done : t.markdown.notDone}
+        />
         <div>{inner}</div>
       </li>
     );

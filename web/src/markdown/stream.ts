@@ -69,9 +69,11 @@ export class LiveText {
     this.pending = '';
     this.blocks.value = this.stream.blocks(this.done);
     // Signals draw in a microtask: measure when it is over.
-    queueMicrotask(() => setTimeout(() => {
-      this.drawnAt = performance.now();
-      this.cost = this.drawnAt - start;
-    }));
+    queueMicrotask(() =>
+      setTimeout(() => {
+        this.drawnAt = performance.now();
+        this.cost = this.drawnAt - start;
+      }),
+    );
   }
 }

@@ -58,7 +58,14 @@ function Main({ store }: { store: Store }): VNode {
         {t.skip}
       </a>
       <Sidebar />
-      {drawer && <button type="button" class="drawer-veil" aria-label={t.sidebar.close} onClick={() => (store.drawer.value = false)} />}
+      {drawer && (
+        <button
+          type="button"
+          class="drawer-veil"
+          aria-label={t.sidebar.close}
+          onClick={() => (store.drawer.value = false)}
+        />
+      )}
       <div class="page" inert={drawer}>
         <Notices />
         {route.at === 'settings' ? <SettingsPage /> : route.at === 'link' ? <LinkPage id={route.id} /> : <Chat />}
@@ -162,7 +169,7 @@ function run(store: Store, action: Action): boolean {
     case 'copyLast': {
       const last = store.path.value.findLast((m) => m.role === 'assistant');
       if (!last) return false;
-      void copyText(store.textOf(last)).then((ok) => ok && store.toast(t.copied));
+      void copyText(store.live.whole(last)).then((ok) => ok && store.toast(t.copied));
       return true;
     }
     default:

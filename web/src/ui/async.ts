@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { sentence } from './store.ts';
+import { sentence } from './errors.ts';
 
 export interface Task {
   busy: boolean;

@@ -6,7 +6,15 @@ import { test } from 'node:test';
 import { isBelow, leafBelow, pathTo, tree, versions } from './branches.ts';
 
 const m = (id, parent, role, created) => ({ id, chat: 'c', parent, role, text: id, status: 'complete', created });
-const all = [m('u1', '', 'user', 1), m('a1', 'u1', 'assistant', 2), m('a2', 'u1', 'assistant', 3), m('u2', 'a1', 'user', 4), m('a3', 'u2', 'assistant', 5), m('u1b', '', 'user', 6), m('a4', 'u1b', 'assistant', 7)];
+const all = [
+  m('u1', '', 'user', 1),
+  m('a1', 'u1', 'assistant', 2),
+  m('a2', 'u1', 'assistant', 3),
+  m('u2', 'a1', 'user', 4),
+  m('a3', 'u2', 'assistant', 5),
+  m('u1b', '', 'user', 6),
+  m('a4', 'u1b', 'assistant', 7),
+];
 const ids = (ms) => ms.map((x) => x.id).join(' ');
 
 test('the path to a leaf', () => {

@@ -62,7 +62,13 @@ function Header(): VNode {
           </h1>
         )}
         {listed && !naming && !empty && (
-          <Menu label={t.sidebar.actions(listed.title || t.sidebar.untitled)} title={t.menu} align="start" class="icon-button small" items={rowItems(store, listed, () => setNaming(true))}>
+          <Menu
+            label={t.sidebar.actions(listed.title || t.sidebar.untitled)}
+            title={t.menu}
+            align="start"
+            class="icon-button small"
+            items={rowItems(store, listed, () => setNaming(true))}
+          >
             <Icon name="down" />
           </Menu>
         )}
@@ -86,7 +92,13 @@ function Header(): VNode {
           </button>
         )}
         {!empty && (
-          <button type="button" class="icon-button" aria-label={t.sidebar.newChat} title={t.sidebar.newChat} onClick={() => store.newChat()}>
+          <button
+            type="button"
+            class="icon-button"
+            aria-label={t.sidebar.newChat}
+            title={t.sidebar.newChat}
+            onClick={() => store.newChat()}
+          >
             <Icon name="compose" />
           </button>
         )}
@@ -103,7 +115,14 @@ export function SidebarButton(): VNode {
     else store.sidebar.value = true;
   };
   return (
-    <button type="button" class={store.sidebar.value ? 'icon-button head-side phone-only' : 'icon-button head-side'} aria-label={t.sidebar.open} title={t.sidebar.open} aria-controls="sidebar" onClick={open}>
+    <button
+      type="button"
+      class={store.sidebar.value ? 'icon-button head-side phone-only' : 'icon-button head-side'}
+      aria-label={t.sidebar.open}
+      title={t.sidebar.open}
+      aria-controls="sidebar"
+      onClick={open}
+    >
       <Icon name="sidebar" />
     </button>
   );

@@ -114,7 +114,13 @@ export function Composer(): VNode {
               <span class="stop-square" />
             </button>
           ) : (
-            <button type="submit" class="send" aria-label={t.composer.send} title={t.composer.send} disabled={text.trim() === '' || !!queued}>
+            <button
+              type="submit"
+              class="send"
+              aria-label={t.composer.send}
+              title={t.composer.send}
+              disabled={text.trim() === '' || !!queued}
+            >
               <Icon name="up" />
             </button>
           )}

@@ -29,7 +29,13 @@ export function CopyButton({ text, label, words, small, class: cls }: Props): VN
   const name = done ? t.copied : label;
   const kind = words ? 'button quiet' : 'icon-button';
   return (
-    <button type="button" class={`${kind}${small ? ' small' : ''}${cls ? ` ${cls}` : ''}`} title={words ? undefined : name} aria-label={words ? undefined : name} onClick={run}>
+    <button
+      type="button"
+      class={`${kind}${small ? ' small' : ''}${cls ? ` ${cls}` : ''}`}
+      title={words ? undefined : name}
+      aria-label={words ? undefined : name}
+      onClick={run}
+    >
       <Icon name={done ? 'check' : 'copy'} />
       {words && <span>{name}</span>}
     </button>

@@ -6,7 +6,19 @@ import { test } from 'node:test';
 import { daysBefore, sections } from './dates.ts';
 
 const NOW = new Date(2026, 2, 29, 9, 0).getTime(); // the day after a clock change in much of Europe
-const chat = (id, date, more = {}) => ({ id, title: id, pinned: false, archived: false, folder: '', temporary: false, model: '', created: 0, updated: date.getTime(), busy: false, ...more });
+const chat = (id, date, more = {}) => ({
+  id,
+  title: id,
+  pinned: false,
+  archived: false,
+  folder: '',
+  temporary: false,
+  model: '',
+  created: 0,
+  updated: date.getTime(),
+  busy: false,
+  ...more,
+});
 
 test('chats are grouped by the calendar, not by hours', () => {
   const got = sections(
@@ -21,6 +33,7 @@ test('chats are grouped by the calendar, not by hours', () => {
       chat('gone', new Date(2026, 2, 29), { archived: true }),
     ],
     NOW,
+    Infinity,
     'en',
   );
   assert.deepEqual(
@@ -34,6 +47,15 @@ test('chats are grouped by the calendar, not by hours', () => {
       ['February', ['february']],
       ['December 2025', ['last year']],
     ],
+  );
+});
+
+test('a limit leaves the pinned ones', () => {
+  const day = (n, more) => chat(`d${n}`, new Date(2026, 2, n), more);
+  const got = sections([day(1, { pinned: true }), day(26), day(27), day(28)], NOW, 2);
+  assert.deepEqual(
+    got.flatMap((s) => s.chats.map((c) => c.id)),
+    ['d1', 'd28', 'd27'],
   );
 });
 

@@ -13,8 +13,11 @@ export interface Section {
 
 const DAY = 86_400_000;
 
-/** Chats under Pinned, Today, Yesterday, … and by month, newest first; empty sections and archived chats left out. */
-export function sections(chats: readonly ChatSummary[], now: number, locale?: string): Section[] {
+/**
+ * Chats under Pinned, Today, Yesterday, … and by month, newest first; empty sections and archived chats left out.
+ * At most `limit` chats that aren't pinned.
+ */
+export function sections(chats: readonly ChatSummary[], now: number, limit = Infinity, locale?: string): Section[] {
   const out = new Map<string, Section>();
   const put = (key: string, title: string, c: ChatSummary): void => {
     const s = out.get(key);
@@ -23,8 +26,7 @@ export function sections(chats: readonly ChatSummary[], now: number, locale?: st
   };
   const sorted = chats.filter((c) => !c.archived).sort((a, b) => b.updated - a.updated || (a.id < b.id ? -1 : 1));
   for (const c of sorted) if (c.pinned) put('pinned', t.sidebar.pinned, c);
-  for (const c of sorted) {
-    if (c.pinned) continue;
+  for (const c of sorted.filter((x) => !x.pinned).slice(0, limit)) {
     const days = daysBefore(c.updated, now);
     if (days <= 0) put('today', t.sidebar.today, c);
     else if (days === 1) put('yesterday', t.sidebar.yesterday, c);
@@ -67,5 +69,9 @@ export function shortDay(ms: number, now = Date.now(), locale?: string): string 
   const days = daysBefore(ms, now);
   if (days <= 1) return new Intl.RelativeTimeFormat(locale, { numeric: 'auto' }).format(-Math.max(0, days), 'day');
   const sameYear = new Date(ms).getFullYear() === new Date(now).getFullYear();
-  return new Date(ms).toLocaleDateString(locale, { day: 'numeric', month: 'short', ...(sameYear ? {} : { year: 'numeric' }) });
+  return new Date(ms).toLocaleDateString(locale, {
+    day: 'numeric',
+    month: 'short',
+    ...(sameYear ? {} : { year: 'numeric' }),
+  });
 }

@@ -10,7 +10,8 @@ import { useTask } from './async.ts';
 import { Icon, Mark } from './icons.tsx';
 import { KitSteps } from './kit.tsx';
 import { PassphraseForm, UnlockForm } from './passphrase.tsx';
-import { codeOf, useStore } from './store.ts';
+import { codeOf } from './errors.ts';
+import { useStore } from './store.ts';
 import { t } from './strings.ts';
 
 type Step =
@@ -36,7 +37,14 @@ export function Entry(): VNode {
       };
       return (
         <Page>
-          <KitSteps kit={kit} total={prf ? 2 : 3} onConfirm={confirmed} busy={finish.busy} error={finish.error} onCancel={() => setStep({ at: 'welcome' })} />
+          <KitSteps
+            kit={kit}
+            total={prf ? 2 : 3}
+            onConfirm={confirmed}
+            busy={finish.busy}
+            error={finish.error}
+            onCancel={() => setStep({ at: 'welcome' })}
+          />
         </Page>
       );
     }
@@ -60,7 +68,8 @@ export function Entry(): VNode {
         </Page>
       );
   }
-  if (store.session.value.state === 'locked') return <Locked onPassphrase={() => setStep({ at: 'unlock' })} onRecover={() => setStep({ at: 'recover' })} />;
+  if (store.session.value.state === 'locked')
+    return <Locked onPassphrase={() => setStep({ at: 'unlock' })} onRecover={() => setStep({ at: 'recover' })} />;
   return (
     <Welcome
       onKit={(signUp) => setStep({ at: 'kit', signUp })}
@@ -84,7 +93,15 @@ function Page({ children, wide }: { children: ComponentChildren; wide?: boolean 
   );
 }
 
-function Welcome({ onKit, onPassphrase, onRecover }: { onKit: (s: SignUp) => void; onPassphrase: () => void; onRecover: () => void }): VNode {
+function Welcome({
+  onKit,
+  onPassphrase,
+  onRecover,
+}: {
+  onKit: (s: SignUp) => void;
+  onPassphrase: () => void;
+  onRecover: () => void;
+}): VNode {
   const { core, trust } = useStore();
   const task = useTask();
   const demo = trust.value.state === 'demo' || trust.value.state === 'consent';

@@ -25,7 +25,17 @@ export function KitSteps({ kit, total, busy, error, onConfirm, onCancel }: Props
   const title = useRef<HTMLHeadingElement>(null);
   useEffect(() => title.current?.focus(), [checking]);
 
-  if (checking) return <KitCheck kit={kit} total={total} busy={busy} error={error} onConfirm={onConfirm} onBack={() => setChecking(false)} />;
+  if (checking)
+    return (
+      <KitCheck
+        kit={kit}
+        total={total}
+        busy={busy}
+        error={error}
+        onConfirm={onConfirm}
+        onBack={() => setChecking(false)}
+      />
+    );
   const text = t.kit.file(kit.groups, kit.made.slice(0, 10), location.origin);
   return (
     <>
@@ -46,7 +56,11 @@ export function KitSteps({ kit, total, busy, error, onConfirm, onCancel }: Props
           <Icon name="print" />
           {t.kit.print}
         </button>
-        <button type="button" class="button quiet" onClick={() => saveFile('sotto-recovery-kit.txt', text, 'text/plain')}>
+        <button
+          type="button"
+          class="button quiet"
+          onClick={() => saveFile('sotto-recovery-kit.txt', text, 'text/plain')}
+        >
           <Icon name="download" />
           {t.kit.download}
         </button>
@@ -67,7 +81,14 @@ export function KitSteps({ kit, total, busy, error, onConfirm, onCancel }: Props
   );
 }
 
-function KitCheck({ kit, total, busy, error, onConfirm, onBack }: Omit<Props, 'onCancel'> & { onBack: () => void }): VNode {
+function KitCheck({
+  kit,
+  total,
+  busy,
+  error,
+  onConfirm,
+  onBack,
+}: Omit<Props, 'onCancel'> & { onBack: () => void }): VNode {
   const [typed, setTyped] = useState<[string, string]>(['', '']);
   const [wrong, setWrong] = useState('');
   const set = (i: 0 | 1, v: string): void => setTyped(i === 0 ? [v, typed[1]] : [typed[0], v]);

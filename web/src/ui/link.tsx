@@ -8,7 +8,8 @@ import { SidebarButton } from './chat.tsx';
 import { shortTime } from './dates.ts';
 import { Problem } from './entry.tsx';
 import { Icon } from './icons.tsx';
-import { sentence, useStore } from './store.ts';
+import { sentence } from './errors.ts';
+import { useStore } from './store.ts';
 import { t } from './strings.ts';
 
 /** A terminal asks to be let in. */

@@ -1,8 +1,10 @@
 // Copyright (c) Sotto authors
 // SPDX-License-Identifier: Apache-2.0
 
-import type { VNode } from 'preact';
+import { Fragment, type VNode } from 'preact';
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
+import type { Message } from '../core/protocol.ts';
+import { shortTime } from './dates.ts';
 import { Icon } from './icons.tsx';
 import { MessageView } from './message.tsx';
 import { useStore } from './store.ts';
@@ -118,7 +120,10 @@ export function Log(): VNode {
             </div>
           )}
           {path.slice(hidden).map((m, i, shown) => (
-            <MessageView key={m.id} message={m} last={i === shown.length - 1} />
+            <Fragment key={m.id}>
+              {releaseChanged(path, hidden + i) && <p class="log-event">{t.chat.newRelease(shortTime(m.created))}</p>}
+              <MessageView message={m} last={i === shown.length - 1} />
+            </Fragment>
           ))}
         </div>
       </div>
@@ -130,4 +135,11 @@ export function Log(): VNode {
       )}
     </div>
   );
+}
+
+/** Whether the answer at `at` came from another release than the one before it. */
+function releaseChanged(path: readonly Message[], at: number): boolean {
+  const now = path[at]?.receipt;
+  const before = path.slice(0, at).findLast((m) => m.receipt)?.receipt;
+  return !!now && !!before && now.release !== before.release;
 }

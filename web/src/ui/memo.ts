@@ -4,7 +4,10 @@
 import { Component, h, type ComponentChildren, type ComponentType, type VNode } from 'preact';
 
 /** A component that is drawn again only when `same` says its props differ. */
-export function memo<P extends object>(Inner: (props: P) => VNode | null, same: (a: P, b: P) => boolean = shallow): ComponentType<P> {
+export function memo<P extends object>(
+  Inner: (props: P) => VNode | null,
+  same: (a: P, b: P) => boolean = shallow,
+): ComponentType<P> {
   return class Memo extends Component<P> {
     override shouldComponentUpdate(next: P): boolean {
       return !same(this.props as P, next);

@@ -40,7 +40,9 @@ export function Menu({ label, items, children, class: cls, title, align = 'end',
     if (!open || !box || !button.current) return;
     box.showPopover();
     place(box, button.current, align);
-    (box.querySelector<HTMLElement>('[aria-checked="true"]') ?? box.querySelector<HTMLElement>('[role^="menuitem"]'))?.focus();
+    (
+      box.querySelector<HTMLElement>('[aria-checked="true"]') ?? box.querySelector<HTMLElement>('[role^="menuitem"]')
+    )?.focus();
     const close = (e: Event): void => {
       if ((e as ToggleEvent).newState === 'closed') setOpen(false);
     };
@@ -111,7 +113,11 @@ export function Menu({ label, items, children, class: cls, title, align = 'end',
                 done(i.run);
               }}
             >
-              {i.checked !== undefined ? <span class="menu-tick">{i.checked && <Icon name="check" />}</span> : i.icon && <Icon name={i.icon} />}
+              {i.checked !== undefined ? (
+                <span class="menu-tick">{i.checked && <Icon name="check" />}</span>
+              ) : (
+                i.icon && <Icon name={i.icon} />
+              )}
               <span class="menu-text">
                 {i.label}
                 {i.note && <span class="menu-note">{i.note}</span>}

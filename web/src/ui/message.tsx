@@ -12,7 +12,8 @@ import { Icon } from './icons.tsx';
 import { memo } from './memo.ts';
 import { Menu } from './menu.tsx';
 import { modelNote } from './models.tsx';
-import { isLive, useStore } from './store.ts';
+import { isLive } from './messages.ts';
+import { useStore } from './store.ts';
 import { t } from './strings.ts';
 
 interface Props {
@@ -36,7 +37,14 @@ function UserMessage({ message }: Props): VNode {
       <div class="message-actions" role="group" aria-label={t.message.actions}>
         {message.unsaved && <span class="message-note">{t.message.unsaved}</span>}
         <CopyButton text={() => message.text} label={t.message.copy} small />
-        <button type="button" class="icon-button small" title={t.message.edit} aria-label={t.message.edit} disabled={store.busy.value} onClick={() => (store.editing.value = message.id)}>
+        <button
+          type="button"
+          class="icon-button small"
+          title={t.message.edit}
+          aria-label={t.message.edit}
+          disabled={store.busy.value}
+          onClick={() => (store.editing.value = message.id)}
+        >
           <Icon name="edit" />
         </button>
         <Versions message={message} />
@@ -100,11 +108,16 @@ function focusHere(el: HTMLTextAreaElement | null): void {
 function Answer({ message, last }: Props): VNode {
   const store = useStore();
   const live = isLive(message);
-  const body = store.liveText(message);
+  const body = store.live.text(message);
   if (!live) body.set(message.text, true);
   return (
-    <article class={last ? 'message answer last' : 'message answer'} id={`m-${message.id}`} aria-label={t.chat.assistant} aria-busy={live}>
-      {message.reasoning !== undefined && message.reasoning !== '' && <Reasoning message={message} />}
+    <article
+      class={last ? 'message answer last' : 'message answer'}
+      id={`m-${message.id}`}
+      aria-label={t.chat.assistant}
+      aria-busy={live}
+    >
+      {(live || message.reasoning) && <Reasoning message={message} />}
       <Body live={body} />
       <Status message={message} live={body} />
       {!live && <Actions message={message} />}
@@ -121,11 +134,14 @@ function Body({ live }: { live: LiveText }): VNode {
   );
 }
 
-function Reasoning({ message }: { message: Message }): VNode {
+/** What the model said to itself, folded away. */
+function Reasoning({ message }: { message: Message }): VNode | null {
   const store = useStore();
-  const live = store.liveReasoning(message);
-  const thinking = isLive(message) && message.text === '' && store.liveText(message).blocks.value.length === 0;
+  const live = store.live.reasoning(message);
   if (!isLive(message)) live.set(message.reasoning ?? '', true);
+  const blocks = live.blocks.value;
+  if (blocks.length === 0) return null;
+  const thinking = isLive(message) && store.live.text(message).blocks.value.length === 0;
   return (
     <details class="reasoning">
       <summary>
@@ -134,7 +150,7 @@ function Reasoning({ message }: { message: Message }): VNode {
         {thinking && <span class="busy-dot" />}
       </summary>
       <div class="md faint">
-        <Blocks blocks={live.blocks.value} />
+        <Blocks blocks={blocks} />
       </div>
     </details>
   );
@@ -146,24 +162,18 @@ function Status({ message, live }: { message: Message; live: LiveText }): VNode 
   const waiting = live.blocks.value.length === 0;
   switch (message.status) {
     case 'sending':
-      return (
-        <p class="answer-status pulse">
-          <span class="busy-dot" />
-          {t.message.sending}
-        </p>
-      );
     case 'streaming':
-      // Thinking says so in its own line.
-      if (!waiting || message.reasoning) return null;
+      // Words on the screen say enough, and thinking has its own line.
+      if (!waiting || store.live.reasoning(message).blocks.value.length > 0) return null;
       return (
-        <p class="answer-status pulse">
+        <p class="answer-status">
           <span class="busy-dot" />
-          {t.message.waiting}
+          {message.status === 'sending' ? t.message.sending : t.message.waiting}
         </p>
       );
     case 'reconnecting':
       return (
-        <p class="answer-status pulse" role="status">
+        <p class="answer-status" role="status">
           <span class="busy-dot" />
           {t.message.reconnecting}
         </p>
@@ -174,7 +184,12 @@ function Status({ message, live }: { message: Message; live: LiveText }): VNode 
       return (
         <div class="answer-failed" role="alert">
           <p>{message.error || t.message.failed}</p>
-          <button type="button" class="button" disabled={store.busy.value} onClick={() => void store.regenerate(message)}>
+          <button
+            type="button"
+            class="button"
+            disabled={store.busy.value}
+            onClick={() => void store.regenerate(message)}
+          >
             <Icon name="again" />
             {t.tryAgain}
           </button>
@@ -193,7 +208,14 @@ function Actions({ message }: { message: Message }): VNode {
   return (
     <div class="message-actions" role="group" aria-label={t.message.actions}>
       <CopyButton text={() => message.text} label={t.message.copy} small />
-      <button type="button" class="icon-button small" title={t.message.regenerate} aria-label={t.message.regenerate} disabled={store.busy.value} onClick={() => void store.regenerate(message)}>
+      <button
+        type="button"
+        class="icon-button small"
+        title={t.message.regenerate}
+        aria-label={t.message.regenerate}
+        disabled={store.busy.value}
+        onClick={() => void store.regenerate(message)}
+      >
         <Icon name="again" />
       </button>
       {models.length > 1 && (
@@ -202,7 +224,12 @@ function Actions({ message }: { message: Message }): VNode {
           class="icon-button small"
           align="start"
           disabled={store.busy.value}
-          items={models.map((m) => ({ label: m.name, note: modelNote(m), checked: m.id === message.model, run: () => void store.regenerate(message, m.id) }))}
+          items={models.map((m) => ({
+            label: m.name,
+            note: modelNote(m),
+            checked: m.id === message.model,
+            run: () => void store.regenerate(message, m.id),
+          }))}
         >
           <Icon name="down" />
         </Menu>
@@ -236,13 +263,27 @@ function Versions({ message }: { message: Message }): VNode | null {
   const go = (to: number): void => store.showVersion(all[to]!.id);
   return (
     <span class="versions" role="group" aria-label={t.message.branchLabel(at + 1, all.length)}>
-      <button type="button" class="icon-button small" aria-label={t.message.previous} title={t.message.previous} disabled={at === 0} onClick={() => go(at - 1)}>
+      <button
+        type="button"
+        class="icon-button small"
+        aria-label={t.message.previous}
+        title={t.message.previous}
+        disabled={at === 0}
+        onClick={() => go(at - 1)}
+      >
         <Icon name="left" />
       </button>
       <span class="versions-count" aria-hidden="true">
         {t.message.branch(at + 1, all.length)}
       </span>
-      <button type="button" class="icon-button small" aria-label={t.message.next} title={t.message.next} disabled={at === all.length - 1} onClick={() => go(at + 1)}>
+      <button
+        type="button"
+        class="icon-button small"
+        aria-label={t.message.next}
+        title={t.message.next}
+        disabled={at === all.length - 1}
+        onClick={() => go(at + 1)}
+      >
         <Icon name="right" />
       </button>
     </span>

@@ -27,8 +27,7 @@ export function ModelPicker(): VNode | null {
         run: () => void store.pickModel(m.id),
       }))}
     >
-      <span class="model-name">{now.name}</span>{' '}
-      {now.demo && <span class="tag demo">{t.chat.demoModel}</span>}
+      <span class="model-name">{now.name}</span> {now.demo && <span class="tag demo">{t.chat.demoModel}</span>}
       <Icon name="down" />
     </Menu>
   );

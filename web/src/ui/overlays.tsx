@@ -12,7 +12,8 @@ import { Problem } from './entry.tsx';
 import { Icon } from './icons.tsx';
 import { Search } from './search.tsx';
 import { caps, describe, isMac, SHORTCUTS } from './shortcuts.ts';
-import { UNDO_MS, useStore, type Overlay, type Toast } from './store.ts';
+import { UNDO_MS, type Overlay, type Toast } from './overlay.ts';
+import { useStore } from './store.ts';
 import { t } from './strings.ts';
 import { ConsentDialog, ReceiptPanel, TrustPanel } from './trust.tsx';
 
@@ -39,7 +40,14 @@ export function Overlays(): VNode | null {
     case 'leave':
       return (
         <Confirm
-          ask={{ is: 'confirm', title: t.chat.leaveTitle, text: t.chat.leaveText, go: t.chat.leave, danger: true, run: o.then }}
+          ask={{
+            is: 'confirm',
+            title: t.chat.leaveTitle,
+            text: t.chat.leaveText,
+            go: t.chat.leave,
+            danger: true,
+            run: o.then,
+          }}
           stay={t.chat.stay}
           onClose={close}
         />
@@ -95,7 +103,13 @@ function LeaveForLink({ url, onClose }: { url: string; onClose: () => void }): V
       <p class="hint">{t.markdown.leaveText}</p>
       <div class="dialog-actions">
         <CopyButton text={() => url} label={t.markdown.copyLink} words />
-        <a class="button primary" href={url} target="_blank" rel="noopener noreferrer nofollow" onClick={() => setTimeout(onClose)}>
+        <a
+          class="button primary"
+          href={url}
+          target="_blank"
+          rel="noopener noreferrer nofollow"
+          onClick={() => setTimeout(onClose)}
+        >
           {t.markdown.openLink}
           <Icon name="out" />
         </a>
@@ -145,14 +159,26 @@ function ToastView({ toast }: { toast: Toast }): VNode {
     return () => clearTimeout(timer);
   }, [held]);
   return (
-    <div class="toast" onMouseEnter={() => setHeld(true)} onMouseLeave={() => setHeld(false)} onFocusIn={() => setHeld(true)} onFocusOut={() => setHeld(false)}>
+    <div
+      class="toast"
+      onMouseEnter={() => setHeld(true)}
+      onMouseLeave={() => setHeld(false)}
+      onFocusIn={() => setHeld(true)}
+      onFocusOut={() => setHeld(false)}
+    >
       <span class="toast-text">{toast.text}</span>
       {toast.action && (
         <button type="button" class="toast-do" onClick={() => store.endToast(toast.id, 'action')}>
           {toast.action.label}
         </button>
       )}
-      <button type="button" class="icon-button small" aria-label={t.dismiss} title={t.dismiss} onClick={() => store.endToast(toast.id, 'gone')}>
+      <button
+        type="button"
+        class="icon-button small"
+        aria-label={t.dismiss}
+        title={t.dismiss}
+        onClick={() => store.endToast(toast.id, 'gone')}
+      >
         <Icon name="close" />
       </button>
     </div>
@@ -175,7 +201,13 @@ export function Notices(): VNode | null {
             {n.kind === 'history' && <strong>{t.notices.historyTitle} </strong>}
             {n.text}
           </p>
-          <button type="button" class="icon-button small" aria-label={t.dismiss} title={t.dismiss} onClick={() => store.dismissNotice(n.code)}>
+          <button
+            type="button"
+            class="icon-button small"
+            aria-label={t.dismiss}
+            title={t.dismiss}
+            onClick={() => store.dismissNotice(n.code)}
+          >
             <Icon name="close" />
           </button>
         </div>

@@ -11,7 +11,15 @@ import { t } from './strings.ts';
 const MIN = 12;
 
 /** Asks for a new passphrase, twice. `bare`: the title is elsewhere. */
-export function PassphraseForm({ submit, onSubmit, bare }: { submit: string; onSubmit: (p: string) => Promise<void>; bare?: boolean }): VNode {
+export function PassphraseForm({
+  submit,
+  onSubmit,
+  bare,
+}: {
+  submit: string;
+  onSubmit: (p: string) => Promise<void>;
+  bare?: boolean;
+}): VNode {
   const task = useTask();
   const [one, setOne] = useState('');
   const [two, setTwo] = useState('');
@@ -25,7 +33,14 @@ export function PassphraseForm({ submit, onSubmit, bare }: { submit: string; onS
     <form class="form" onSubmit={go}>
       {!bare && <h1>{t.passphrase.title}</h1>}
       <p class={bare ? 'hint' : 'lead'}>{t.passphrase.lead}</p>
-      <Secret label={t.passphrase.label} value={one} onInput={setOne} autocomplete="new-password" autofocus hint={t.passphrase.hint} />
+      <Secret
+        label={t.passphrase.label}
+        value={one}
+        onInput={setOne}
+        autocomplete="new-password"
+        autofocus
+        hint={t.passphrase.hint}
+      />
       <Secret label={t.passphrase.repeat} value={two} onInput={setTwo} autocomplete="new-password" />
       <Problem text={task.error} />
       <div class="form-actions">

@@ -1,11 +1,7 @@
 // Copyright (c) Sotto authors
 // SPDX-License-Identifier: Apache-2.0
 
-export type Route =
-  | { at: 'new' }
-  | { at: 'chat'; id: string }
-  | { at: 'settings' }
-  | { at: 'link'; id: string };
+export type Route = { at: 'new' } | { at: 'chat'; id: string } | { at: 'settings' } | { at: 'link'; id: string };
 
 const ID = /^[A-Za-z0-9_-]{1,128}$/;
 

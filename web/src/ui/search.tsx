@@ -7,7 +7,8 @@ import type { Hit } from '../core/protocol.ts';
 import { shortDay } from './dates.ts';
 import { Dialog } from './dialog.tsx';
 import { Icon } from './icons.tsx';
-import { sentence, useStore } from './store.ts';
+import { sentence } from './errors.ts';
+import { useStore } from './store.ts';
 import { t } from './strings.ts';
 
 /** Pause in typing before a search starts, in milliseconds. */
@@ -47,7 +48,15 @@ export function Search({ onClose }: { onClose: () => void }): VNode {
   const recent: Hit[] = store.chats.value
     .filter((c) => !store.leaving.value.has(c.id))
     .slice(0, 6)
-    .map((c) => ({ chat: c.id, message: '', title: c.title, role: 'title', snippet: '', marks: [], created: c.updated }));
+    .map((c) => ({
+      chat: c.id,
+      message: '',
+      title: c.title,
+      role: 'title',
+      snippet: '',
+      marks: [],
+      created: c.updated,
+    }));
   const rows = hits ?? recent;
   const open = (h: Hit | undefined): void => {
     if (!h) return;

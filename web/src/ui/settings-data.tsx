@@ -22,7 +22,12 @@ export function DataSettings(): VNode {
       text: t.settings.exportText,
       go: t.settings.exportGo,
       danger: false,
-      run: async () => saveFile(`sotto-${new Date().toISOString().slice(0, 10)}.zip`, await store.core!.exportAll(), 'application/zip'),
+      run: async () =>
+        saveFile(
+          `sotto-${new Date().toISOString().slice(0, 10)}.zip`,
+          await store.core!.exportAll(),
+          'application/zip',
+        ),
     });
   return (
     <Group id="set-data" title={t.settings.data}>
@@ -62,7 +67,14 @@ function DeleteAccount({ onClose }: { onClose: () => void }): VNode {
         </ul>
         <label class="field">
           <span class="field-label">{t.settings.deleteType}</span>
-          <input class="input" value={typed} autocomplete="off" autocapitalize="none" spellcheck={false} onInput={(e) => setTyped(e.currentTarget.value)} />
+          <input
+            class="input"
+            value={typed}
+            autocomplete="off"
+            autocapitalize="none"
+            spellcheck={false}
+            onInput={(e) => setTyped(e.currentTarget.value)}
+          />
         </label>
         <Problem text={task.error} />
         <div class="dialog-actions">

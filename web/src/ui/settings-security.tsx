@@ -12,7 +12,8 @@ import { Icon } from './icons.tsx';
 import { KitSteps } from './kit.tsx';
 import { PassphraseForm } from './passphrase.tsx';
 import { Group, Row } from './settings.tsx';
-import { sentence, useStore } from './store.ts';
+import { sentence } from './errors.ts';
+import { useStore } from './store.ts';
 import { t } from './strings.ts';
 
 /** Ways in, and who is in. */
@@ -33,7 +34,11 @@ export function SecuritySettings(): VNode {
         <button
           type="button"
           class={kitOk ? 'button' : 'button primary'}
-          onClick={() => ask(t.settings.newKitTitle, t.settings.newKitText, t.settings.newKit, false, async () => setKit(await core.newKit()))}
+          onClick={() =>
+            ask(t.settings.newKitTitle, t.settings.newKitText, t.settings.newKit, false, async () =>
+              setKit(await core.newKit()),
+            )
+          }
         >
           {t.settings.newKit}
         </button>
@@ -56,7 +61,13 @@ export function SecuritySettings(): VNode {
         </button>
       </Row>
       <Row title={t.settings.forget} hint={t.settings.forgetHint}>
-        <button type="button" class="button" onClick={() => ask(t.settings.forgetTitle, t.settings.forgetText, t.settings.forget, true, () => core.forgetBrowser())}>
+        <button
+          type="button"
+          class="button"
+          onClick={() =>
+            ask(t.settings.forgetTitle, t.settings.forgetText, t.settings.forget, true, () => core.forgetBrowser())
+          }
+        >
           {t.settings.forget}
         </button>
       </Row>
@@ -143,10 +154,16 @@ function Passkeys({ ask }: { ask: Ask }): VNode {
               class="button quiet"
               aria-label={`${t.settings.remove}: ${p.label}`}
               onClick={() =>
-                ask(t.settings.removePasskeyTitle(p.label), t.settings.removePasskeyText, t.settings.remove, true, async () => {
-                  await core!.removePasskey(p.id);
-                  list.again();
-                })
+                ask(
+                  t.settings.removePasskeyTitle(p.label),
+                  t.settings.removePasskeyText,
+                  t.settings.remove,
+                  true,
+                  async () => {
+                    await core!.removePasskey(p.id);
+                    list.again();
+                  },
+                )
               }
             >
               {t.settings.remove}

@@ -46,7 +46,17 @@ export function Group({ id, title, children }: { id: string; title: string; chil
 }
 
 /** One setting: what it is at the start, what can be done at the end. */
-export function Row({ title, hint, children, block }: { title: string; hint?: ComponentChildren; children?: ComponentChildren; block?: boolean }): VNode {
+export function Row({
+  title,
+  hint,
+  children,
+  block,
+}: {
+  title: string;
+  hint?: ComponentChildren;
+  children?: ComponentChildren;
+  block?: boolean;
+}): VNode {
   return (
     <div class={block ? 'set-row set-block' : 'set-row'}>
       <div class="set-words">
@@ -74,7 +84,12 @@ function General(): VNode {
         />
       </Row>
       <Row title={t.settings.model}>
-        <select class="input select" aria-label={t.settings.model} value={s.model || store.models.value[0]?.id} onChange={(e) => set({ model: e.currentTarget.value })}>
+        <select
+          class="input select"
+          aria-label={t.settings.model}
+          value={s.model || store.models.value[0]?.id}
+          onChange={(e) => set({ model: e.currentTarget.value })}
+        >
           {store.models.value.map((m) => (
             <option key={m.id} value={m.id}>
               {m.demo ? `${m.name} (${t.chat.demoModel})` : m.name}
@@ -99,7 +114,17 @@ function General(): VNode {
 }
 
 /** A few choices side by side; a radio group to everyone. */
-function Choice<V extends string>({ label, value, options, onPick }: { label: string; value: V; options: readonly (readonly [V, string])[]; onPick: (v: V) => void }): VNode {
+function Choice<V extends string>({
+  label,
+  value,
+  options,
+  onPick,
+}: {
+  label: string;
+  value: V;
+  options: readonly (readonly [V, string])[];
+  onPick: (v: V) => void;
+}): VNode {
   const name = label.replace(/\W/g, '');
   return (
     <div class="choice" role="radiogroup" aria-label={label}>

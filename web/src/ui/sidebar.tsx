@@ -29,7 +29,13 @@ export function Sidebar(): VNode {
           <Mark />
           {t.name}
         </p>
-        <button type="button" class="icon-button" aria-label={t.sidebar.close} title={t.sidebar.close} onClick={() => closeSidebar(store)}>
+        <button
+          type="button"
+          class="icon-button"
+          aria-label={t.sidebar.close}
+          title={t.sidebar.close}
+          onClick={() => closeSidebar(store)}
+        >
           <Icon name="sidebar" />
         </button>
       </div>
@@ -93,10 +99,22 @@ export function Sidebar(): VNode {
           <Icon name="settings" />
           {t.sidebar.settings}
         </a>
-        <button type="button" class="icon-button" aria-label={t.sidebar.help} title={t.sidebar.help} onClick={() => (store.overlay.value = { is: 'help' })}>
+        <button
+          type="button"
+          class="icon-button"
+          aria-label={t.sidebar.help}
+          title={t.sidebar.help}
+          onClick={() => (store.overlay.value = { is: 'help' })}
+        >
           <Icon name="keyboard" />
         </button>
-        <button type="button" class="icon-button" aria-label={t.sidebar.lock} title={t.sidebar.lock} onClick={() => store.do(store.core!.lock())}>
+        <button
+          type="button"
+          class="icon-button"
+          aria-label={t.sidebar.lock}
+          title={t.sidebar.lock}
+          onClick={() => store.do(store.core!.lock())}
+        >
           <Icon name="trust-verified" />
         </button>
       </div>
@@ -149,7 +167,12 @@ function Row({ chat }: { chat: ChatSummary }): VNode {
         <bdi>{title}</bdi>
         {chat.busy && <span class="busy-dot" role="img" aria-label={t.sidebar.busy} />}
       </a>
-      <Menu label={t.sidebar.actions(title)} title={t.menu} items={rowItems(store, chat, () => setNaming(true))} class="icon-button small side-more">
+      <Menu
+        label={t.sidebar.actions(title)}
+        title={t.menu}
+        items={rowItems(store, chat, () => setNaming(true))}
+        class="icon-button small side-more"
+      >
         <Icon name="more" />
       </Menu>
     </li>
@@ -159,7 +182,11 @@ function Row({ chat }: { chat: ChatSummary }): VNode {
 /** What can be done with a chat; the header offers the same. */
 export function rowItems(store: Store, chat: ChatSummary, rename: () => void): Item[] {
   const core = store.core!;
-  const name = (chat.title || t.sidebar.untitled).replace(/[^\p{L}\p{N} _-]/gu, '').trim().slice(0, 60) || 'chat';
+  const name =
+    (chat.title || t.sidebar.untitled)
+      .replace(/[^\p{L}\p{N} _-]/gu, '')
+      .trim()
+      .slice(0, 60) || 'chat';
   const exportAs = (as: 'md' | 'json'): void =>
     void (store.overlay.value = {
       is: 'confirm',
@@ -167,18 +194,31 @@ export function rowItems(store: Store, chat: ChatSummary, rename: () => void): I
       text: t.settings.exportText,
       go: t.settings.exportGo,
       danger: false,
-      run: async () => saveFile(`${name}.${as}`, await core.exportChat(chat.id, as), as === 'md' ? 'text/markdown' : 'application/json'),
+      run: async () =>
+        saveFile(
+          `${name}.${as}`,
+          await core.exportChat(chat.id, as),
+          as === 'md' ? 'text/markdown' : 'application/json',
+        ),
     });
   return [
     { label: t.sidebar.rename, icon: 'edit', run: rename },
-    { label: chat.pinned ? t.sidebar.unpin : t.sidebar.pin, icon: 'pin', run: () => store.do(core.pin(chat.id, !chat.pinned)) },
+    {
+      label: chat.pinned ? t.sidebar.unpin : t.sidebar.pin,
+      icon: 'pin',
+      run: () => store.do(core.pin(chat.id, !chat.pinned)),
+    },
     {
       label: chat.archived ? t.sidebar.unarchive : t.sidebar.archive,
       icon: 'archive',
       run: () => {
         const on = !chat.archived;
         store.do(core.archive(chat.id, on));
-        if (on) store.toast(t.sidebar.archivedToast(chat.title || t.sidebar.untitled), { label: t.sidebar.undo, run: () => store.do(core.archive(chat.id, false)) });
+        if (on)
+          store.toast(t.sidebar.archivedToast(chat.title || t.sidebar.untitled), {
+            label: t.sidebar.undo,
+            run: () => store.do(core.archive(chat.id, false)),
+          });
       },
     },
     { label: t.sidebar.exportMd, icon: 'download', run: () => exportAs('md') },
@@ -196,7 +236,15 @@ function Rename({ chat, onDone }: { chat: ChatSummary; onDone: () => void }): VN
 }
 
 /** Renames in place: Enter keeps, Escape leaves it as it was. */
-export function TitleInput({ chat, onDone, class: cls }: { chat: ChatSummary; onDone: () => void; class: string }): VNode {
+export function TitleInput({
+  chat,
+  onDone,
+  class: cls,
+}: {
+  chat: ChatSummary;
+  onDone: () => void;
+  class: string;
+}): VNode {
   const store = useStore();
   const ref = useRef<HTMLInputElement>(null);
   const over = useRef(false);

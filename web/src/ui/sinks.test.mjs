@@ -11,7 +11,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 
 const SRC = process.env.SOTTO_WEB_SRC ?? 'web/src';
-const SINKS = /innerHTML|outerHTML|insertAdjacentHTML|dangerouslySetInnerHTML|document\.write|srcdoc|createContextualFragment|DOMParser|\beval\s*\(|new Function\b|setTimeout\(\s*['"`]|[`'"]javascript:|\bstyle="|\bstyle='|\bstyle=\{`|setAttribute\(\s*['"](?:style|on)|<img\b|<iframe\b|\bfetch\(/;
+const SINKS =
+  /innerHTML|outerHTML|insertAdjacentHTML|dangerouslySetInnerHTML|document\.write|srcdoc|createContextualFragment|DOMParser|\beval\s*\(|new Function\b|setTimeout\(\s*['"`]|[`'"]javascript:|\bstyle="|\bstyle='|\bstyle=\{`|setAttribute\(\s*['"](?:style|on)|<img\b|<iframe\b|\bfetch\(/;
 
 test('no source of the page has a sink', () => {
   let seen = 0;

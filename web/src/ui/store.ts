@@ -10,41 +10,26 @@ import { batch, computed, signal, type ReadonlySignal, type Signal } from '@prea
 import { createContext } from 'preact';
 import { useContext } from 'preact/hooks';
 import type {
-  ChatSummary, ChatView, Core, CoreError, CoreEvent, Message, Model, Receipt, Session, Settings, Trust, TrustState,
+  ChatSummary,
+  ChatView,
+  Core,
+  CoreError,
+  CoreEvent,
+  Message,
+  Model,
+  Session,
+  Settings,
+  Trust,
+  TrustState,
 } from '../core/protocol.ts';
 import { ready } from '../markdown/lex.ts';
-import { LiveText } from '../markdown/stream.ts';
 import { isBelow, leafBelow, pathTo, tree, type Tree } from './branches.ts';
+import { sentence } from './errors.ts';
+import { LiveTexts } from './live.ts';
+import { announcement, sameWhereEqual } from './messages.ts';
+import type { Notice, Overlay, Toast } from './overlay.ts';
 import { parse, path, type Route } from './routes.ts';
 import { t } from './strings.ts';
-
-/** Time to take a deletion back, in milliseconds. */
-export const UNDO_MS = 6_000;
-
-export interface Notice {
-  kind: 'info' | 'warn' | 'history' | 'offline';
-  code: string;
-  text: string;
-}
-
-export interface Toast {
-  id: number;
-  text: string;
-  action?: { label: string; run: () => void };
-  /** Runs when the toast goes by itself or is dismissed, not after its action. */
-  gone?: () => void;
-}
-
-/** A dialog over everything. */
-export type Overlay =
-  | { is: 'search' }
-  | { is: 'help' }
-  | { is: 'trust' }
-  | { is: 'receipt'; receipt: Receipt }
-  | { is: 'consent' }
-  | { is: 'link'; url: string }
-  | { is: 'leave'; then: () => void }
-  | { is: 'confirm'; title: string; text: string; go: string; danger: boolean; run: () => Promise<void> | void };
 
 /** A message that waits until the machine is checked. */
 export interface Queued {
@@ -120,7 +105,7 @@ export class Store {
     return wanted.find((id) => id !== '' && ids.includes(id)) ?? ids[0] ?? '';
   });
 
-  private live = new Map<string, LiveText>();
+  readonly live = new LiveTexts();
   private drafts = new Map<string, string>();
   private opened = '';
   private asked = false;
@@ -138,7 +123,7 @@ export class Store {
     // The lexer isn't needed to get in, and is wanted right after.
     void ready();
     this.core.on((e) => batch(() => this.take(e)));
-    addEventListener('popstate', () => this.follow(parse(location.pathname)));
+    addEventListener('popstate', () => this.wentBack());
     addEventListener('pagehide', () => this.settle());
     addEventListener('beforeunload', (e) => {
       if (this.temporaryAtRisk()) e.preventDefault();
@@ -183,7 +168,10 @@ export class Store {
         break;
       case 'notice':
         if (e.code === CORE_FAILED) this.fatal.value = e.text;
-        this.notices.value = [...this.notices.value.filter((n) => n.code !== e.code), { kind: e.kind, code: e.code, text: e.text }];
+        this.notices.value = [
+          ...this.notices.value.filter((n) => n.code !== e.code),
+          { kind: e.kind, code: e.code, text: e.text },
+        ];
         break;
     }
   }
@@ -191,61 +179,24 @@ export class Store {
   private addText(id: string, text: string, reasoning?: string): void {
     const m = this.view.value?.messages.find((x) => x.id === id);
     if (!m) return;
-    // The answer's first words turn "sending" into "streaming" on the screen; the core says so too.
-    this.liveText(m).append(text);
-    if (reasoning) this.liveReasoning(m).append(reasoning);
-  }
-
-  /** The growing text of a message. */
-  liveText(m: Message): LiveText {
-    return this.liveFor(m.id, m.text);
-  }
-
-  liveReasoning(m: Message): LiveText {
-    return this.liveFor(`${m.id} reasoning`, m.reasoning ?? '');
-  }
-
-  private liveFor(key: string, text: string): LiveText {
-    let l = this.live.get(key);
-    if (!l) {
-      l = new LiveText(text);
-      this.live.set(key, l);
-    }
-    return l;
-  }
-
-  /** The whole text of a message as it is now. */
-  textOf(m: Message): string {
-    return this.live.get(m.id)?.text ?? m.text;
+    this.live.text(m).append(text);
+    if (reasoning) this.live.reasoning(m).append(reasoning);
   }
 
   private show(fresh: ChatView): void {
     const before = this.view.value;
     const view = { ...fresh, messages: sameWhereEqual(before?.messages ?? [], fresh.messages) };
     this.view.value = view;
-    for (const m of view.messages) {
-      if (m.role !== 'assistant') continue;
-      const done = !isLive(m);
-      if (!done || this.live.has(m.id)) this.liveText(m).set(m.text, done);
-      if (m.reasoning && (!done || this.live.has(`${m.id} reasoning`))) this.liveReasoning(m).set(m.reasoning, done);
-    }
+    for (const m of view.messages) if (m.role === 'assistant') this.live.update(m);
     if (!before || before.chat.id !== view.chat.id) this.leaf.value = view.leaf;
-    else if (view.leaf !== before.leaf && isBelow(view.messages, view.leaf, this.leaf.value)) this.leaf.value = view.leaf;
-    this.announce(before, view);
+    else if (view.leaf !== before.leaf && isBelow(view.messages, view.leaf, this.leaf.value))
+      this.leaf.value = view.leaf;
+    this.say(announcement(before, view));
   }
 
-  private announce(before: ChatView | null, view: ChatView): void {
-    if (!before || before.chat.id !== view.chat.id) return;
-    const was = new Map(before.messages.map((m) => [m.id, m]));
-    for (const m of view.messages) {
-      if (m.role !== 'assistant') continue;
-      const old = was.get(m.id);
-      if (isLive(m) && !old) this.said.value = t.message.started;
-      if (isLive(m) || (old && !isLive(old)) || !old) continue;
-      if (m.status === 'complete') this.said.value = t.message.finished(m.text.slice(0, 4_000));
-      else if (m.status === 'stopped') this.said.value = t.message.stoppedSay;
-      else this.said.value = t.message.failedSay(m.error ?? '');
-    }
+  private say(words: string): void {
+    // The same words twice would not be read out twice.
+    if (words) this.said.value = words === this.said.value ? `${words}\u00a0` : words;
   }
 
   private async enter(): Promise<void> {
@@ -287,6 +238,14 @@ export class Store {
     if (opts.replace) history.replaceState(null, '', url);
     else if (url !== location.pathname) history.pushState(null, '', url);
     void this.follow(to);
+  }
+
+  /** The browser's own buttons have gone already: a temporary chat is put back before asking. */
+  private wentBack(): void {
+    const to = parse(location.pathname);
+    if (!this.temporaryAtRisk()) return void this.follow(to);
+    history.pushState(null, '', path(this.route.value));
+    this.overlay.value = { is: 'leave', then: () => this.go(to, { force: true }) };
   }
 
   private temporaryAtRisk(): boolean {
@@ -360,6 +319,14 @@ export class Store {
     else this.drafts.set(this.opened, text);
   }
 
+  /** A new chat has got its id: what was typed meanwhile goes with it. */
+  private becomes(id: string): void {
+    const draft = this.draft();
+    this.keepDraft('');
+    this.opened = id;
+    this.keepDraft(draft);
+  }
+
   get draftKey(): string {
     return this.opened;
   }
@@ -405,7 +372,7 @@ export class Store {
       const model = this.model.value;
       if (this.opened === '') {
         const chat = await core.newChat({ temporary: this.temporary.value });
-        this.opened = chat.id;
+        this.becomes(chat.id);
         batch(() => {
           this.view.value = { chat, messages: [], leaf: '' };
           this.picked.value = model;
@@ -501,30 +468,6 @@ export class Store {
   modelName(id: string | undefined): string {
     return this.models.value.find((m) => m.id === id)?.name ?? id ?? '';
   }
-}
-
-/** `now` with the objects of `before` where nothing changed, so that only what changed is drawn again. */
-function sameWhereEqual(before: readonly Message[], now: readonly Message[]): Message[] {
-  const old = new Map(before.map((m) => [m.id, m]));
-  return now.map((m) => {
-    const o = old.get(m.id);
-    return o && JSON.stringify(o) === JSON.stringify(m) ? o : m;
-  });
-}
-
-/** An answer that is still being written. */
-export function isLive(m: Message): boolean {
-  return m.status === 'sending' || m.status === 'streaming' || m.status === 'reconnecting';
-}
-
-/** The plain sentence of whatever was thrown. */
-export function sentence(e: unknown): string {
-  return (e as Partial<CoreError> | undefined)?.message || t.unknownError;
-}
-
-/** The code of a core error, '' for anything else. */
-export function codeOf(e: unknown): string {
-  return (e as Partial<CoreError> | undefined)?.code ?? '';
 }
 
 function ignore(): void {}

@@ -31,7 +31,16 @@ test('the words on the screens are the plain ones', () => {
 
 test('routes', () => {
   for (const p of ['/', '/settings', '/chat/abc-_1', '/link/x']) assert.equal(path(parse(p)), p);
-  for (const p of ['/chat', '/chat/', '/chat/a/b', '/chat/%2e%2e', '/nope', '//x', '/settings/more', `/chat/${'a'.repeat(200)}`]) {
+  for (const p of [
+    '/chat',
+    '/chat/',
+    '/chat/a/b',
+    '/chat/%2e%2e',
+    '/nope',
+    '//x',
+    '/settings/more',
+    `/chat/${'a'.repeat(200)}`,
+  ]) {
     assert.equal(parse(p).at, 'new', p);
   }
 });

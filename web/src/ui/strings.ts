@@ -42,7 +42,10 @@ export const en = {
     who: [
       { who: 'You', what: 'Everything. Your keys never leave your devices.' },
       { who: 'The machine', what: 'Your words, only while it answers. It proves itself first.' },
-      { who: 'Sotto', what: 'That you have an account, your network address, when and how much you write. Never a word.' },
+      {
+        who: 'Sotto',
+        what: 'That you have an account, your network address, when and how much you write. Never a word.',
+      },
     ],
     honest:
       'To be honest: a web page can be swapped by its server. To be sure, use the terminal program, which does the same checks outside the browser.',
@@ -67,7 +70,8 @@ export const en = {
     file: (groups: string[], made: string, origin: string) =>
       `Sotto recovery kit\nMade ${made} for ${origin}\n\n${groups.map((g, i) => `${i + 1}. ${g}`).join('\n')}\n\nAnyone who has these groups can read your chats. Keep them offline.\nTo use them: open ${origin} and choose "Use recovery kit".\n`,
     printMade: (made: string, origin: string) => `Made ${made} for ${origin}`,
-    printNote: 'Anyone who has these groups can read your chats. Keep this page where you keep a passport. To use it, open the address above and choose “Use recovery kit”.',
+    printNote:
+      'Anyone who has these groups can read your chats. Keep this page where you keep a passport. To use it, open the address above and choose “Use recovery kit”.',
   },
 
   passphrase: {
@@ -127,6 +131,7 @@ export const en = {
     archived: 'Archived',
     empty: 'Your chats will be here, sealed.',
     untitled: 'New chat',
+    older: 'Show older chats',
     busy: 'Answering',
     loading: (percent: number) => `Opening your history… ${percent} %`,
     rename: 'Rename',
@@ -179,7 +184,7 @@ export const en = {
     startNew: 'Start a new chat',
     you: 'You',
     assistant: 'Answer',
-    modelChanged: (name: string) => `Answered by ${name}`,
+    newRelease: (when: string) => `${when} · another release of the machine answered from here on`,
   },
 
   composer: {
@@ -297,7 +302,8 @@ export const en = {
     command: 'Do the same checks in a terminal',
     copyCommand: 'Copy command',
     receiptText: {
-      demo: (when: string) => `A demo machine answered this on ${when}. Demo hardware proves nothing: treat the words as not private.`,
+      demo: (when: string) =>
+        `A demo machine answered this on ${when}. Demo hardware proves nothing: treat the words as not private.`,
       other: (when: string) => `The machine that answered this was checked on ${when}. This is what it showed then.`,
     },
     logIndex: 'Public log entry',
@@ -380,11 +386,13 @@ export const en = {
     forget: 'Forget this browser',
     forgetHint: 'Erases everything stored here. Your account stays.',
     forgetTitle: 'Forget this browser?',
-    forgetText: 'Sealed chats, settings and keys on this browser are erased. Your account and its history stay; sign in again to get them back.',
+    forgetText:
+      'Sealed chats, settings and keys on this browser are erased. Your account and its history stay; sign in again to get them back.',
     export: 'Export everything',
     exportHint: 'A .zip with every chat as Markdown and JSON.',
     exportTitle: 'Export in plain text?',
-    exportText: 'The file is not sealed. Anyone who gets it can read your chats. Keep it somewhere safe, or delete it when you are done.',
+    exportText:
+      'The file is not sealed. Anyone who gets it can read your chats. Keep it somewhere safe, or delete it when you are done.',
     exportGo: 'Export',
     remove_account: 'Delete account',
     deleteHint: 'Erases the account and everything in it, at once.',

@@ -59,11 +59,23 @@ export function TrustPanel({ onClose }: { onClose: () => void }): VNode {
       </Headline>
       {verdicts.length > 1 && (
         <div class="panel-machines" role="group" aria-label={t.trust.node}>
-          <button type="button" class="icon-button small" aria-label={t.message.previous} disabled={at === 0} onClick={() => setAt(at - 1)}>
+          <button
+            type="button"
+            class="icon-button small"
+            aria-label={t.message.previous}
+            disabled={at === 0}
+            onClick={() => setAt(at - 1)}
+          >
             <Icon name="left" />
           </button>
           <span>{t.trust.machine(at + 1, verdicts.length)}</span>
-          <button type="button" class="icon-button small" aria-label={t.message.next} disabled={at >= verdicts.length - 1} onClick={() => setAt(at + 1)}>
+          <button
+            type="button"
+            class="icon-button small"
+            aria-label={t.message.next}
+            disabled={at >= verdicts.length - 1}
+            onClick={() => setAt(at + 1)}
+          >
             <Icon name="right" />
           </button>
         </div>
@@ -74,10 +86,17 @@ export function TrustPanel({ onClose }: { onClose: () => void }): VNode {
         ))}
         {verdict?.checks
           .filter((c) => !(ROWS as readonly string[]).includes(c.id))
-          .map((c) => <Row key={c.id} id={c.id} check={c} verdict={verdict} />)}
+          .map((c) => (
+            <Row key={c.id} id={c.id} check={c} verdict={verdict} />
+          ))}
       </ol>
       <div class="panel-actions">
-        <button type="button" class="button" disabled={again.busy} onClick={() => again.run(() => store.core!.checkAgain())}>
+        <button
+          type="button"
+          class="button"
+          disabled={again.busy}
+          onClick={() => again.run(() => store.core!.checkAgain())}
+        >
           <Icon name="again" />
           {again.busy ? t.trust.checkingAgain : t.trust.again}
         </button>
@@ -85,7 +104,9 @@ export function TrustPanel({ onClose }: { onClose: () => void }): VNode {
           type="button"
           class="button"
           disabled={proof.busy || verdicts.length === 0}
-          onClick={() => proof.run(async () => saveFile('sotto-proof.json', await store.core!.exportProof(), 'application/json'))}
+          onClick={() =>
+            proof.run(async () => saveFile('sotto-proof.json', await store.core!.exportProof(), 'application/json'))
+          }
         >
           <Icon name="download" />
           {t.trust.exportProof}
@@ -126,7 +147,11 @@ export function ReceiptPanel({ receipt, onClose }: { receipt: Receipt; onClose: 
         ]}
       />
       <div class="panel-actions">
-        <button type="button" class="button" onClick={() => saveFile('sotto-receipt.json', JSON.stringify(receipt, null, 2), 'application/json')}>
+        <button
+          type="button"
+          class="button"
+          onClick={() => saveFile('sotto-receipt.json', JSON.stringify(receipt, null, 2), 'application/json')}
+        >
           <Icon name="download" />
           {t.trust.exportProof}
         </button>
@@ -136,7 +161,15 @@ export function ReceiptPanel({ receipt, onClose }: { receipt: Receipt; onClose: 
   );
 }
 
-function Headline({ state, detail, children }: { state: TrustState; detail: string; children?: ComponentChildren }): VNode {
+function Headline({
+  state,
+  detail,
+  children,
+}: {
+  state: TrustState;
+  detail: string;
+  children?: ComponentChildren;
+}): VNode {
   return (
     <div class={`panel-head trust-${state}`}>
       <p class="panel-state">
@@ -157,12 +190,14 @@ function Row({ id, check, verdict }: { id: string; check?: Check; verdict?: Verd
   const more: [string, string][] = [];
   if (check?.want) more.push([t.trust.want, check.want]);
   if (check?.found) more.push([t.trust.found, check.found]);
-  if (verdict && id === 'chip') more.push([t.trust.node, verdict.node], [t.trust.platform, verdict.platforms.join(', ')]);
+  if (verdict && id === 'chip')
+    more.push([t.trust.node, verdict.node], [t.trust.platform, verdict.platforms.join(', ')]);
   if (verdict && id === 'software') {
     more.push([t.trust.release, verdict.release]);
     for (const m of verdict.models ?? []) more.push([m.id, m.digest]);
   }
-  if (verdict && id === 'key') more.push([t.trust.key, verdict.key_id], [t.trust.valid, range(verdict.not_before, verdict.not_after)]);
+  if (verdict && id === 'key')
+    more.push([t.trust.key, verdict.key_id], [t.trust.valid, range(verdict.not_before, verdict.not_after)]);
   return (
     <li class={`check check-${status}`}>
       <span class="check-icon">

@@ -1,0 +1,32 @@
+// Copyright (c) Sotto authors
+// SPDX-License-Identifier: Apache-2.0
+
+import type { Receipt } from '../core/protocol.ts';
+
+/** Time to take a deletion back, in milliseconds. */
+export const UNDO_MS = 6_000;
+
+export interface Notice {
+  kind: 'info' | 'warn' | 'history' | 'offline';
+  code: string;
+  text: string;
+}
+
+export interface Toast {
+  id: number;
+  text: string;
+  action?: { label: string; run: () => void };
+  /** Runs when the toast goes by itself or is dismissed, not after its action. */
+  gone?: () => void;
+}
+
+/** A dialog over everything. */
+export type Overlay =
+  | { is: 'search' }
+  | { is: 'help' }
+  | { is: 'trust' }
+  | { is: 'receipt'; receipt: Receipt }
+  | { is: 'consent' }
+  | { is: 'link'; url: string }
+  | { is: 'leave'; then: () => void }
+  | { is: 'confirm'; title: string; text: string; go: string; danger: boolean; run: () => Promise<void> | void };
