@@ -182,6 +182,29 @@ func TestAStalledStreamIsResumed(t *testing.T) {
 	})
 }
 
+// TestTheNodeHasLetGo: what a node says about a resumed answer is read with the
+// key of the question, and is not taken for the answer.
+func TestTheNodeHasLetGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		f.answer = func(n int, o *seal.Opened, req *bhttp.Request) (*Response, error) {
+			if n == 1 {
+				return &Response{Status: 200, ContentType: typeAnswer, Body: lostAfter(bytes.Join(records(o, long, 200)[:4], nil))}, nil
+			}
+			return reply(200, typeAnswer, refused(o, 410)), nil
+		}
+		c := f.client(Config{})
+		text, err := get(t, c, Options{Resume: true})
+		if !errors.Is(err, ErrGone) || !errors.Is(err, ErrInterrupted) || text == "" || !strings.HasPrefix(long, text) {
+			t.Errorf("%d bytes, %v", len(text), err)
+		}
+		if _, seals := f.counts(); seals != 2 {
+			t.Errorf("asked %d times", seals)
+		}
+		c.Close()
+	})
+}
+
 // TestFirstByteLost: the header that nobody has authenticated yet is not
 // believed, and which node answers is found out by asking.
 func TestFirstByteLost(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -100,12 +101,12 @@ func TestAgo(t *testing.T) {
 func TestPaddingRunsOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
-		read := 0
-		var total int
+		var read atomic.Int64
+		var total int64
 		f.answer = func(n int, o *seal.Opened, _ *bhttp.Request) (*Response, error) {
 			r := records(o, "short", 200)
-			total = len(bytes.Join(r, nil))
-			return &Response{Status: 200, ContentType: typeAnswer, Body: io.NopCloser(&paced{r: r, read: &read})}, nil
+			total = int64(len(bytes.Join(r, nil)))
+			return &Response{Status: 200, ContentType: typeAnswer, Body: &paced{r: r, read: &read}}, nil
 		}
 		c := f.client(Config{})
 		start := time.Now()
@@ -115,28 +116,37 @@ func TestPaddingRunsOut(t *testing.T) {
 		if d := time.Since(start); d > 100*time.Millisecond {
 			t.Errorf("the reader waited %v", d)
 		}
-		if read >= total {
+		if read.Load() >= total {
 			t.Error("the padding came at once: this proves nothing")
 		}
 		c.Close()
-		if read != total {
-			t.Errorf("%d of %d bytes were taken", read, total)
+		if read.Load() != total {
+			t.Errorf("%d of %d bytes were taken", read.Load(), total)
 		}
 	})
 }
 
 // paced gives one record every 40 ms.
 type paced struct {
-	r    [][]byte
-	read *int
+	r      [][]byte
+	read   *atomic.Int64
+	closed atomic.Bool
+}
+
+func (p *paced) Close() error {
+	p.closed.Store(true)
+	return nil
 }
 
 func (p *paced) Read(b []byte) (int, error) {
+	if p.closed.Load() {
+		return 0, errors.New("closed")
+	}
 	if len(p.r) == 0 {
 		return 0, io.EOF
 	}
 	n := copy(b, p.r[0])
-	*p.read += n
+	p.read.Add(int64(n))
 	if p.r[0] = p.r[0][n:]; len(p.r[0]) == 0 {
 		p.r = p.r[1:]
 		time.Sleep(40 * time.Millisecond)
