@@ -484,7 +484,7 @@ func (c *core) finish(ctx context.Context, a *answer, err error) {
 		t.messages = append(t.messages, m)
 		c.mu.Unlock()
 	case v != nil:
-		put, err := v.replica.AddMessage(m)
+		put, err := addAnswer(v.replica, m)
 		if kept = err; err == nil {
 			kept = c.keep([]vault.Put{put}, nil)
 		}
@@ -509,6 +509,20 @@ func (c *core) finish(ctx context.Context, a *answer, err error) {
 	c.mu.Unlock()
 	if title {
 		c.autoTitle(a)
+	}
+}
+
+// addAnswer adds a finished answer to the vault. Of one that is too long for a
+// record the beginning is kept.
+func addAnswer(r *vault.Replica, m vault.Message) (vault.Put, error) {
+	for {
+		put, err := r.AddMessage(m)
+		if !errors.Is(err, vault.ErrTooLarge) || m.Text == "" {
+			return put, err
+		}
+		m.Reasoning = ""
+		m.Text = strings.ToValidUTF8(m.Text[:len(m.Text)/2], "")
+		m.Status, m.Error = statusFailed, "This answer is too long to keep, so only its beginning is here. Ask for it in parts."
 	}
 }
 
@@ -548,10 +562,14 @@ func (c *core) stop(_ context.Context, a chatArgs) (none, error) {
 	return none{}, nil
 }
 
-// wake tells all waiting answers that the page or the network is back.
+// wake tells all waiting answers that the page or the network is back, and
+// checks machines that couldn't be reached again.
 func (c *core) wake(context.Context) (none, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if cl := c.trust.client; cl != nil && cl.Status().State == client.StateUnknown {
+		go cl.Verify(context.Background()) // OnStatus hears of the outcome
+	}
 	for _, a := range c.chats.answers {
 		select {
 		case a.wake <- struct{}{}:

@@ -503,6 +503,19 @@ func TestFullDiskKeepsTheWordsInTheBox(t *testing.T) {
 	}
 }
 
+func TestAnswerTooLongForARecord(t *testing.T) {
+	c, _ := signedUp(t, newDevice(nil))
+	chat := vault.NewID()
+	whole := strings.Repeat("<é>", 400_000)
+	if _, err := addAnswer(c.vault.replica, vault.Message{Chat: chat, Role: "assistant", Text: whole, Reasoning: whole, Status: statusComplete}); err != nil {
+		t.Fatal(err)
+	}
+	m := c.vault.replica.Messages(chat)[0]
+	if m.Status != statusFailed || m.Error == "" || len(m.Text) < 100_000 || !strings.HasPrefix(whole, m.Text) {
+		t.Errorf("kept %d bytes as %s %q", len(m.Text), m.Status, m.Error)
+	}
+}
+
 // page makes the feed that a server with these puts would serve.
 func page(puts []vault.Put) vault.Page {
 	p := vault.Page{Head: vault.Genesis(testAccount), Entries: []vault.Entry{}}

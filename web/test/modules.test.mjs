@@ -147,10 +147,10 @@ test('sync posts what was written and fetches page after page', async () => {
     const since = Number(new URL(url, 'http://x').searchParams.get('since'));
     return answer(200, { head: { seq: feed.length, hash: 'h' }, entries: feed.slice(since, since + 30).map((e, i) => ({ seq: since + i + 1 })) });
   });
-  for (let key = 1; key <= 120; key++) s.queue.push({ key, put: { id: String(key) } });
+  for (let key = 1; key <= 120; key++) s.queue.push({ key, put: { id: String(key), data: key <= 3 ? 'x'.repeat(3 << 20) : '' } });
   await s.sync.poke();
   s.sync.stop();
-  assert.deepEqual(posts, [50, 50, 20]);
+  assert.deepEqual(posts, [2, 50, 50, 18]);
   assert.deepEqual(s.queue, []);
   assert.deepEqual(s.stored, Array.from({ length: 120 }, (_, i) => i + 1));
 });
@@ -161,7 +161,7 @@ test('sync keeps the queue while the server is away, and comes back by itself', 
     if (down) throw new TypeError('network');
     return o.method === 'POST' ? answer(200, { head: { seq: 0, hash: 'h' }, seqs: [0] }) : answer(200, { head: { seq: 0, hash: 'h' }, entries: [] });
   });
-  s.queue.push({ key: 1, put: { id: 'a' } });
+  s.queue.push({ key: 1, put: { id: 'a', data: '' } });
   await s.sync.poke();
   assert.deepEqual([s.said, s.queue.length], [['offline'], 1]);
   down = false;
@@ -178,7 +178,7 @@ test('sync: what is written during a round is not forgotten', async () => {
     if (i % 3 === 0) void s.sync.poke();
   }
   await first;
-  s.queue.push({ key: 1, put: { id: 'late' } });
+  s.queue.push({ key: 1, put: { id: 'late', data: '' } });
   void s.sync.poke();
   await tick(20);
   s.sync.stop();
@@ -194,7 +194,7 @@ test('sync ends with the session, and a refusal is said', async () => {
       ? answer(413, { error: { code: 'account_full', message: 'There is no room left.' } })
       : answer(200, { head: { seq: 1, hash: 'h' }, entries: [{ seq: 1 }] }),
   );
-  no.queue.push({ key: 1, put: { id: 'a' } });
+  no.queue.push({ key: 1, put: { id: 'a', data: '' } });
   await no.sync.poke();
   no.sync.stop();
   assert.deepEqual(no.said, ['account_full']);

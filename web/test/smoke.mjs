@@ -196,18 +196,62 @@ steps['offline: what is written is kept and sent once'] = async () => {
   }
 };
 
-steps['a second tab hears of it'] = async () => {
-  const other = await context.newPage();
+steps['a second device gets in with the kit, and each hears of the other'] = async () => {
+  const elsewhere = await browser.newContext();
+  const other = await elsewhere.newPage();
   other.on('pageerror', (e) => problems.push(`page error: ${e.message}`));
   await other.goto(origin);
-  await session(other, 'locked');
+  await session(other, 'signed-out');
   await call(other, 'recover', page.kit.join(' ').toLowerCase());
   await session(other, 'open');
+  const there = await call(other, 'openChat', chat);
+  assert.ok(there.messages.some((m) => m.id === first.assistant && m.text === words(20)));
   await call(other, 'rename', chat, 'Another name');
   await page.waitForFunction((c) => test.last('chats')?.chats.find((x) => x.id === c)?.title === 'Another name', chat, { timeout: 10_000 });
   const typo = page.kit.with(2, page.kit[2].replace(/.$/, (c) => (c === '7' ? '8' : '7')));
   assert.equal((await fails(other, 'recover', typo.join(' ')))?.code, 'kit_typo');
-  await other.close();
+  await elsewhere.close();
+};
+
+steps['two tabs: one answer, taken over when its tab goes'] = async () => {
+  const tab = await open();
+  await session(tab, 'locked');
+  await call(tab, 'recover', page.kit.join(' '));
+  await session(tab, 'open');
+  await call(tab, 'openChat', chat);
+  const s = await call(tab, 'send', chat, first.assistant, '60 words', 'words');
+  await message(tab, chat, s.assistant, (m) => m.status === 'streaming');
+  // This tab starts again while the other one has the answer: it waits its turn.
+  await page.reload();
+  await session(page, 'locked');
+  await call(page, 'signIn');
+  await session(page, 'open');
+  await call(page, 'openChat', chat);
+  await new Promise((r) => setTimeout(r, 500));
+  const view = await call(page, 'openChat', chat);
+  assert.ok(!view.messages.some((m) => m.id === s.assistant), 'both tabs have taken the answer up');
+  await tab.close();
+  const m = await message(page, chat, s.assistant, done);
+  assert.equal(m.text, words(60));
+};
+
+steps['a terminal is linked'] = async () => {
+  const { path } = await (await fetch(`${origin}/test/link`, { method: 'POST' })).json();
+  const tab = await open(path.replace(/.$/, (c) => (c === 'A' ? 'E' : 'A')));
+  const id = path.match(/\/link\/(\w+)/)[1];
+  await session(tab, 'locked');
+  await call(tab, 'recover', page.kit.join(' '));
+  await session(tab, 'open');
+  assert.equal((await fails(tab, 'link', id))?.code, 'bad_link', 'a link that was changed');
+  await tab.evaluate((h) => (location.hash = h), path.slice(path.indexOf('#')));
+  const link = await call(tab, 'link', id);
+  assert.equal(link.name, 'my terminal');
+  assert.ok(link.expires > Date.now());
+  await call(tab, 'approveLink', id);
+  assert.equal(await (await fetch(`${origin}/test/linked`, { method: 'POST' })).text(), 'opened');
+  const sessions = await call(tab, 'sessions');
+  assert.ok(sessions.some((s) => s.kind === 'terminal' && s.label === 'my terminal'), JSON.stringify(sessions));
+  await tab.close();
 };
 
 steps['a temporary chat leaves no trace'] = async () => {

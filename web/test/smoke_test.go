@@ -29,6 +29,7 @@ import (
 	"github.com/sotto-chat/sotto/gateway"
 	"github.com/sotto-chat/sotto/node"
 	"github.com/sotto-chat/sotto/store"
+	"github.com/sotto-chat/sotto/vault"
 	"github.com/sotto-chat/sotto/web"
 )
 
@@ -164,6 +165,70 @@ func (c *cut) set(down bool) {
 	}
 }
 
+// terminal is a terminal that wants to be linked; see vault.DeviceKey.
+type terminal struct {
+	api    string
+	key    vault.DeviceKey
+	id     string
+	secret []byte
+}
+
+// offer begins to link and answers with the path of the page that approves.
+func (t *terminal) offer(w http.ResponseWriter, _ *http.Request) {
+	key, err := vault.NewDeviceKey()
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	var link struct {
+		ID         string `json:"id"`
+		PollSecret []byte `json:"poll_secret"`
+	}
+	if err := t.post(t.api, map[string]any{"public_key": key.Offer("my terminal")}, &link); err != nil {
+		http.Error(w, err.Error(), http.StatusBadGateway)
+		return
+	}
+	t.key, t.id, t.secret = key, link.ID, link.PollSecret
+	json.NewEncoder(w).Encode(map[string]string{"path": "/link/" + link.ID + "#" + key.LinkSecret()})
+}
+
+// poll takes the wrap that the page made and says whether it opens.
+func (t *terminal) poll(w http.ResponseWriter, _ *http.Request) {
+	var approved struct {
+		Status  string          `json:"status"`
+		Account vault.AccountID `json:"account"`
+		Wrap    vault.Wrap      `json:"wrap"`
+	}
+	err := t.post(t.api+"/"+t.id+"/poll", map[string]any{"poll_secret": t.secret}, &approved)
+	if err == nil && approved.Status != "approved" {
+		err = fmt.Errorf("the link is %s", approved.Status)
+	}
+	if err == nil {
+		_, err = vault.UnwrapDevice(approved.Wrap, approved.Account, t.key)
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadGateway)
+		return
+	}
+	fmt.Fprint(w, "opened")
+}
+
+func (t *terminal) post(url string, body, answer any) error {
+	b, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	resp, err := http.Post(url, "application/json", bytes.NewReader(b))
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode >= 300 {
+		return fmt.Errorf("%s answered %s", url, resp.Status)
+	}
+	return json.NewDecoder(resp.Body).Decode(answer)
+}
+
 func TestSmoke(t *testing.T) {
 	if testing.Short() {
 		t.Skip("drives a browser")
@@ -250,6 +315,9 @@ func TestSmoke(t *testing.T) {
 		defer rec.mu.Unlock()
 		json.NewEncoder(w).Encode(map[string]any{"stopped": eng.stopped, "asked": eng.asked, "account": rec.bodies.String()})
 	})
+	term := &terminal{api: "http://" + l.Addr().String() + "/api/v1/links"}
+	mux.HandleFunc("POST /test/link", term.offer)
+	mux.HandleFunc("POST /test/linked", term.poll)
 	mux.Handle("/", web.New(os.DirFS(dist)))
 	srv := &http.Server{Handler: mux}
 	go srv.Serve(l)

@@ -266,16 +266,20 @@ export class Account {
 
   // ------------------------------------------------------------- terminals
 
+  private terminal = '';
+
   async link(id: string, secret: string): Promise<{ name: string; code: string; expires: number }> {
     const doc = await api<{ public_key: string; expires: number }>('GET', `links/${encodeURIComponent(id)}`);
     const { name } = await (await this.host.go()).call('openOffer', { public_key: doc.public_key, secret });
+    this.terminal = name;
     // The link's own secret says that it is the terminal's: there is no code to compare.
     return { name, code: '', expires: doc.expires * 1000 };
   }
 
   async approveLink(id: string): Promise<void> {
     const wrap = await (await this.host.go()).call('wrapOffer', {});
-    await api('POST', `links/${encodeURIComponent(id)}/approve`, { wrap });
+    const label = await this.seal(this.terminal);
+    await api('POST', `links/${encodeURIComponent(id)}/approve`, { wrap, label });
   }
 }
 

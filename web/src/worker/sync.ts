@@ -10,10 +10,11 @@
 
 import { api, ApiError, apiText } from './api.ts';
 import type { GoCore } from './go.ts';
-import type { Entry, Put, Store } from './store.ts';
+import type { Entry, Put, Queued, Store } from './store.ts';
 
-/** Records in one post: at most vault.MaxBatch, and small enough for one body. */
+/** Records in one post, and characters of their data: the server takes bodies up to 24 MiB. */
 const BATCH = 50;
+const BATCH_SIZE = 8 << 20;
 const PAGE = 500;
 const RETRY_MIN = 1_000;
 const RETRY_MAX = 60_000;
@@ -116,7 +117,7 @@ export class Sync {
   /** Posts the queue, oldest first. A record keeps its id, so posting twice changes nothing. */
   private async post(): Promise<void> {
     for (;;) {
-      const queued = await this.store.queued(this.account, BATCH);
+      const queued = bounded(await this.store.queued(this.account, BATCH));
       if (queued.length === 0) return;
       const entries: Put[] = queued.map((q) => q.put);
       const known = await this.go.call('head', {});
@@ -179,4 +180,10 @@ export class Sync {
     this.offline = offline;
     this.host.reach(offline);
   }
+}
+
+/** The beginning of a queue that goes into one post; always some of it. */
+function bounded(queued: Queued[]): Queued[] {
+  let size = 0;
+  return queued.filter((q, i) => (size += q.put.data.length) <= BATCH_SIZE || i === 0);
 }
