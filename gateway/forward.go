@@ -105,7 +105,7 @@ func (g *Gateway) serveSeal(w http.ResponseWriter, r *http.Request) {
 	}
 	defer g.gate.leave(size)
 
-	t := &tape{src: r.Body, whole: func() { _ = rc.SetReadDeadline(time.Time{}) }, left: size}
+	t := newTape(r.Body, size, func() { _ = rc.SetReadDeadline(time.Time{}) })
 	header, err := readHeader(t)
 	switch {
 	case errors.Is(err, envelope.ErrTooLarge):

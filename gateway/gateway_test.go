@@ -4,6 +4,7 @@
 package gateway
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/base64"
@@ -412,11 +413,65 @@ func TestNodeDiesMidway(t *testing.T) {
 	}
 	io.ReadFull(a, make([]byte, 500))
 	w.nodes[0].CloseClientConnections()
+	if _, err := io.Copy(io.Discard, res.Body); err == nil {
+		t.Error("half an answer looks whole, even from outside")
+	}
 	if _, err := io.Copy(io.Discard, a); err == nil {
 		t.Error("half an answer looks whole")
 	}
 	if e.asked.Load() != 1 {
 		t.Errorf("asked %d times", e.asked.Load())
+	}
+}
+
+// An answer may begin while the request is still on its way.
+func TestAnswerBeforeEndOfRequest(t *testing.T) {
+	w := newWorld(t, nil, &talker{words: 1})
+	keys := w.keys(t)
+	res, err := http.Get(w.nodes[0].URL + "/sotto/v1/evidence")
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, _ := io.ReadAll(res.Body)
+	res.Body.Close()
+	release := make(chan struct{})
+	early := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if r.Method == "GET" {
+			rw.Write(doc)
+			return
+		}
+		rc := http.NewResponseController(rw)
+		rc.EnableFullDuplex()
+		rw.Header().Set("Content-Type", answerType)
+		io.WriteString(rw, "early")
+		rc.Flush()
+		<-release
+	}))
+	defer early.Close()
+	g, err := New(Config{Nodes: []string{early.URL}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.poll(t.Context())
+	s := httptest.NewServer(g.Handler())
+	defer s.Close()
+	defer close(release)
+	msg, _ := request(t, keys, "/v1/embeddings", strings.Repeat("x", 100_000))
+	c, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprintf(c, "POST /sotto/v1/seal HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", requestType, len(msg))
+	c.Write(msg[:20_000])
+	c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	got, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 5)
+	if _, err := io.ReadFull(got.Body, b); err != nil || string(b) != "early" {
+		t.Errorf("%q, %v", b, err)
 	}
 }
 
@@ -530,6 +585,9 @@ func TestTurnedAway(t *testing.T) {
 	}
 	res.Body.Close()
 
+	if n := w.gateway.stats.retried.Load(); n != 0 {
+		t.Errorf("a node was bothered %d times with what the gateway can see is wrong", n)
+	}
 	read(t, ex, w.post(t, good).Body)
 	if res := w.post(t, good); res.StatusCode != 409 || code(t, res) != "replayed" {
 		t.Errorf("a node's own refusal does not come through: %d", res.StatusCode)
@@ -600,14 +658,20 @@ func TestBadNodes(t *testing.T) {
 		t.Errorf("a good one: %v", err)
 	}
 	// A node's answer of another kind is not passed on.
+	var asked atomic.Int64
 	evil := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == "GET" {
 			fmt.Fprintf(w, `{"v":1,"bundles":[%q]}`, bundle(a))
 			return
 		}
 		w.Header().Set("Set-Cookie", "evil=1")
-		w.Header().Set("Content-Type", "text/html")
-		io.WriteString(w, "<script>")
+		if asked.Add(1) == 1 {
+			w.Header().Set("Content-Type", "text/html")
+			io.WriteString(w, "<script>")
+			return
+		}
+		w.WriteHeader(http.StatusTeapot)
+		io.WriteString(w, `{"error":{"code":"evil","message":"<script>"}}`)
 	}))
 	defer evil.Close()
 	g, err := New(Config{Nodes: []string{evil.URL}})
@@ -620,12 +684,14 @@ func TestBadNodes(t *testing.T) {
 		t.Fatal(err)
 	}
 	msg, _ := request(t, []seal.Recipient{{ID: keyIDOf([]byte(`{"node":"` + a + `"}`)), PublicKey: private.PublicKey()}}, "/", "")
-	r := httptest.NewRequest("POST", "/sotto/v1/seal", bytes.NewReader(msg))
-	r.Header.Set("Content-Type", requestType)
-	rec := httptest.NewRecorder()
-	g.Handler().ServeHTTP(rec, r)
-	if rec.Code != 502 || strings.Contains(rec.Body.String(), "script") || rec.Header().Get("Set-Cookie") != "" {
-		t.Errorf("%d %s", rec.Code, rec.Body.String())
+	for range 2 {
+		r := httptest.NewRequest("POST", "/sotto/v1/seal", bytes.NewReader(msg))
+		r.Header.Set("Content-Type", requestType)
+		rec := httptest.NewRecorder()
+		g.Handler().ServeHTTP(rec, r)
+		if rec.Code != 502 || strings.Contains(rec.Body.String(), "script") || rec.Header().Get("Set-Cookie") != "" {
+			t.Errorf("%d %s", rec.Code, rec.Body.String())
+		}
 	}
 }
 
@@ -693,7 +759,7 @@ func FuzzParseEvidence(f *testing.F) {
 func TestTape(t *testing.T) {
 	whole := []byte(strings.Repeat("0123456789", 100))
 	calls := 0
-	tp := &tape{src: iotestOneByte{bytes.NewReader(whole)}, left: int64(len(whole)), whole: func() { calls++ }}
+	tp := newTape(iotestOneByte{bytes.NewReader(whole)}, int64(len(whole)), func() { calls++ })
 	first := tp.reader()
 	io.ReadFull(first, make([]byte, 300))
 	var wg sync.WaitGroup
@@ -708,7 +774,7 @@ func TestTape(t *testing.T) {
 	if calls != 1 || tp.broken() {
 		t.Errorf("whole was called %d times, broken %v", calls, tp.broken())
 	}
-	short := &tape{src: bytes.NewReader(whole), left: 2000}
+	short := newTape(bytes.NewReader(whole), 2000, nil)
 	if _, err := io.ReadAll(short.reader()); !errors.Is(err, io.ErrUnexpectedEOF) || !short.broken() {
 		t.Errorf("a short request: %v", err)
 	}

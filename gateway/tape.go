@@ -9,16 +9,25 @@ import (
 )
 
 // tape lets a request be read more than once while it still arrives: what one
-// reader has taken from the client, the next finds here.
+// reader has taken from the client, the next finds here. Any number of readers
+// may be at work; one at a time reads from the client, for all.
 type tape struct {
 	src   io.Reader
 	whole func() // called once all has arrived
 
-	mu   sync.Mutex
-	left int64 // bytes still to come
-	buf  []byte
-	err  error // of src, sticky
-	once bool  // no further reader will come: what was read may go
+	mu      sync.Mutex
+	news    sync.Cond
+	reading bool  // somebody reads from src, without the lock
+	left    int64 // bytes still to come
+	buf     []byte
+	err     error // of src, sticky
+}
+
+// newTape makes a tape of size bytes from src.
+func newTape(src io.Reader, size int64, whole func()) *tape {
+	t := &tape{src: src, left: size, whole: whole}
+	t.news.L = &t.mu
+	return t
 }
 
 // reader returns a reader of the whole request from its beginning.
@@ -31,13 +40,13 @@ func (t *tape) broken() bool {
 	return t.err != nil && t.err != io.EOF
 }
 
-// done says that nobody will ask for another reader.
+// done says that nobody will ask for another reader, so that a request that has
+// arrived need not be held while its answer goes on.
 func (t *tape) done() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.once = true
 	if t.left == 0 {
-		t.buf = nil
+		t.buf, t.err = nil, io.EOF
 	}
 }
 
@@ -46,23 +55,36 @@ type tapeReader struct {
 	off int
 }
 
-// Read takes what is there, or waits for more from the client. The lock is held
-// meanwhile: readers want the same bytes, so waiting for one is waiting for all.
+// Read takes what is there, or waits for more from the client.
 func (r *tapeReader) Read(p []byte) (int, error) {
 	t := r.t
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if r.off < len(t.buf) {
-		k := copy(p, t.buf[r.off:])
-		r.off += k
-		return k, nil
+	for {
+		switch {
+		case r.off < len(t.buf):
+			k := copy(p, t.buf[r.off:])
+			r.off += k
+			return k, nil
+		case t.err != nil:
+			return 0, t.err
+		case t.reading:
+			t.news.Wait()
+		default:
+			t.more(p)
+		}
 	}
-	if t.err != nil {
-		return 0, t.err
-	}
+}
+
+// more reads once from the client, with p as the place. The caller holds mu,
+// which is let go meanwhile.
+func (t *tape) more(p []byte) {
+	t.reading = true
+	t.mu.Unlock()
 	k, err := t.src.Read(p)
+	t.mu.Lock()
+	t.reading = false
 	t.buf = append(t.buf, p[:k]...)
-	r.off += k
 	t.left -= int64(k)
 	t.err = err
 	if err == io.EOF && t.left > 0 {
@@ -72,7 +94,7 @@ func (r *tapeReader) Read(p []byte) (int, error) {
 		t.whole()
 		t.whole = nil
 	}
-	return k, t.err
+	t.news.Broadcast()
 }
 
 func (r *tapeReader) Close() error { return nil }

@@ -115,6 +115,14 @@ func TestReplayRefused(t *testing.T) {
 		if _, code, _ := inClear(t, n, msg, nil); code != codeReplayed {
 			t.Errorf("after the first key's end: %s", code)
 		}
+		// Nor once there is a newer key than when it was opened.
+		time.Sleep(n.cfg.Lifetime - 2*n.cfg.Overlap)
+		if n.keys.lookup(both[0].ID, time.Now()) == nil || live(n)[0].id == both[0].ID {
+			t.Fatal("the second key is not the older of two")
+		}
+		if _, code, _ := inClear(t, n, msg, nil); code != codeReplayed {
+			t.Errorf("after a third key was made: %s", code)
+		}
 		time.Sleep(n.cfg.Lifetime)
 		if _, code, _ := inClear(t, n, msg, nil); code != codeKeyExpired {
 			t.Errorf("after both keys' end: %s", code)

@@ -105,6 +105,9 @@ func TestKeyEndsWithoutRun(t *testing.T) {
 		msg, ex := sealFor(t, keysOf(t, n), post("/v1/embeddings", "{}"))
 		late, _ := sealFor(t, keysOf(t, n), chat(""))
 		time.Sleep(n.cfg.Lifetime - time.Second)
+		if err := n.rotate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 		open(t, ex, send(n, msg))
 		time.Sleep(time.Second)
 		if _, code, _ := inClear(t, n, late, nil); code != codeKeyExpired {

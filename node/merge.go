@@ -48,6 +48,7 @@ func (q *queue) pushEvent(ev []byte, from, to int, ok bool) {
 		bytes.Equal(q.shape[:from], ev[:from]) && bytes.Equal(q.shape[from:], ev[to:])
 	if same && q.len() > 0 && q.end >= q.off {
 		// Take the remainder off, add the text, put the remainder back.
+		q.makeRoom(to - from)
 		q.buf = append(q.buf[:q.end], ev[from:]...)
 		q.end += to - from
 		return

@@ -99,6 +99,7 @@ func TestMalformedStreams(t *testing.T) {
 		"a page":         "<html>\n<body>\n\n",
 		"not json":       "data: {\"choices\":[\n\n",
 		"two documents":  "data: {} {}\n\n",
+		"bad remainder":  delta("a") + strings.Replace(delta("b"), "null", "nulx", 1),
 		"bad escape":     delta("a") + strings.Replace(delta("b"), "b\"}", `\x"}`, 1),
 		"raw tab":        delta("a") + strings.Replace(delta("b"), "b\"}", "\t\"}", 1),
 		"cut escape":     delta("a") + strings.Replace(delta("b"), "b\"}", `\u12"}`, 1),
@@ -166,6 +167,25 @@ func TestMergeWhileSending(t *testing.T) {
 		if !strings.HasSuffix(out.String(), stop+end) {
 			t.Fatalf("taking %d: no end", take)
 		}
+	}
+}
+
+// However long an answer that never lets the queue run empty: what it holds is
+// what waits.
+func TestQueueIsBounded(t *testing.T) {
+	var q queue
+	var ev events
+	for range 20_000 {
+		n := copy(ev.space(), delta(strings.Repeat("x", 100)))
+		if err := ev.took(n, &q); err != nil {
+			t.Fatal(err)
+		}
+		if q.len() > 1000 {
+			q.drop(q.len() - 500)
+		}
+	}
+	if cap(q.buf) > 8<<10 || cap(ev.buf) > 8<<10 {
+		t.Errorf("%d and %d bytes for %d waiting", cap(q.buf), cap(ev.buf), q.len())
 	}
 }
 

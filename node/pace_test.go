@@ -210,7 +210,11 @@ func TestDeadConnectionStopsEngine(t *testing.T) {
 		c.mu.Lock()
 		c.broken = true // writes fail; the request's context lives on
 		c.mu.Unlock()
+		start := time.Now()
 		c.wait()
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("noticed after %v", took)
+		}
 		if _, stopped, _ := e.counts(); stopped != 1 {
 			t.Error("the engine works on")
 		}

@@ -276,6 +276,27 @@ func TestRunningAnswerGivesUpItsOldest(t *testing.T) {
 	})
 }
 
+// A reader that lags behind what is kept is cut off, not left waiting.
+func TestLaggingReader(t *testing.T) {
+	k := &kept{shelf: newShelf(time.Minute, 0)}
+	if err := k.begin([]byte("header"), 1024, -1); err != nil {
+		t.Fatal(err)
+	}
+	rec := make([]byte, 1024)
+	for i := range 16*minChunks + 1 {
+		if _, _, _, err := k.from(0); err != nil {
+			t.Fatalf("cut off at record %d", i)
+		}
+		k.record(rec, false)
+	}
+	if _, _, _, err := k.from(0); err == nil {
+		t.Error("records that are gone are promised")
+	}
+	if _, batch, _, err := k.from(16); err != nil || len(batch) != chunkSize {
+		t.Errorf("%d bytes, %v", len(batch), err)
+	}
+}
+
 func mustID(t *testing.T, s string) answerID {
 	t.Helper()
 	id, err := decodeAnswerID(s)
