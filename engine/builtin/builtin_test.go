@@ -225,6 +225,22 @@ func TestWholeCharacters(t *testing.T) {
 	}
 }
 
+// TestOneBOS: a template that writes the beginning token itself doesn't double it.
+func TestOneBOS(t *testing.T) {
+	for _, template := range []string{gguftest.Template, "{{ bos_token }}" + gguftest.Template} {
+		r := tiny(t, gguftest.Tiny{Template: template})
+		m := message{Role: "user", Content: json.RawMessage(`"hi"`)}
+		d, _, refused := m.value(0)
+		if refused != nil {
+			t.Fatal(refused)
+		}
+		ids, refused := r.prompt([]any{d})
+		if refused != nil || ids[0] != int32(r.vocab.BOS) || ids[1] == ids[0] {
+			t.Errorf("%v %v", ids, refused)
+		}
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	r := tiny(t, gguftest.Tiny{Template: gguftest.Template + "{% if messages|length > 3 %}{{ raise_exception('too many turns') }}{% endif %}"})
 	bare := tiny(t, gguftest.Tiny{NoDefault: true})

@@ -30,14 +30,18 @@ func TestSameAsLlamaServer(t *testing.T) {
 		name string
 		file []byte
 		args []string
+		// How far log-probabilities may lie apart. F32 differs by the order of
+		// additions alone; with the others that lets a number round the other way
+		// now and then, and this then shows.
+		within float64
 	}{
-		{"demo", model.GGUF, nil},
-		{"F32", gguftest.Tiny{Kind: gguf.F32, Seed: 1}.Bytes(), f32Cache},
-		{"F16", gguftest.Tiny{Kind: gguf.F16, Seed: 2}.Bytes(), f32Cache},
-		{"Q8_0", gguftest.Tiny{Kind: gguf.Q8_0, Seed: 3}.Bytes(), f32Cache},
-		{"grouped heads", gguftest.Tiny{Kind: gguf.F16, Heads: 8, KVHeads: 2, Dim: 128, Seed: 4}.Bytes(), f32Cache},
-		{"BPE", gguftest.Tiny{Kind: gguf.F16, BPE: true, Seed: 5}.Bytes(), f32Cache},
-		{"BPE Llama 3", gguftest.Tiny{Kind: gguf.Q8_0, BPE: true, Pre: "llama-bpe", Tied: true, RopeBase: 500000, Factors: true, Seed: 6}.Bytes(), f32Cache},
+		{"demo", model.GGUF, nil, 0.2},
+		{"F32", gguftest.Tiny{Kind: gguf.F32, Seed: 1}.Bytes(), f32Cache, 1e-4},
+		{"F16", gguftest.Tiny{Kind: gguf.F16, Seed: 2}.Bytes(), f32Cache, 0.2},
+		{"Q8_0", gguftest.Tiny{Kind: gguf.Q8_0, Seed: 3}.Bytes(), f32Cache, 0.2},
+		{"grouped heads", gguftest.Tiny{Kind: gguf.F16, Heads: 8, KVHeads: 2, Dim: 128, Seed: 4}.Bytes(), f32Cache, 0.2},
+		{"BPE", gguftest.Tiny{Kind: gguf.F16, BPE: true, Seed: 5}.Bytes(), f32Cache, 0.2},
+		{"BPE Llama 3", gguftest.Tiny{Kind: gguf.Q8_0, BPE: true, Pre: "llama-bpe", Tied: true, RopeBase: 500000, Factors: true, Seed: 6}.Bytes(), f32Cache, 0.2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			llamaserver.Dir(t)
@@ -51,6 +55,7 @@ func TestSameAsLlamaServer(t *testing.T) {
 				t.Fatal(err)
 			}
 			compared, ties := 0, 0
+			worst := 0.0 // difference of a token's log-probability
 			for _, p := range prompts {
 				want := s.Tokenize(p, true, true)
 				got, refused := r.tokens(p)
@@ -61,11 +66,15 @@ func TestSameAsLlamaServer(t *testing.T) {
 					t.Errorf("tokens of %q\n got %v\nwant %v", p, got, want)
 					continue
 				}
+				worst = max(worst, r.compareLogProbs(t, got, s.LogProbs(want, 20)))
 				answer := s.Greedy(want, 64)
 				compared += len(answer)
 				ties += r.compareGreedy(t, p, got, answer)
 			}
-			t.Logf("%d tokens after %d prompts, %d ties", compared, len(prompts), ties)
+			t.Logf("%d tokens after %d prompts, %d ties; log-probabilities differ by %.1g at most", compared, len(prompts), ties, worst)
+			if worst > c.within {
+				t.Errorf("log-probabilities differ by %g", worst)
+			}
 			if ties > 1+compared/200 {
 				t.Errorf("%d ties among %d tokens: that is no accident", ties, compared)
 			}
@@ -115,6 +124,24 @@ func (r *Runner) compareGreedy(t *testing.T, text string, prompt []int32, answer
 		next = []int32{int32(want)}
 	}
 	return ties
+}
+
+// compareLogProbs returns the largest difference between the server's
+// log-probabilities after a prompt and the runner's.
+func (r *Runner) compareLogProbs(t *testing.T, prompt []int32, want map[int]float64) (worst float64) {
+	t.Helper()
+	logits, err := r.model.NewSession().Feed(context.Background(), prompt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	most, sum := float64(logits[greedy(logits)]), 0.0
+	for _, x := range logits {
+		sum += math.Exp(float64(x) - most)
+	}
+	for id, p := range want {
+		worst = max(worst, math.Abs(float64(logits[id])-most-math.Log(sum)-p))
+	}
+	return worst
 }
 
 // deviation is the standard deviation of the scores.

@@ -179,6 +179,28 @@ func (s *Server) Greedy(prompt []int, n int) []int {
 	return out.Tokens
 }
 
+// LogProbs returns the natural logarithms of the probabilities of the n most
+// likely tokens after a prompt; nothing when the most likely ends the answer.
+func (s *Server) LogProbs(prompt []int, n int) map[int]float64 {
+	s.t.Helper()
+	var out struct {
+		Steps []struct {
+			Top []struct {
+				ID      int     `json:"id"`
+				LogProb float64 `json:"logprob"`
+			} `json:"top_logprobs"`
+		} `json:"completion_probabilities"`
+	}
+	s.Call("/completion", map[string]any{"prompt": prompt, "n_predict": 1, "n_probs": n, "temperature": 0, "top_k": 1, "cache_prompt": false, "samplers": []string{"top_k"}}, &out)
+	probs := map[int]float64{}
+	for _, step := range out.Steps {
+		for _, t := range step.Top {
+			probs[t.ID] = t.LogProb
+		}
+	}
+	return probs
+}
+
 // lockedBuffer collects what the server says while the test looks at it.
 type lockedBuffer struct {
 	mu sync.Mutex
