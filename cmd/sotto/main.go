@@ -21,7 +21,9 @@
 // "sotto ask" answers one question: from the arguments, from standard input if
 // that is a file or a pipe, and from the files named with -f. "sotto chat" is a
 // conversation, line by line; it works over ssh. Ctrl-C stops an answer at the
-// model, not only on the screen, and keeps what came.
+// model, not only on the screen, and keeps what came. After a short answer the
+// program stays for about half a second: the padding that hides the answer's
+// length is still on its way.
 //
 // "sotto verify" prints one line for each check that was made of the server's
 // machines: ok, warn or FAIL.
