@@ -29,7 +29,7 @@ import (
 // of prompts, no network.
 
 const (
-	llamaContext  = 8192 // tokens for each of llamaParallel conversations, or what the model has
+	llamaContext  = 8192 // tokens of a conversation, at most; less where the model has less
 	llamaParallel = 2    // an answer and the title that is asked for beside it
 	llamaLoadTime = 10 * time.Minute
 	llamaStopTime = 3 * time.Second
@@ -110,7 +110,14 @@ func startChild(ctx context.Context, program, file string, options map[string]bo
 	args := []string{
 		"--model", file, "--alias", name,
 		"--host", "127.0.0.1", "--port", fmt.Sprint(port),
-		"--ctx-size", fmt.Sprint(llamaContext * llamaParallel), "--parallel", fmt.Sprint(llamaParallel),
+		"--parallel", fmt.Sprint(llamaParallel),
+	}
+	// Memory is taken for all of it at once, so conversations share it where
+	// the server knows how.
+	if options["--kv-unified"] {
+		args = append(args, "--kv-unified", "--ctx-size", fmt.Sprint(llamaContext))
+	} else {
+		args = append(args, "--ctx-size", fmt.Sprint(llamaContext*llamaParallel))
 	}
 	// Older servers lack some of these, and lack what they turn off.
 	for _, quiet := range [][]string{

@@ -14,7 +14,9 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -233,6 +235,50 @@ func TestOwnServer(t *testing.T) {
 	e.Close()
 	if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
 		t.Errorf("the child is still there: %v", err)
+	}
+}
+
+// TestOwnServerDiesWithUs: a program that is killed leaves no llama-server behind.
+func TestOwnServerDiesWithUs(t *testing.T) {
+	if file := os.Getenv("SOTTO_TEST_OWNER"); file != "" { // this is that program
+		if _, err := engine.Open(context.Background(), engine.Options{ModelFile: file, LlamaServer: llamaserver.Program(t), Probe: []engine.Probe{}}); err != nil {
+			t.Fatal(err)
+		}
+		pid, _ := childOf(t, os.Getpid())
+		fmt.Println("child", pid)
+		select {}
+	}
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux tells a child of its parent's death")
+	}
+	llamaserver.Dir(t)
+	owner := exec.Command(os.Args[0], "-test.run=^TestOwnServerDiesWithUs$", "-test.v")
+	owner.Env = append(os.Environ(), "SOTTO_TEST_OWNER="+modelFile(t, gguftest.Tiny{}))
+	out, err := owner.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := owner.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pid := 0
+	for lines := bufio.NewScanner(out); pid == 0 && lines.Scan(); {
+		fmt.Sscanf(lines.Text(), "child %d", &pid)
+	}
+	owner.Process.Kill()
+	owner.Wait()
+	if pid == 0 {
+		t.Fatal("the other program started no child")
+	}
+	gone := func() bool {
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		return err != nil || bytes.Contains(status, []byte("State:\tZ"))
+	}
+	for began := time.Now(); !gone(); time.Sleep(10 * time.Millisecond) {
+		if time.Since(began) > 10*time.Second {
+			syscall.Kill(pid, syscall.SIGKILL)
+			t.Fatal("the child lives on")
+		}
 	}
 }
 
