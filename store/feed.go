@@ -32,7 +32,10 @@ const (
 // feed. ErrFull: no room within quota.
 func (db *DB) Append(ctx context.Context, account vault.AccountID, puts []vault.Put, known *vault.Head, quota int64) (head vault.Head, seqs []uint64, err error) {
 	err = db.update(ctx, func(tx *sql.Tx) error {
-		a := appender{ctx: ctx, tx: tx, account: account}
+		a := appender{
+			ctx: ctx, tx: tx, account: account,
+			findPlace: tx.StmtContext(ctx, db.findPlace), insertEntry: tx.StmtContext(ctx, db.insertEntry),
+		}
 		if err := a.load(); err != nil {
 			return err
 		}
@@ -68,6 +71,18 @@ type appender struct {
 	head    vault.Head
 	bytes   int64
 	before  int64 // bytes, when it began
+
+	findPlace, insertEntry *sql.Stmt
+}
+
+func (db *DB) prepare(ctx context.Context) (err error) {
+	db.findPlace, err = db.write.PrepareContext(ctx, `SELECT seq, digest FROM feed WHERE account = $1 AND id = $2 AND collection = $3 AND version = $4`)
+	if err != nil {
+		return err
+	}
+	db.insertEntry, err = db.write.PrepareContext(ctx, `INSERT INTO feed (account, seq, collection, id, version, size, digest, hash, data)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`)
+	return err
 }
 
 func (a *appender) load() (err error) {
@@ -116,8 +131,7 @@ func (a *appender) append(p vault.Put) (uint64, error) {
 	version, digest := p.Version.Bytes(), vault.Digest(p.Data)
 	var seq uint64
 	var have []byte
-	err := a.tx.QueryRowContext(a.ctx, `SELECT seq, digest FROM feed WHERE account = $1 AND id = $2 AND collection = $3 AND version = $4`,
-		a.account[:], p.ID[:], p.Collection, version[:]).Scan(&seq, &have)
+	err := a.findPlace.QueryRowContext(a.ctx, a.account[:], p.ID[:], p.Collection, version[:]).Scan(&seq, &have)
 	switch {
 	case err == nil && vault.Hash(have) == digest:
 		return seq, nil
@@ -138,8 +152,8 @@ func (a *appender) append(p vault.Put) (uint64, error) {
 	}
 	a.head = a.head.Next(p.Collection, p.ID, p.Version, digest)
 	a.bytes += int64(len(data)) + EntryCost
-	_, err = a.tx.ExecContext(a.ctx, `INSERT INTO feed (account, seq, collection, id, version, size, digest, hash, data) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-		a.account[:], int64(a.head.Seq), p.Collection, p.ID[:], version[:], len(p.Data), digest[:], a.head.Hash[:], null(data))
+	_, err = a.insertEntry.ExecContext(a.ctx, a.account[:], int64(a.head.Seq), p.Collection, p.ID[:], version[:],
+		len(p.Data), digest[:], a.head.Hash[:], null(data))
 	if err != nil {
 		return 0, fmt.Errorf("store: %w", exists(err))
 	}

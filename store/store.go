@@ -40,6 +40,10 @@ import (
 type DB struct {
 	write *sql.DB
 	read  *sql.DB
+
+	// The two statements of every append, prepared once on the one writer.
+	findPlace   *sql.Stmt
+	insertEntry *sql.Stmt
 }
 
 // Failures that a caller branches on.
@@ -91,6 +95,10 @@ func Open(ctx context.Context, path string) (*DB, error) {
 	db.read.SetMaxOpenConns(readers)
 	db.read.SetMaxIdleConns(readers)
 	if err := db.migrate(ctx); err != nil {
+		db.Close()
+		return nil, fmt.Errorf("store: %s: %w", path, err)
+	}
+	if err := db.prepare(ctx); err != nil {
 		db.Close()
 		return nil, fmt.Errorf("store: %s: %w", path, err)
 	}
