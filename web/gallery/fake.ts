@@ -190,8 +190,8 @@ const DEMO_CHECKS: Check[] = [
   {
     id: 'key',
     title: 'Only that machine has the key',
-    status: 'ok',
-    detail: 'Your message is sealed to key ab12, made by the machine 10 minutes ago.',
+    status: 'warn',
+    detail: 'The key is named in the stand-in for a proof, which anybody could have written.',
   },
   {
     id: 'page',
@@ -260,7 +260,7 @@ export function trust(state: TrustState): Trust {
 }
 
 /** Starts a fake core for a scene. */
-export function connectFake(scene: Scene): Core & { emit: (e: CoreEvent) => void } {
+export function connectFake(scene: Scene): Core & { emit: (e: CoreEvent) => void; trustIs: (s: TrustState) => void } {
   if (scene.dead) throw { code: 'core_dead', message: '' } satisfies CoreError;
   const listeners = new Set<(e: CoreEvent) => void>();
   const chats = new Map(scene.chats.map((c) => [c.id, c]));
@@ -524,5 +524,5 @@ export function connectFake(scene: Scene): Core & { emit: (e: CoreEvent) => void
       emit({ t: 'settings', settings });
     },
   };
-  return Object.assign(core, { emit });
+  return Object.assign(core, { emit, trustIs: setTrust });
 }

@@ -11,8 +11,9 @@
 // `node --test`. Nothing of it is part of the product's bundle. The packages of
 // web/package.json must be installed.
 //
-// shoot.mjs photographs every state and runs axe on it; stream.mjs measures a
-// long answer.
+// On what it has built, shoot.mjs photographs every state and runs axe on it,
+// hostile.mjs draws Markdown that means harm, and stream.mjs measures a long
+// answer. Each says in its head how it is run.
 package main
 
 import (

@@ -23,6 +23,13 @@ export function serve(dir) {
   const server = createServer((req, res) => {
     const path = normalize(new URL(req.url, 'http://x').pathname);
     const file = join(dir, path);
+    if (path === '/core.html') {
+      // The page has a frame for the real core; here nothing is in it.
+      res.setHeader('content-security-policy', "default-src 'none'; frame-ancestors 'self'");
+      res.setHeader('content-type', 'text/html; charset=utf-8');
+      res.end('<!doctype html><title>Core</title>');
+      return;
+    }
     const found = extname(path) in TYPES && existsSync(file);
     res.setHeader('content-type', found ? TYPES[extname(path)] : 'text/html; charset=utf-8');
     res.setHeader('content-security-policy', POLICY);

@@ -207,7 +207,7 @@ function Actions({ message }: { message: Message }): VNode {
   const demo = receipt?.state === 'demo';
   return (
     <div class="message-actions" role="group" aria-label={t.message.actions}>
-      <CopyButton text={() => message.text} label={t.message.copy} small />
+      {message.text !== '' && <CopyButton text={() => message.text} label={t.message.copy} small />}
       <button
         type="button"
         class="icon-button small"

@@ -50,7 +50,8 @@ export function TrustPanel({ onClose }: { onClose: () => void }): VNode {
   const proof = useTask();
   const verdicts = trust.verdicts;
   const verdict = verdicts[Math.min(at, verdicts.length - 1)];
-  const command = `sotto verify ${location.origin}`;
+  const demo = trust.state === 'demo' || trust.state === 'consent';
+  const command = `sotto verify ${demo ? '--insecure-software-node ' : ''}${location.origin}`;
 
   return (
     <Dialog title={t.trust.panelTitle} shape="sheet" onClose={onClose} class="panel">

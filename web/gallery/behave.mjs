@@ -1,0 +1,200 @@
+// Copyright (c) Sotto authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Checks what the page does by itself, with the fake core:
+//
+//	node web/gallery/behave.mjs BUILT-GALLERY
+
+import assert from 'node:assert/strict';
+import { chromium } from 'playwright-core';
+import { CHROMIUM, serve } from './serve.mjs';
+
+const site = await serve(process.argv[2]);
+const browser = await chromium.launch(CHROMIUM);
+let failed = 0;
+
+/** Runs one check on a page of its own. */
+async function check(name, href, f, size = { width: 1280, height: 800 }) {
+  const page = await browser.newPage({ viewport: size });
+  page.setDefaultTimeout(20_000);
+  const errors = [];
+  page.on('pageerror', (e) => errors.push(e.message));
+  try {
+    await page.goto(site.url + href);
+    await page.waitForSelector('html[data-ready]');
+    await f(page);
+    assert.deepEqual(errors, []);
+    console.log(`ok   ${name}`);
+  } catch (e) {
+    failed++;
+    console.log(`FAIL ${name}: ${e.message}`);
+  }
+  await page.close();
+}
+
+const trust = (page, state) => page.evaluate((s) => globalThis.core.trustIs(s), state);
+const box = '.composer-text';
+
+await check('a message waits for the check and then goes by itself', '/?state=checking-queued', async (page) => {
+  assert.equal(await page.locator('.message').count(), 0);
+  await trust(page, 'verified');
+  await page.waitForSelector('.message.user');
+  assert.equal(await page.locator('.composer-queued').count(), 0);
+});
+
+await check(
+  'a waiting message that fails the check is never sent and can be taken back',
+  '/?state=checking-queued',
+  async (page) => {
+    await trust(page, 'failed');
+    await page.waitForSelector('.composer-problem.hard');
+    await page.click('.composer-queued button');
+    assert.match(await page.inputValue(box), /rash/);
+    assert.equal(await page.locator('.message').count(), 0);
+  },
+);
+
+for (const state of ['failed', 'unknown']) {
+  await check(
+    `nothing is sent while the state is ${state}`,
+    `/?state=${state === 'failed' ? 'panel-failed' : state}`,
+    async (page) => {
+      await page.keyboard.press('Escape');
+      await page.fill(box, 'secret');
+      await page.press(box, 'Enter');
+      await page.waitForSelector('.panel');
+      await page.keyboard.press('Escape');
+      await page.waitForSelector('.panel', { state: 'detached' });
+      assert.equal(await page.inputValue(box), 'secret');
+      assert.equal(await page.locator('.message').count(), 0);
+      assert.equal(await page.getByRole('button', { name: /anyway/i }).count(), 0);
+    },
+  );
+}
+
+await check('the demo is asked about once, and the message that waited is sent', '/?state=consent', async (page) => {
+  await page.getByRole('button', { name: 'Not now' }).click();
+  await page.fill(box, 'hello');
+  await page.press(box, 'Enter');
+  await page.getByRole('button', { name: 'Use the demo machine' }).click();
+  await page.waitForSelector('.message.user');
+  assert.match(await page.textContent('.trust'), /not private/);
+});
+
+await check(
+  'the conversation follows the answer until the person scrolls up',
+  '/chat/c4?state=scrolled-up',
+  async (page) => {
+    await page.click('.jump');
+    const fromEnd = () => page.$eval('.log', (l) => l.scrollHeight - l.scrollTop - l.clientHeight);
+    await page.waitForFunction(() => document.querySelector('.log').scrollTop > 0);
+    await page.fill(box, 'and more');
+    await page.press(box, 'Enter');
+    await page.waitForSelector('.message.last .md > p');
+    assert.ok((await fromEnd()) < 60, 'at the end while it grows');
+    await page.mouse.move(700, 300);
+    await page.mouse.wheel(0, -600);
+    await page.waitForSelector('.jump');
+    const before = await page.$eval('.log', (l) => l.scrollTop);
+    await page.waitForTimeout(800);
+    assert.ok(Math.abs((await page.$eval('.log', (l) => l.scrollTop)) - before) < 5, 'stays where the person is');
+  },
+);
+
+await check(
+  'earlier messages come when the top is near, and the place is kept',
+  '/chat/c4?state=scrolled-up',
+  async (page) => {
+    const first = await page.locator('.message').count();
+    assert.ok(first < 100, `${first} of 400 drawn at first`);
+    await page.$eval('.log', (l) => (l.scrollTop = 0));
+    await page.waitForFunction((n) => document.querySelectorAll('.message').length > n, first);
+    assert.ok((await page.$eval('.log', (l) => l.scrollTop)) > 200);
+  },
+);
+
+await check(
+  'a temporary chat asks before it is left, by a link and by the back button',
+  '/?state=temporary',
+  async (page) => {
+    await page.click('.side-chat >> nth=1');
+    await page.getByRole('button', { name: 'Stay' }).click();
+    assert.ok((await page.locator('.message').count()) > 0);
+    await page.evaluate(() => history.pushState(null, '', '/settings'));
+    await page.goBack();
+    await page.getByRole('button', { name: 'Leave', exact: true }).click();
+    await page.waitForSelector('.message', { state: 'detached' });
+  },
+);
+
+await check('undo keeps a deleted chat', '/?state=delete-undo', async (page) => {
+  const name = 'Sourdough that rises in a cold kitchen';
+  assert.equal(await page.locator(`.side-chat[title="${name}"]`).count(), 0);
+  await page.getByRole('button', { name: 'Undo' }).click();
+  await page.waitForSelector(`.side-chat[title="${name}"]`);
+});
+
+await check('what was typed in a chat is there again', '/chat/c2?state=chat', async (page) => {
+  await page.fill(box, 'half a thought');
+  await page.click('.side-chat >> nth=0');
+  await page.waitForFunction(() => document.querySelector('.composer-text').value === '');
+  await page.goBack();
+  await page.waitForFunction(() => document.querySelector('.composer-text').value === 'half a thought');
+});
+
+await check('editing makes a branch, the arrows go back', '/chat/c2?state=chat', async (page) => {
+  await page.focus(box);
+  await page.press(box, 'ArrowUp');
+  await page.waitForSelector('.editing textarea:focus');
+  await page.fill('.editing textarea', 'Other words');
+  await page.press('.editing textarea', 'Control+Enter');
+  await page.waitForSelector('text=2/2');
+  assert.equal(await page.locator('.bubble', { hasText: 'Other words' }).count(), 1);
+  const mine = page.locator('.message.user', { hasText: 'Other words' });
+  await mine.hover();
+  await mine.getByRole('button', { name: 'Earlier version' }).click();
+  await page.waitForSelector('.bubble:has-text("a little firmer")');
+});
+
+await check('focus stays in a dialog and comes back after', '/?state=new-chat', async (page) => {
+  await page.focus('.trust');
+  await page.keyboard.press('Enter');
+  await page.waitForSelector('.panel');
+  for (let i = 0; i < 20; i++) await page.keyboard.press('Tab');
+  assert.ok(
+    await page.evaluate(
+      () => document.activeElement === document.body || document.activeElement.closest('dialog') !== null,
+    ),
+  );
+  await page.keyboard.press('Escape');
+  await page.waitForSelector('.panel', { state: 'detached' });
+  assert.ok(await page.evaluate(() => document.activeElement.matches('.trust')));
+});
+
+await check('a link shows where it leads and leaves only then', '/chat/c4?state=link', async (page) => {
+  assert.match(await page.textContent('.address'), /utm_source=tracking/);
+  await page.keyboard.press('Escape');
+  const pages = browser.contexts().reduce((n, c) => n + c.pages().length, 0);
+  await page.locator('.md a').first().click({ button: 'middle' });
+  await page.waitForSelector('.address');
+  assert.equal(
+    browser.contexts().reduce((n, c) => n + c.pages().length, 0),
+    pages,
+  );
+});
+
+await check(
+  'on a phone the drawer takes the focus and Escape closes it',
+  '/?state=new-chat',
+  async (page) => {
+    await page.click('.head-side');
+    await page.waitForFunction(() => document.activeElement.closest('.sidebar') !== null);
+    await page.keyboard.press('Escape');
+    await page.waitForSelector('.drawer-open', { state: 'detached' });
+  },
+  { width: 360, height: 740 },
+);
+
+await browser.close();
+site.close();
+process.exitCode = failed ? 1 : 0;
