@@ -93,7 +93,8 @@
 //
 // The feed. A page starts after since (default 0), has at most limit entries
 // (default and greatest 1,000) and ends early at about 4 MiB of data. A post is
-// taken whole or not at all, at most 1,000 records of at most 1 MiB, and gives
+// taken whole or not at all, at most 1,000 records of at most 1 MiB (and 50,000
+// ids to erase), and gives
 // each record its place; a record that is in the feed already keeps the place
 // that it has, so posting again after a lost answer is safe. known, the head
 // that the device knows, is optional and lets the server notice that it has gone

@@ -95,6 +95,9 @@ func checkWrap(w vault.Wrap, kinds ...string) error {
 	return errWrapRefused
 }
 
+// accountGone: the account was deleted between the session's check and now.
+var accountGone = map[error]*problem{store.ErrNotFound: errSignedOut}
+
 var putWrapErrors = map[error]*problem{
 	store.ErrNotFound:  errWrapRefused,
 	store.ErrExists:    errWrapRefused,

@@ -22,7 +22,8 @@ func (s *Server) getFeed(r *http.Request, session store.Session) (any, error) {
 	if err != nil || limit == 0 {
 		return nil, errMalformed
 	}
-	return s.store.Page(r.Context(), session.Account, since, int(min(limit, vault.MaxPage)))
+	page, err := s.store.Page(r.Context(), session.Account, since, int(min(limit, vault.MaxPage)))
+	return page, translate(err, accountGone)
 }
 
 func queryNumber(r *http.Request, name string, otherwise uint64) (uint64, error) {
@@ -59,6 +60,9 @@ func (s *Server) postFeed(r *http.Request, session store.Session) (any, error) {
 			return nil, fmt.Errorf("%w: %w", errRecordRefused, err)
 		}
 		erased += len(p.Erase)
+	}
+	if erased > vault.MaxBatchErase {
+		return nil, errTooLarge
 	}
 	head, seqs, err := s.store.Append(r.Context(), session.Account, body.Entries, body.Known, s.maxBytes)
 	if err != nil {

@@ -214,19 +214,21 @@ func pathID(r *http.Request, otherwise *problem) (vault.RecordID, error) {
 // withSession finds the session of a request.
 func (s *Server) withSession(f sessionFunc) handlerFunc {
 	return func(r *http.Request) (any, error) {
-		token, ok := requestToken(r)
-		if !ok {
-			return nil, errSignedOut
-		}
-		session, err := s.store.Session(r.Context(), sha256.Sum256(token), s.today())
-		if errors.Is(err, store.ErrNotFound) {
-			return nil, errSignedOut
-		}
+		session, err := s.session(r)
 		if err != nil {
 			return nil, err
 		}
 		return f(r, session)
 	}
+}
+
+func (s *Server) session(r *http.Request) (store.Session, error) {
+	token, ok := requestToken(r)
+	if !ok {
+		return store.Session{}, errSignedOut
+	}
+	session, err := s.store.Session(r.Context(), sha256.Sum256(token), s.today())
+	return session, translate(err, accountGone)
 }
 
 // requestToken returns the token of a request. It is looked up by its hash, so

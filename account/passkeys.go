@@ -240,24 +240,12 @@ func (s *Server) signInFinish(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	var found user
-	_, credential, err := s.webauthn.ValidatePasskeyLogin(func(_, handle []byte) (webauthn.User, error) {
-		if len(handle) != len(found.account) {
-			return nil, errPasskeyUnknown
-		}
-		u, err := s.loadUser(r, vault.AccountID(handle))
-		if err != nil {
-			return nil, err
-		}
-		if !owns(u, parsed.RawID) {
-			return nil, errPasskeyUnknown
-		}
-		found = u
-		return u, nil
-	}, session, parsed)
+	found, err := s.findUser(r, parsed.Response.UserHandle, parsed.RawID)
+	if err != nil {
+		return nil, err
+	}
+	_, credential, err := s.webauthn.ValidatePasskeyLogin(func(_, _ []byte) (webauthn.User, error) { return found, nil }, session, parsed)
 	switch {
-	case errors.Is(err, errPasskeyUnknown):
-		return nil, errPasskeyUnknown
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", errPasskeyRefused, err)
 	case credential.Authenticator.CloneWarning:
@@ -271,13 +259,22 @@ func (s *Server) signInFinish(r *http.Request) (any, error) {
 	return s.enter(r, found.account)
 }
 
-func owns(u user, id []byte) bool {
+// findUser returns the account that a credential says it is of, if the passkey
+// is one of its.
+func (s *Server) findUser(r *http.Request, handle, passkey []byte) (user, error) {
+	if len(handle) != len(vault.AccountID{}) {
+		return user{}, errPasskeyUnknown
+	}
+	u, err := s.loadUser(r, vault.AccountID(handle))
+	if err != nil {
+		return user{}, err
+	}
 	for _, c := range u.credentials {
-		if string(c.ID) == string(id) {
-			return true
+		if string(c.ID) == string(passkey) {
+			return u, nil
 		}
 	}
-	return false
+	return user{}, errPasskeyUnknown
 }
 
 func (s *Server) recoverBegin(r *http.Request) (any, error) {

@@ -115,14 +115,20 @@ func (s *Server) streamFeed(r *http.Request, session store.Session) (any, error)
 	if live == nil {
 		return nil, errTooManyLive
 	}
-	// Read after joining, so that no change falls between.
+	// Read after joining, so that no change falls between, nor the end of the
+	// session.
 	head, err := s.store.Head(r.Context(), session.Account)
+	if err == nil {
+		_, err = s.session(r)
+	}
 	if err != nil {
 		s.hub.remove(session.Account, live)
-		return nil, err
+		return nil, translate(err, accountGone)
 	}
 	return &reply{stream: func(w http.ResponseWriter) error {
 		defer s.hub.remove(session.Account, live)
+		// The connection may serve other requests afterwards.
+		defer http.NewResponseController(w).SetWriteDeadline(time.Time{})
 		w.Header().Set("Content-Type", "text/event-stream")
 		write := func(text string) bool { return writeLive(w, text) }
 		ticker := time.NewTicker(keepAlive)

@@ -32,10 +32,7 @@ const (
 // feed. ErrFull: no room within quota.
 func (db *DB) Append(ctx context.Context, account vault.AccountID, puts []vault.Put, known *vault.Head, quota int64) (head vault.Head, seqs []uint64, err error) {
 	err = db.update(ctx, func(tx *sql.Tx) error {
-		a := appender{
-			ctx: ctx, tx: tx, account: account,
-			findPlace: tx.StmtContext(ctx, db.findPlace), insertEntry: tx.StmtContext(ctx, db.insertEntry),
-		}
+		a := appender{ctx: ctx, tx: tx, account: account, statements: db.append.in(ctx, tx)}
 		if err := a.load(); err != nil {
 			return err
 		}
@@ -72,17 +69,36 @@ type appender struct {
 	bytes   int64
 	before  int64 // bytes, when it began
 
-	findPlace, insertEntry *sql.Stmt
+	statements
 }
 
-func (db *DB) prepare(ctx context.Context) (err error) {
-	db.findPlace, err = db.write.PrepareContext(ctx, `SELECT seq, digest FROM feed WHERE account = $1 AND id = $2 AND collection = $3 AND version = $4`)
-	if err != nil {
-		return err
+// statements are those of an append, prepared once: half of its time would go
+// into parsing them.
+type statements struct{ findPlace, insertEntry, eraseRecord, eraseOlder *sql.Stmt }
+
+func prepare(ctx context.Context, db *sql.DB) (s statements, err error) {
+	for _, x := range []struct {
+		stmt **sql.Stmt
+		text string
+	}{
+		{&s.findPlace, `SELECT seq, digest FROM feed WHERE account = $1 AND id = $2 AND collection = $3 AND version = $4`},
+		{&s.insertEntry, `INSERT INTO feed (account, seq, collection, id, version, size, digest, hash, data) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`},
+		{&s.eraseRecord, `UPDATE feed SET data = NULL WHERE account = $1 AND id = $2 AND collection <> $3 AND data IS NOT NULL RETURNING size`},
+		{&s.eraseOlder, `UPDATE feed SET data = NULL WHERE account = $1 AND id = $2 AND collection = $3 AND version < $4 AND data IS NOT NULL RETURNING size`},
+	} {
+		if *x.stmt, err = db.PrepareContext(ctx, x.text); err != nil {
+			return s, err
+		}
 	}
-	db.insertEntry, err = db.write.PrepareContext(ctx, `INSERT INTO feed (account, seq, collection, id, version, size, digest, hash, data)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`)
-	return err
+	return s, nil
+}
+
+// in returns the statements for use within a transaction.
+func (s statements) in(ctx context.Context, tx *sql.Tx) statements {
+	return statements{
+		tx.StmtContext(ctx, s.findPlace), tx.StmtContext(ctx, s.insertEntry),
+		tx.StmtContext(ctx, s.eraseRecord), tx.StmtContext(ctx, s.eraseOlder),
+	}
 }
 
 func (a *appender) load() (err error) {
@@ -158,7 +174,7 @@ func (a *appender) append(p vault.Put) (uint64, error) {
 		return 0, fmt.Errorf("store: %w", exists(err))
 	}
 	for _, id := range p.Erase {
-		if err := a.erase(`id = $2 AND collection <> $3`, id[:], vault.Tombstones); err != nil {
+		if err := a.erase(a.eraseRecord, id[:], vault.Tombstones); err != nil {
 			return 0, err
 		}
 	}
@@ -178,26 +194,25 @@ func (a *appender) supersede(p vault.Put) (outdated bool, err error) {
 	if newer > 0 {
 		return true, nil
 	}
-	return false, a.erase(`id = $2 AND collection = $3 AND version < $4`, p.ID[:], p.Collection, version[:])
+	return false, a.erase(a.eraseOlder, p.ID[:], p.Collection, version[:])
 }
 
-// erase forgets the data of the entries that meet a condition; their places in
-// the chain stay.
-func (a *appender) erase(where string, args ...any) error {
-	args = append([]any{a.account[:]}, args...)
-	var freed int64
-	where = ` WHERE account = $1 AND data IS NOT NULL AND ` + where
-	if err := a.tx.QueryRowContext(a.ctx, `SELECT coalesce(sum(size), 0) FROM feed`+where, args...).Scan(&freed); err != nil {
+// erase runs a statement that forgets the data of entries and returns their
+// sizes. Their places in the chain stay.
+func (a *appender) erase(stmt *sql.Stmt, args ...any) error {
+	rows, err := stmt.QueryContext(a.ctx, append([]any{a.account[:]}, args...)...)
+	if err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
-	if freed == 0 {
-		return nil
+	defer rows.Close()
+	for rows.Next() {
+		var size int64
+		if err := rows.Scan(&size); err != nil {
+			return fmt.Errorf("store: %w", err)
+		}
+		a.bytes -= size
 	}
-	a.bytes -= freed
-	if _, err := a.tx.ExecContext(a.ctx, `UPDATE feed SET data = NULL`+where, args...); err != nil {
-		return fmt.Errorf("store: %w", err)
-	}
-	return nil
+	return rows.Err()
 }
 
 // Page returns the entries after since, at most limit of them and about 4 MiB of

@@ -41,9 +41,7 @@ type DB struct {
 	write *sql.DB
 	read  *sql.DB
 
-	// The two statements of every append, prepared once on the one writer.
-	findPlace   *sql.Stmt
-	insertEntry *sql.Stmt
+	append statements // prepared on the writer
 }
 
 // Failures that a caller branches on.
@@ -98,7 +96,7 @@ func Open(ctx context.Context, path string) (*DB, error) {
 		db.Close()
 		return nil, fmt.Errorf("store: %s: %w", path, err)
 	}
-	if err := db.prepare(ctx); err != nil {
+	if db.append, err = prepare(ctx, db.write); err != nil {
 		db.Close()
 		return nil, fmt.Errorf("store: %s: %w", path, err)
 	}

@@ -18,6 +18,8 @@ const (
 	MaxPage = 1000
 	// MaxErase is the most records that one tombstone may name.
 	MaxErase = 2000
+	// MaxBatchErase is the most records that the tombstones of one post may name.
+	MaxBatchErase = 50_000
 
 	maxPageJSON = 64 << 20
 )
