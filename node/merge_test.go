@@ -229,9 +229,9 @@ func meaning(t *testing.T, stream string) []string {
 	var out []string
 	last := ""
 	stream = strings.ReplaceAll(stream, "\r\n", "\n")
-	for ev := range strings.SplitSeq(strings.TrimRight(stream, "\n")+"\n\n", "\n\n") {
+	for ev := range strings.SplitSeq(strings.TrimRight(stream, "\r\n")+"\n\n", "\n\n") {
 		ev = strings.Trim(ev, "\n")
-		if ev == "" {
+		if strings.TrimSpace(ev) == "" { // what is left at the end may be blank
 			continue
 		}
 		data, ok := strings.CutPrefix(ev, "data:")

@@ -427,14 +427,14 @@ func TestModelsInKeyConfig(t *testing.T) {
 }
 
 func TestBulkAnswer(t *testing.T) {
-	big := strings.Repeat("0123456789abcdef", 20_000)
+	big := strings.Repeat("0123456789abcdef", 20_950) // 21 records, padded to 22
 	for name, tt := range map[string]struct {
 		steps   []step
 		records uint64
 	}{
 		"small": {[]step{{write: `{"ok":true}`}}, 1},
 		"empty": {nil, 1},
-		"large": {[]step{{write: big[:100]}, {wait: time.Second, write: big[100:]}}, 20},
+		"large": {[]step{{write: big[:100]}, {wait: time.Second, write: big[100:]}}, 22},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			n := newNode(t, &script{steps: tt.steps, contentType: "application/json"}, nil)
