@@ -46,8 +46,7 @@ before(async () => {
   const nav = p.getByRole('navigation', { name: 'Chats' });
   await waitFor(async () => (await nav.locator('a.side-chat').count()) === 1, 'the chat in the list');
   await nav.locator('a.side-chat').first().dblclick();
-  await p.keyboard.press('ControlOrMeta+a');
-  await p.keyboard.type(named);
+  await nav.getByRole('textbox', { name: 'Title' }).fill(named);
   await p.keyboard.press('Enter');
   await waitFor(async () => (await nav.innerText()).includes(named), 'the new title');
   await p.keyboard.press('ControlOrMeta+k');

@@ -35,6 +35,9 @@ after(async () => {
 const test = (name, f) => nodeTest(name, async () => {
   try {
     await f();
+    for (const d of [one, two]) {
+      assert.equal(await d?.page.getByText('locked itself').count() ?? 0, 0, 'the core broke and was started again');
+    }
   } catch (e) {
     await shot(page, `failed-${name.slice(0, 30)}-one`).catch(() => {});
     if (two) await shot(two.page, `failed-${name.slice(0, 30)}-two`).catch(() => {});
@@ -169,8 +172,7 @@ test('renames, pins, searches, deletes with undo', async () => {
   const nav = sidebar(page);
   await openMenu(page, 'Scripted talk');
   await page.getByRole('menuitem', { name: 'Rename' }).click();
-  await page.keyboard.press('ControlOrMeta+a');
-  await page.keyboard.type('My own title');
+  await sidebar(page).getByRole('textbox', { name: 'Title' }).fill('My own title');
   await page.keyboard.press('Enter');
   await waitFor(async () => (await nav.innerText()).includes('My own title'), 'the new title');
 
@@ -180,7 +182,7 @@ test('renames, pins, searches, deletes with undo', async () => {
 
   await page.keyboard.press('ControlOrMeta+k');
   await page.keyboard.type('Jupiter');
-  await waitFor(async () => (await page.getByRole('dialog').innerText()).includes('My own title'), 'a hit in the content');
+  await waitFor(async () => (await page.getByRole('dialog').locator('mark').count()) > 0, 'a hit in the content');
   await shot(page, '13-search');
   await page.keyboard.press('Escape');
 

@@ -100,6 +100,8 @@ export async function device({ width = 1280, height = 800, dark = false, profile
     // A refused request is a test's own doing and is asserted there; everything else that is red counts.
     if (m.type() === 'error' && !/Failed to load resource/.test(m.text())) problems.push(m.text());
   });
+  // What the core says when it ends unasked goes to the Worker's console.
+  page.on('worker', (w) => w.on('console', (m) => m.type() === 'error' && problems.push(`core: ${m.text()}`)));
   page.on('pageerror', (e) => problems.push(String(e)));
   await context.addInitScript(() => {
     document.addEventListener('securitypolicyviolation', (e) => {
