@@ -66,6 +66,7 @@ package main
 
 import (
 	"os"
+	"strings"
 )
 
 func main() { os.Exit(run(os.Args[1:])) }
@@ -89,6 +90,9 @@ func run(args []string) int {
 			a.command = c
 			return a.exit(c.run(a, args[1:]))
 		}
+	}
+	if strings.HasPrefix(args[0], "-") {
+		return a.exit(usageError("“"+args[0]+"” stands before the command", "flags come after it: sotto ask "+args[0]+" …"))
 	}
 	return a.exit(usageError("there is no command “"+args[0]+"”", "“sotto help” lists the commands"))
 }
