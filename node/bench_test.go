@@ -154,7 +154,7 @@ func BenchmarkBulk(b *testing.B) {
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {
-		rep := reply{status: 200, class: seal.ClassBulk, text: body}
+		rep := &reply{status: 200, class: seal.ClassBulk, text: body}
 		if err := n.sendBulk(b.Context(), opened, rep, newWire(newFirstPiece())); err != nil {
 			b.Fatal(err)
 		}
@@ -212,12 +212,18 @@ func (b *slowBody) Close() error { return nil }
 // BenchmarkLiveStreams holds many streams open over real connections on
 // loopback for some seconds and reports what one costs the node's process:
 // memory (heap, stacks and their bookkeeping), processor time, and how many
-// records came of those that were due. The clients are another process; the
-// engine is in this one and costs next to nothing, so a model server's
-// connection comes on top of it.
+// records came of those that were due. The clients are another process. With
+// engine=memory the engine is in this one and costs next to nothing; with
+// engine=http it is a model server in the other process, and its connections
+// count.
 //
 //	SOTTO_STREAMS=5000 go test ./node -run - -bench LiveStreams -benchtime 1x
 func BenchmarkLiveStreams(b *testing.B) {
+	b.Run("engine=memory", func(b *testing.B) { liveStreams(b, false) })
+	b.Run("engine=http", func(b *testing.B) { liveStreams(b, true) })
+}
+
+func liveStreams(b *testing.B, overHTTP bool) {
 	streams := 1000
 	if s := os.Getenv("SOTTO_STREAMS"); s != "" {
 		var err error
@@ -227,18 +233,13 @@ func BenchmarkLiveStreams(b *testing.B) {
 	}
 	const hold = 5 * time.Second
 	for b.Loop() {
-		n := newNode(b, newSlow(b.Context()), func(c *Config) { c.Tick = DefaultTick })
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		client := exec.Command(os.Args[0], "-test.run", "^TestStreamClients$", "-test.timeout", "5m")
+		client.Env = append(os.Environ(), "SOTTO_STREAMS="+strconv.Itoa(streams))
+		client.Stderr = os.Stderr
+		in, err := client.StdinPipe()
 		if err != nil {
 			b.Fatal(err)
 		}
-		s := &http.Server{Handler: n.Handler()}
-		go s.Serve(l)
-		before := memory()
-
-		client := exec.Command(os.Args[0], "-test.run", "^TestStreamClients$", "-test.timeout", "5m")
-		client.Env = append(os.Environ(), "SOTTO_BENCH_NODE="+l.Addr().String(), "SOTTO_STREAMS="+strconv.Itoa(streams))
-		client.Stderr = os.Stderr
 		out, err := client.StdoutPipe()
 		if err != nil {
 			b.Fatal(err)
@@ -247,6 +248,22 @@ func BenchmarkLiveStreams(b *testing.B) {
 			b.Fatal(err)
 		}
 		lines := bufio.NewScanner(out)
+		lines.Scan()
+		var e engine.Engine = newSlow(b.Context())
+		if overHTTP {
+			if e, err = engine.Open(b.Context(), engine.Options{Spec: lines.Text()}); err != nil {
+				b.Fatal(err)
+			}
+		}
+		n := newNode(b, e, func(c *Config) { c.Tick = DefaultTick })
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			b.Fatal(err)
+		}
+		s := &http.Server{Handler: n.Handler()}
+		go s.Serve(l)
+		before := memory()
+		fmt.Fprintln(in, l.Addr().String())
 		received := func() (bytes float64) {
 			for lines.Scan() {
 				if k, _ := fmt.Sscanf(lines.Text(), "received %f", &bytes); k == 1 {
@@ -274,16 +291,26 @@ func BenchmarkLiveStreams(b *testing.B) {
 	}
 }
 
-// TestStreamClients is no test but the clients of BenchmarkLiveStreams, in a
-// process of their own. Each half second it prints how many bytes came since
-// the last line; the first line comes when all streams run.
+// TestStreamClients is no test but the clients of BenchmarkLiveStreams and its
+// model server, in a process of their own. It prints the model server's address
+// and reads the node's. Then it prints each half second how many bytes came
+// since the last line; the first of these lines comes when all streams run.
 func TestStreamClients(t *testing.T) {
-	addr := os.Getenv("SOTTO_BENCH_NODE")
-	if addr == "" {
-		t.Skip("only for BenchmarkLiveStreams")
-	}
 	streams, err := strconv.Atoi(os.Getenv("SOTTO_STREAMS"))
 	if err != nil {
+		t.Skip("only for BenchmarkLiveStreams")
+	}
+	model := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		for rc := http.NewResponseController(w); ; time.Sleep(50 * time.Millisecond) {
+			if _, err := w.Write(slowWord); err != nil || rc.Flush() != nil {
+				return
+			}
+		}
+	}))
+	fmt.Println(model.URL)
+	var addr string
+	if _, err := fmt.Scanln(&addr); err != nil {
 		t.Fatal(err)
 	}
 	res, err := http.Get("http://" + addr + "/sotto/v1/evidence")
@@ -340,10 +367,11 @@ func TestStreamClients(t *testing.T) {
 }
 
 // memory is what the runtime has from the system and has not given back, after
-// a collection.
+// a few collections: each halves stacks that were once needed and no longer are.
 func memory() uint64 {
-	runtime.GC()
-	runtime.GC()
+	for range 6 {
+		runtime.GC()
+	}
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapInuse + m.StackInuse + m.MSpanInuse + m.MCacheInuse

@@ -36,7 +36,7 @@ type bulkBuffers struct {
 // A body that breaks before anything has been sent becomes an error of its own.
 // Later there is no place left for one: the answer then lacks its final record,
 // which every reader notices.
-func (n *Node) sendBulk(ctx context.Context, opened *seal.Opened, rep reply, out sink) error {
+func (n *Node) sendBulk(ctx context.Context, opened *seal.Opened, rep *reply, out sink) error {
 	sealer, err := opened.NewAnswer(seal.ClassBulk)
 	if err != nil {
 		return err

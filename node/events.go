@@ -26,11 +26,12 @@ type events struct {
 	scan int    // buf[:scan] holds whole lines, none of them blank
 }
 
-// space returns where to read the next bytes to: at least 1 KiB.
+// space returns where to read the next bytes to. It is small at first, because
+// thousands of streams live at once and most events are a few hundred bytes.
 func (e *events) space() []byte {
-	const least = 1 << 10
+	const least = 256
 	if cap(e.buf)-len(e.buf) < least {
-		grown := make([]byte, len(e.buf), max(2<<10, 2*len(e.buf)+least))
+		grown := make([]byte, len(e.buf), max(1<<10, 2*len(e.buf)+least))
 		copy(grown, e.buf)
 		e.buf = grown
 	}

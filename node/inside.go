@@ -41,6 +41,7 @@ var enginePosts = map[string]bool{
 }
 
 // reply is an answer before it is sealed. Exactly one of body and text is set.
+// It goes by pointer: a stream's goroutine keeps its frames for minutes.
 type reply struct {
 	status int
 	header []bhttp.Field
@@ -158,13 +159,13 @@ func (n *Node) answerKept(ctx context.Context, opened *seal.Opened, out *wire, a
 }
 
 // answerNow answers a request with what is known already.
-func (n *Node) answerNow(ctx context.Context, opened *seal.Opened, out *wire, rep reply) {
+func (n *Node) answerNow(ctx context.Context, opened *seal.Opened, out *wire, rep *reply) {
 	_ = n.send(ctx, opened, rep, out) // on an error nobody is left to tell
 }
 
 // send seals a reply into out, until ctx ends. Where only the engine's work has
 // been stopped, a stream is still brought to its end.
-func (n *Node) send(ctx context.Context, opened *seal.Opened, rep reply, out sink) error {
+func (n *Node) send(ctx context.Context, opened *seal.Opened, rep *reply, out sink) error {
 	defer rep.close()
 	switch {
 	case ctx.Err() != nil:
@@ -179,12 +180,12 @@ func (n *Node) send(ctx context.Context, opened *seal.Opened, rep reply, out sin
 var errPanicked = errors.New("the engine panicked")
 
 // ask has the engine answer. Errors come back as replies. stop ends ctx.
-func (n *Node) ask(ctx context.Context, stop context.CancelFunc, req *engine.Request) reply {
+func (n *Node) ask(ctx context.Context, stop context.CancelFunc, req *engine.Request) *reply {
 	resp, err := n.do(ctx, req)
 	if err != nil {
 		return engineReply(err, wantsStream(req))
 	}
-	rep := reply{status: resp.Status, class: seal.ClassBulk, body: guarded{resp.Body, n}, ctx: ctx, stop: stop}
+	rep := &reply{status: resp.Status, class: seal.ClassBulk, body: &guarded{resp.Body, n}, ctx: ctx, stop: stop}
 	if resp.ContentType != "" {
 		rep.header = append(rep.header, bhttp.Field{Name: "content-type", Value: resp.ContentType})
 	}
@@ -209,7 +210,7 @@ type guarded struct {
 	n *Node
 }
 
-func (g guarded) Read(p []byte) (k int, err error) {
+func (g *guarded) Read(p []byte) (k int, err error) {
 	err = errPanicked
 	defer g.n.contain("engine")
 	return g.ReadCloser.Read(p)
@@ -217,13 +218,13 @@ func (g guarded) Read(p []byte) (k int, err error) {
 
 // engineReply makes an engine's error a reply. Where a stream was asked for it
 // has a stream's shape, so that a refusal looks like a short answer.
-func engineReply(err error, stream bool) reply {
+func engineReply(err error, stream bool) *reply {
 	var e *engine.Error
 	if !errors.As(err, &e) {
 		// Not the engine's words: they may quote the request.
 		e = &engine.Error{Status: http.StatusBadGateway, Type: "server_error", Code: engine.CodeFailed, Message: "The model could not answer. Try again."}
 	}
-	rep := reply{status: e.Status, header: jsonHeader, class: seal.ClassBulk, text: e.JSON()}
+	rep := &reply{status: e.Status, header: jsonHeader, class: seal.ClassBulk, text: e.JSON()}
 	if e.RetryAfter > 0 {
 		rep.header = append(rep.header[:1:1], bhttp.Field{Name: "retry-after", Value: strconv.Itoa(int((e.RetryAfter + time.Second - 1) / time.Second))})
 	}
@@ -244,18 +245,18 @@ func wantsStream(r *engine.Request) bool {
 var jsonHeader = []bhttp.Field{{Name: "content-type", Value: "application/json"}}
 
 // oops is a refusal of our own, in the shape that OpenAI clients know.
-func oops(status int, kind, code, message string) reply {
+func oops(status int, kind, code, message string) *reply {
 	e := engine.Error{Status: status, Type: kind, Code: code, Message: message}
-	return reply{status: status, header: jsonHeader, class: seal.ClassStream, text: e.JSON()}
+	return &reply{status: status, header: jsonHeader, class: seal.ClassStream, text: e.JSON()}
 }
 
-func busy() reply {
+func busy() *reply {
 	rep := oops(http.StatusServiceUnavailable, "server_error", codeBusy, "This machine has all the work that it can take. Try again in a moment.")
 	rep.header = append(rep.header[:1:1], bhttp.Field{Name: "retry-after", Value: "2"})
 	return rep
 }
 
-func (rep reply) close() {
+func (rep *reply) close() {
 	if rep.body != nil {
 		rep.stop()
 		rep.body.Close()
@@ -286,7 +287,7 @@ func (n *Node) resume(ctx context.Context, opened *seal.Opened, out *wire, body 
 }
 
 // cancel stops the engine's work on a kept answer.
-func (n *Node) cancel(body []byte) reply {
+func (n *Node) cancel(body []byte) *reply {
 	var req struct {
 		ID string `json:"id"`
 	}
@@ -299,14 +300,14 @@ func (n *Node) cancel(body []byte) reply {
 		return gone()
 	}
 	k.stop()
-	return reply{status: http.StatusOK, header: jsonHeader, class: seal.ClassStream, text: []byte(`{"cancelled":true}`)}
+	return &reply{status: http.StatusOK, header: jsonHeader, class: seal.ClassStream, text: []byte(`{"cancelled":true}`)}
 }
 
-func gone() reply {
+func gone() *reply {
 	return oops(http.StatusGone, "invalid_request_error", "answer_gone", "This machine no longer has that answer.")
 }
 
-func malformedBody() reply {
+func malformedBody() *reply {
 	return oops(http.StatusBadRequest, "invalid_request_error", "malformed", "The request names no answer.")
 }
 

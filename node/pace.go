@@ -43,7 +43,7 @@ type pacer struct {
 // sendPaced sends a reply as a stream: the first record at once with the
 // first bytes, then one each tick until the content has ended and the number of
 // records is one of the coarse series.
-func (n *Node) sendPaced(ctx context.Context, opened *seal.Opened, rep reply, out sink) error {
+func (n *Node) sendPaced(ctx context.Context, opened *seal.Opened, rep *reply, out sink) error {
 	sealer, err := opened.NewAnswer(seal.ClassStream)
 	if err != nil {
 		return err
