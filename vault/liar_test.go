@@ -80,6 +80,9 @@ func TestLyingServerPages(t *testing.T) {
 		}, ErrRollback},
 		{"rolled back to nothing", func(t *testing.T, s *scene) Page { return Page{Genesis(s.feed.account), nil} }, ErrRollback},
 		{"tail withheld", func(t *testing.T, s *scene) Page { return Page{s.feed.head, nil} }, ErrHidden},
+		{"tail withheld behind what is known", func(t *testing.T, s *scene) Page {
+			return Page{s.feed.head, s.feed.entries[half-1 : half]}
+		}, ErrHidden},
 		{"entry left out", func(t *testing.T, s *scene) Page {
 			p := s.feed.page(half)
 			p.Entries = slices.Delete(p.Entries, 1, 2)

@@ -188,7 +188,9 @@ func (r *Replica) checkChain(p Page) ([]Entry, error) {
 		switch {
 		case p.Head.Seq == r.head.Seq && p.Head.Hash != r.head.Hash:
 			return nil, fmt.Errorf("%w: at entry %d", ErrFork, r.head.Seq)
-		case p.Head.Seq > r.head.Seq && len(p.Entries) == 0:
+		case p.Head.Seq > r.head.Seq:
+			// Also when known ones were sent instead: else a server could have a
+			// device ask for ever, and never say what it finds wrong.
 			return nil, fmt.Errorf("%w: entry %d exists but was not sent", ErrHidden, r.head.Seq+1)
 		}
 		return nil, nil
