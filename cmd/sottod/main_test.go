@@ -104,6 +104,7 @@ func TestPassOnTellsNothing(t *testing.T) {
 	var got http.Header
 	gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		got = r.Header
+		w.Header().Set("Content-Type", "application/sotto-answer")
 		io.Copy(w, r.Body)
 	}))
 	defer gateway.Close()
@@ -137,6 +138,61 @@ func TestPassOnTellsNothing(t *testing.T) {
 		default:
 			t.Errorf("the gateway sees %s: %q", name, got.Get(name))
 		}
+	}
+}
+
+// TestPassOnTakesSealedBytesOnly: a gateway must not become the page's origin.
+func TestPassOnTakesSealedBytesOnly(t *testing.T) {
+	answer := func(kind string, status int, body string) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			h := w.Header()
+			h.Set("Content-Type", kind)
+			h.Set("Set-Cookie", "sotto_session=theirs; Path=/")
+			h.Set("Location", "https://elsewhere.example/")
+			h.Set("Clear-Site-Data", "\"storage\"")
+			h.Set("Retry-After", "7")
+			w.WriteHeader(status)
+			io.WriteString(w, body)
+		}
+	}
+	for _, tt := range []struct {
+		name, kind string
+		status     int
+		want       int
+	}{
+		{"list", "application/json", 200, 200},
+		{"answer", "application/sotto-answer", 200, 200},
+		{"refusal", "application/json", 503, 503},
+		{"page", "text/html", 200, 502},
+		{"script", "text/javascript", 200, 502},
+		{"picture that is a page", "image/svg+xml", 200, 502},
+		{"two types", "application/json, text/html", 200, 502},
+		{"redirect", "application/json", 302, 502},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			gateway := httptest.NewServer(answer(tt.kind, tt.status, "<script>stolen</script>"))
+			defer gateway.Close()
+			at, err := url.Parse(gateway.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w := httptest.NewRecorder()
+			passOn(at).ServeHTTP(w, httptest.NewRequest("GET", "/sotto/v1/nodes", nil))
+			if w.Code != tt.want {
+				t.Errorf("status %d, want %d", w.Code, tt.want)
+			}
+			if tt.want == 502 && strings.Contains(w.Body.String(), "stolen") {
+				t.Error("the gateway's document came through")
+			}
+			for _, name := range []string{"Set-Cookie", "Location", "Clear-Site-Data"} {
+				if v := w.Header().Get(name); v != "" {
+					t.Errorf("%s: %s", name, v)
+				}
+			}
+			if tt.want != 502 && (w.Header().Get("X-Content-Type-Options") != "nosniff" || w.Header().Get("Retry-After") != "7") {
+				t.Errorf("header %v", w.Header())
+			}
+		})
 	}
 }
 

@@ -93,8 +93,34 @@ func passOn(gateway *url.URL) http.Handler {
 			r.SetURL(gateway)
 		},
 		FlushInterval: -1,
-		ErrorLog:      slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
+		// What comes back stands at the page's own origin. A gateway that could set
+		// a cookie or show a document there would have more than sealed bytes: the
+		// person's session, and a page that may ask their passkey for its key.
+		ModifyResponse: func(r *http.Response) error {
+			kind := r.Header.Get("Content-Type")
+			if kind != "application/json" && kind != "application/sotto-answer" || r.StatusCode >= 300 && r.StatusCode < 400 || r.StatusCode < 200 {
+				return errors.New("not a gateway's answer")
+			}
+			kept := http.Header{
+				"Content-Type":                 {kind},
+				"Cache-Control":                {"no-store"},
+				"Content-Security-Policy":      {"default-src 'none'; sandbox; frame-ancestors 'none'"},
+				"Cross-Origin-Resource-Policy": {"same-origin"},
+				"X-Accel-Buffering":            {"no"}, // proxies that would wait for more
+				"X-Content-Type-Options":       {"nosniff"},
+			}
+			for _, name := range []string{"Content-Length", "Retry-After"} {
+				if v := r.Header.Get(name); v != "" {
+					kept.Set(name, v)
+				}
+			}
+			r.Header, r.Trailer = kept, nil
+			return nil
+		},
+		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) {
+			// The rest of the request may still be read by whoever sent it on.
+			w.Header().Set("Connection", "close")
 			w.Header().Set("Content-Type", "application/json")
 			w.WriteHeader(http.StatusBadGateway)
 			io.WriteString(w, `{"error":{"code":"no_node","message":"The service that finds a machine can't be reached. Try again in a moment."}}`)
