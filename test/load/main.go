@@ -154,6 +154,7 @@ func live(ctx context.Context, streams int, ramp, last time.Duration, f *faults)
 	took, gone := time.Since(from), ended.Load()
 	got, own := s.way.bytes.Load()-bytes, cpuTime()-ownBefore
 	s.way.notice.Store(false)
+	late := ctx.Err() != nil
 	wg.Wait()
 
 	records := float64(got) / recordSize
@@ -161,6 +162,10 @@ func live(ctx context.Context, streams int, ramp, last time.Duration, f *faults)
 	slices.Sort(first)
 	fmt.Printf("%d live streams for %.0f s; %d of them ended meanwhile; errors: %d; still speaking when it was given up: %d\n\n",
 		streams, took.Seconds(), gone, f.count(), cut.Load())
+	if late {
+		fmt.Printf("This machine was too busy to start and to count so many in time: there are no figures.\n\n")
+		return nil
+	}
 	fmt.Printf("First word after %s at the median and %s at the 99th percentile, while they were being started.\n",
 		first[streams/2].Round(100*time.Microsecond), first[streams*99/100].Round(100*time.Microsecond))
 	fmt.Printf("%.0f records a second came, %.0f %% of those due at a tick of %v; time between two of one stream: half %s, 99 %% %s.\n\n",
