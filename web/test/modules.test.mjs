@@ -94,12 +94,14 @@ async function syncing(server) {
   const queue = [];
   const stored = [];
   const said = [];
+  const judged = [];
+  const kept = [];
   let head = 0;
   let applied = 0;
   const store = {
     queued: async (_, limit) => queue.slice(0, limit),
     dequeue: async (keys) => void queue.splice(0, queue.length, ...queue.filter((q) => !keys.includes(q.key))),
-    addEntries: async (_, entries) => void stored.push(...entries.map((e) => e.seq)),
+    addEntries: async (_, entries) => (kept.push(...entries), void stored.push(...entries.map((e) => e.seq))),
     eraseData: async () => {},
   };
   const go = {
@@ -108,7 +110,8 @@ async function syncing(server) {
       if (method === 'acked') return { entries: [], erased: false };
       if (method === 'apply') {
         applied++;
-        const page = JSON.parse(args.raw);
+        const { page } = args;
+        judged.push(page);
         head = page.entries.at(-1)?.seq ?? head;
         return { seq: head, again: head < page.head.seq, erased: false };
       }
@@ -129,7 +132,7 @@ async function syncing(server) {
     ended: () => said.push('ended'),
     refused: (e) => said.push(e.code),
   });
-  return { sync, queue, stored, said, applied: () => applied };
+  return { sync, queue, stored, said, judged, kept, applied: () => applied };
 }
 
 const answer = (status, doc) => new Response(JSON.stringify(doc), { status });
@@ -200,4 +203,20 @@ test('sync ends with the session, and a refusal is said', async () => {
   assert.deepEqual(no.said, ['account_full']);
   assert.deepEqual(no.stored, [1], 'what others wrote still comes in');
   assert.equal(no.queue.length, 1, 'and what this device wrote is kept');
+});
+
+test('sync stores what was judged, whatever else the text says', async () => {
+  // Go reads names without regard to case, and the last one counts.
+  const page = '{"head":{"seq":1,"hash":"h"},"entries":[{"seq":1,"id":"a","Hash":"x","hash":"h","data":null,"digest":"d","more":1}],"Entries":[]}';
+  const s = await syncing(() => new Response(page, { status: 200 }));
+  await s.sync.poke();
+  s.sync.stop();
+  const entry = { seq: 1, id: 'a', hash: 'h', digest: 'd' };
+  const plain = (v) => JSON.parse(JSON.stringify(v));
+  assert.deepEqual(plain(s.judged), [{ head: { seq: 1, hash: 'h' }, entries: [entry] }]);
+  assert.deepEqual(plain(s.kept), [entry]);
+  const bad = await syncing(() => new Response('<html>', { status: 200 }));
+  await bad.sync.poke();
+  bad.sync.stop();
+  assert.deepEqual([bad.kept, bad.judged], [[], []]);
 });

@@ -7,7 +7,7 @@
 import 'go/wasm_exec';
 import type { ChatSummary, ChatView, Hit, Kit, Settings, Trust } from '../core/protocol.ts';
 import type { WorkerEvent } from '../core/wire.ts';
-import type { Entry, Put, Wrap } from './store.ts';
+import type { Entry, Page, Put, Wrap } from './store.ts';
 
 interface Unlock {
   account: string;
@@ -42,7 +42,7 @@ export interface GoCalls {
   load: [{ entries: Entry[]; puts: Put[] }, object];
   opened: [object, object];
   head: [object, { seq: number; hash: string }];
-  apply: [RawPage, { seq: number; again: boolean; erased: boolean }];
+  apply: [{ page: Page }, { seq: number; again: boolean; erased: boolean }];
   acked: [{ puts: Put[]; seqs: number[]; head: { seq: number; hash: string } }, { entries: Entry[]; erased: boolean }];
   erasing: [object, { seqs: number[] }];
   reach: [{ offline: boolean }, object];
@@ -63,11 +63,6 @@ export interface GoCalls {
   exportAll: [object, Uint8Array];
   exportChat: [{ chat: string; as: string }, Uint8Array];
   setSettings: [Partial<Omit<Settings, 'theme'>>, object];
-}
-
-/** A page of the feed, passed on as the text that the server sent. */
-export interface RawPage {
-  raw: string;
 }
 
 type RawCall = (method: string, args: string, secret: Uint8Array | null) => Promise<string | Uint8Array>;
@@ -117,8 +112,7 @@ export class GoCore {
 
   /** Asks Go. `secret` is overwritten there. Rejects with a CoreError. */
   async call<K extends keyof GoCalls>(method: K, args: GoCalls[K][0], secret: Uint8Array | null = null): Promise<GoCalls[K][1]> {
-    const doc = 'raw' in args ? `{"page":${args.raw}}` : JSON.stringify(args);
-    const out = await this.raw(method, doc, secret);
+    const out = await this.raw(method, JSON.stringify(args), secret);
     return (typeof out === 'string' ? JSON.parse(out) : out) as GoCalls[K][1];
   }
 }

@@ -17,6 +17,12 @@ export interface Entry {
   hash: string;
 }
 
+/** A part of the feed: vault.Page. */
+export interface Page {
+  head: { seq: number; hash: string };
+  entries: Entry[];
+}
+
 /** A sealed record on its way to the server: vault.Put. */
 export interface Put {
   id: string;
@@ -148,15 +154,16 @@ export class Store {
   async eraseData(account: string, seqs: number[]): Promise<void> {
     for (const seq of seqs) {
       const e = (await this.get('feed', [account, seq])) as Entry | undefined;
-      if (e?.data === undefined) continue;
+      if (typeof e?.data !== 'string') continue;
       const { data, ...rest } = e;
       const digest = await crypto.subtle.digest('SHA-256', Uint8Array.from(atob(data), (c) => c.charCodeAt(0)));
       await this.write('feed', (s) => s.put({ ...rest, digest: hex(digest) }, [account, seq]));
     }
   }
 
-  async forgetFeed(account: string): Promise<void> {
-    await this.write('feed', (s) => s.delete(range(account)));
+  /** Forgets all entries after one. */
+  async forgetFeed(account: string, after: number): Promise<void> {
+    await this.write('feed', (s) => s.delete(range(account, after + 1)));
   }
 
   // ------------------------------------------------------------- the queue

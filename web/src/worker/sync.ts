@@ -10,7 +10,7 @@
 
 import { api, ApiError, apiText } from './api.ts';
 import type { GoCore } from './go.ts';
-import type { Entry, Put, Queued, Store } from './store.ts';
+import type { Entry, Page, Put, Queued, Store } from './store.ts';
 
 /** Records in one post, and characters of their data: the server takes bodies up to 24 MiB. */
 const BATCH = 50;
@@ -133,9 +133,9 @@ export class Sync {
   private async fetch(): Promise<void> {
     for (let again = true; again && !this.stopped; ) {
       const { seq } = await this.go.call('head', {});
-      const raw = await apiText('GET', `feed?since=${seq}&limit=${PAGE}`);
-      const applied = await this.go.call('apply', { raw });
-      const { entries } = JSON.parse(raw) as { entries: Entry[] };
+      const page = readPage(await apiText('GET', `feed?since=${seq}&limit=${PAGE}`));
+      const applied = await this.go.call('apply', { page });
+      const { entries } = page;
       await this.store.addEntries(
         this.account,
         entries.filter((e) => e.seq > seq && e.seq <= applied.seq),
@@ -180,6 +180,27 @@ export class Sync {
     this.offline = offline;
     this.host.reach(offline);
   }
+}
+
+/**
+ * Reads a page of the feed, and of it only what a page has. Go judges exactly
+ * what is stored: two readers of one text could be made to see two histories, and
+ * a store that doesn't load again would have forgotten what the server has shown.
+ */
+function readPage(text: string): Page {
+  let page: Page;
+  try {
+    page = JSON.parse(text) as Page;
+    const { seq, hash } = page.head;
+    return { head: { seq, hash }, entries: page.entries.map(readEntry) };
+  } catch {
+    throw new ApiError('malformed', 'The server’s history can’t be read. Reload the page; if it happens again, whoever runs the server has to look at it.', 502);
+  }
+}
+
+function readEntry(e: Entry): Entry {
+  const { seq, id, collection, version, size, data, digest, hash } = e;
+  return { seq, id, collection, version, size, ...(data == null ? {} : { data }), ...(digest == null ? {} : { digest }), hash };
 }
 
 /** The beginning of a queue that goes into one post; always some of it. */

@@ -130,8 +130,15 @@ class Core {
       }
     } catch {
       // What is stored here was changed or is broken. The server's copy is checked
-      // just as strictly, so start from that.
-      await store.forgetFeed(account);
+      // just as strictly, so go on from there. But what of it this browser has
+      // seen before is forgotten with it, and only the person can tell.
+      await store.forgetFeed(account, (await go.call('head', {})).seq);
+      this.emit({
+        t: 'notice',
+        kind: 'history',
+        code: 'store_damaged',
+        text: 'A part of the history that this browser keeps was damaged or changed, so it is fetched from the server again. Look whether your newest chats are there; if not, another device may have them.',
+      });
     }
     const puts = (await store.queued(account)).map((q) => q.put);
     await go.call('load', { entries: [], puts });
