@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/sotto-chat/sotto/seal/envelope"
 )
 
 // stallAfter is how long a stream may be silent before its connection counts
@@ -35,7 +37,7 @@ func (c *Client) post(ctx context.Context, msg []byte) (*conn, error) {
 	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	detach := context.AfterFunc(ctx, cancel)
 	resp, err := c.cfg.Transport.RoundTrip(own, &Request{
-		Method: "POST", Path: pathSeal, ContentType: typeRequest, Body: msg,
+		Method: "POST", Path: pathSeal, ContentType: envelope.RequestType, Body: msg,
 	})
 	if err != nil {
 		cancel()
@@ -52,7 +54,7 @@ func (c *Client) post(ctx context.Context, msg []byte) (*conn, error) {
 	case resp.Status != 200:
 		defer n.close()
 		return nil, readServiceError(resp)
-	case strings.TrimSpace(mediaType) != typeAnswer:
+	case strings.TrimSpace(mediaType) != envelope.AnswerType:
 		defer n.close()
 		return nil, fmt.Errorf("%w: it has the content type %q", ErrAnswer, printable(resp.ContentType, 80))
 	}

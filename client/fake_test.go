@@ -19,6 +19,7 @@ import (
 	"github.com/sotto-chat/sotto/attest/software/forge"
 	"github.com/sotto-chat/sotto/seal"
 	"github.com/sotto-chat/sotto/seal/bhttp"
+	"github.com/sotto-chat/sotto/seal/envelope"
 )
 
 // fakeService is a Transport with a node behind it, all in memory and without
@@ -83,7 +84,7 @@ func (f *fakeService) RoundTrip(ctx context.Context, r *Request) (*Response, err
 	if f.answer != nil {
 		return f.answer(f.seals, o, req)
 	}
-	return reply(200, typeAnswer, sealed(o, "hello")), nil
+	return reply(200, envelope.AnswerType, sealed(o, "hello")), nil
 }
 
 func (f *fakeService) counts() (lists, seals int) {

@@ -17,6 +17,7 @@ import (
 	"github.com/sotto-chat/sotto/attest"
 	"github.com/sotto-chat/sotto/seal"
 	"github.com/sotto-chat/sotto/seal/bhttp"
+	"github.com/sotto-chat/sotto/seal/envelope"
 )
 
 // TestHostileAnswers has somebody on the way change an answer. Each change has
@@ -51,9 +52,9 @@ func TestHostileAnswers(t *testing.T) {
 				r := records(o, long, 200)
 				if n == 1 {
 					foreign = slices.Clone(r)
-					return reply(200, typeAnswer, bytes.Join(r, nil)), nil
+					return reply(200, envelope.AnswerType, bytes.Join(r, nil)), nil
 				}
-				return reply(200, typeAnswer, tt.change(r)), nil
+				return reply(200, envelope.AnswerType, tt.change(r)), nil
 			}
 			c := f.client(Config{})
 			if text, err := get(t, c, Options{}); text != long || err != nil {
@@ -80,7 +81,7 @@ func TestAlteredAnswersAreNotResumed(t *testing.T) {
 	f.answer = func(n int, o *seal.Opened, _ *bhttp.Request) (*Response, error) {
 		r := records(o, long, 200)
 		r[5][7] ^= 1
-		return reply(200, typeAnswer, bytes.Join(r, nil)), nil
+		return reply(200, envelope.AnswerType, bytes.Join(r, nil)), nil
 	}
 	c := f.client(Config{})
 	if _, err := get(t, c, Options{Resume: true}); !errors.Is(err, seal.ErrAuthentication) {
@@ -112,13 +113,13 @@ func TestForeignAnswerToResume(t *testing.T) {
 			f.answer = func(n int, o *seal.Opened, _ *bhttp.Request) (*Response, error) {
 				if n == 1 {
 					other = o
-					return reply(200, typeAnswer, sealed(o, "")), nil
+					return reply(200, envelope.AnswerType, sealed(o, "")), nil
 				}
 				if n == 2 {
 					first = records(o, long, 200)
-					return &Response{Status: 200, ContentType: typeAnswer, Body: lostAfter(bytes.Join(first[:3], nil))}, nil
+					return &Response{Status: 200, ContentType: envelope.AnswerType, Body: lostAfter(bytes.Join(first[:3], nil))}, nil
 				}
-				return reply(200, typeAnswer, second(o, first)), nil
+				return reply(200, envelope.AnswerType, second(o, first)), nil
 			}
 			c := f.client(Config{})
 			get(t, c, Options{})
@@ -136,7 +137,7 @@ func TestLostConnectionsAreTriedForAWhile(t *testing.T) {
 		f := newFake(t)
 		f.answer = func(n int, o *seal.Opened, req *bhttp.Request) (*Response, error) {
 			if n == 1 {
-				return &Response{Status: 200, ContentType: typeAnswer, Body: lostAfter(bytes.Join(records(o, long, 200)[:3], nil))}, nil
+				return &Response{Status: 200, ContentType: envelope.AnswerType, Body: lostAfter(bytes.Join(records(o, long, 200)[:3], nil))}, nil
 			}
 			return nil, errors.New("no route to host")
 		}
@@ -163,12 +164,12 @@ func TestAStalledStreamIsResumed(t *testing.T) {
 		f.answer = func(n int, o *seal.Opened, req *bhttp.Request) (*Response, error) {
 			if n == 1 {
 				first = records(o, long, 200)
-				return &Response{Status: 200, ContentType: typeAnswer, Body: hangsAfter(bytes.Join(first[:4], nil))}, nil
+				return &Response{Status: 200, ContentType: envelope.AnswerType, Body: hangsAfter(bytes.Join(first[:4], nil))}, nil
 			}
 			if want := `"next":3`; !bytes.Contains(req.Body, []byte(want)) {
 				t.Errorf("resumed with %s, want %s", req.Body, want)
 			}
-			return reply(200, typeAnswer, append(bytes.Clone(first[0]), bytes.Join(first[4:], nil)...)), nil
+			return reply(200, envelope.AnswerType, append(bytes.Clone(first[0]), bytes.Join(first[4:], nil)...)), nil
 		}
 		c := f.client(Config{})
 		start := time.Now()
@@ -189,9 +190,9 @@ func TestTheNodeHasLetGo(t *testing.T) {
 		f := newFake(t)
 		f.answer = func(n int, o *seal.Opened, req *bhttp.Request) (*Response, error) {
 			if n == 1 {
-				return &Response{Status: 200, ContentType: typeAnswer, Body: lostAfter(bytes.Join(records(o, long, 200)[:4], nil))}, nil
+				return &Response{Status: 200, ContentType: envelope.AnswerType, Body: lostAfter(bytes.Join(records(o, long, 200)[:4], nil))}, nil
 			}
-			return reply(200, typeAnswer, refused(o, 410)), nil
+			return reply(200, envelope.AnswerType, refused(o, 410)), nil
 		}
 		c := f.client(Config{})
 		text, err := get(t, c, Options{Resume: true})
@@ -215,9 +216,9 @@ func TestFirstByteLost(t *testing.T) {
 			f.answer = func(n int, o *seal.Opened, req *bhttp.Request) (*Response, error) {
 				if n == 1 {
 					first = records(o, long, 200)
-					return &Response{Status: 200, ContentType: typeAnswer, Body: lostAfter(bytes.Join(first[:cut], nil))}, nil
+					return &Response{Status: 200, ContentType: envelope.AnswerType, Body: lostAfter(bytes.Join(first[:cut], nil))}, nil
 				}
-				return reply(200, typeAnswer, bytes.Join(first, nil)), nil
+				return reply(200, envelope.AnswerType, bytes.Join(first, nil)), nil
 			}
 			c := f.client(Config{})
 			if text, err := get(t, c, Options{Resume: true}); text != long || err != nil {
@@ -229,9 +230,9 @@ func TestFirstByteLost(t *testing.T) {
 			c = f.client(Config{})
 			f.answer = func(n int, o *seal.Opened, req *bhttp.Request) (*Response, error) {
 				if n == 1 {
-					return &Response{Status: 200, ContentType: typeAnswer, Body: lostAfter(bytes.Join(records(o, long, 200)[:cut], nil))}, nil
+					return &Response{Status: 200, ContentType: envelope.AnswerType, Body: lostAfter(bytes.Join(records(o, long, 200)[:cut], nil))}, nil
 				}
-				return reply(200, typeAnswer, refused(o, 410)), nil
+				return reply(200, envelope.AnswerType, refused(o, 410)), nil
 			}
 			if _, err := get(t, c, Options{Resume: true}); !errors.Is(err, ErrInterrupted) {
 				t.Errorf("%s: %v", name, err)
@@ -339,7 +340,7 @@ func TestStaleNodeList(t *testing.T) {
 func TestBodyIsSafeToCloseWhileItIsRead(t *testing.T) {
 	f := newFake(t)
 	f.answer = func(n int, o *seal.Opened, _ *bhttp.Request) (*Response, error) {
-		return &Response{Status: 200, ContentType: typeAnswer, Body: hangsAfter(bytes.Join(records(o, long, 200)[:3], nil))}, nil
+		return &Response{Status: 200, ContentType: envelope.AnswerType, Body: hangsAfter(bytes.Join(records(o, long, 200)[:3], nil))}, nil
 	}
 	c := f.client(Config{})
 	a, err := c.Do(t.Context(), &bhttp.Request{Method: "POST", Path: "/v1/x"}, Options{})

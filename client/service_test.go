@@ -166,11 +166,11 @@ func TestSealsToRandomVerifiedNodes(t *testing.T) {
 			t.Fatal(err)
 		}
 		stream.Close()
-		ids, _, err := envelope.Recipients(*tr.last.Load())
-		if err != nil || len(ids) != 2 {
-			t.Fatalf("%d recipients, %v", len(ids), err)
+		sent, err := envelope.Parse(*tr.last.Load())
+		if err != nil || len(sent.Recipients) != 2 {
+			t.Fatalf("%+v, %v", sent, err)
 		}
-		for _, id := range ids {
+		for _, id := range sent.Recipients {
 			seen[id] = true
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/sotto-chat/sotto/attest/software"
 	"github.com/sotto-chat/sotto/seal"
 	"github.com/sotto-chat/sotto/seal/bhttp"
+	"github.com/sotto-chat/sotto/seal/envelope"
 )
 
 // realPlatform stands for hardware that vouches for everything.
@@ -106,7 +107,7 @@ func TestPaddingRunsOut(t *testing.T) {
 		f.answer = func(n int, o *seal.Opened, _ *bhttp.Request) (*Response, error) {
 			r := records(o, "short", 200)
 			total = int64(len(bytes.Join(r, nil)))
-			return &Response{Status: 200, ContentType: typeAnswer, Body: &paced{r: r, read: &read}}, nil
+			return &Response{Status: 200, ContentType: envelope.AnswerType, Body: &paced{r: r, read: &read}}, nil
 		}
 		c := f.client(Config{})
 		start := time.Now()

@@ -12,9 +12,6 @@ import (
 const (
 	pathNodes = "/sotto/v1/nodes"
 	pathSeal  = "/sotto/v1/seal"
-
-	typeRequest = "application/sotto-request"
-	typeAnswer  = "application/sotto-answer"
 )
 
 // A Transport carries sealed bytes to the service and back. It is the only

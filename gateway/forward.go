@@ -19,11 +19,6 @@ import (
 	"github.com/sotto-chat/sotto/seal/envelope"
 )
 
-const (
-	requestType = "application/sotto-request"
-	answerType  = "application/sotto-answer"
-)
-
 // Codes of the errors that a gateway makes. A node's own pass through.
 const (
 	codeNoNode      = "no_node"          // no node has any of the keys
@@ -44,8 +39,6 @@ const (
 	writeTime  = time.Minute
 	writeRenew = 15 * time.Second
 )
-
-var maxMessage = (&envelope.Header{Len: envelope.MaxHeader, Size: envelope.MaxSize}).MessageLen()
 
 func (g *Gateway) routes() *http.ServeMux {
 	mux := http.NewServeMux()
@@ -87,15 +80,15 @@ func (g *Gateway) serveSeal(w http.ResponseWriter, r *http.Request) {
 	// The request may still be on its way when the answer begins: without this,
 	// the server would wait for its end. A ResponseWriter that can't belongs to a test.
 	_ = rc.EnableFullDuplex()
-	_ = rc.SetReadDeadline(time.Now().Add(headTime + time.Duration(min(max(size, 0), maxMessage)/bodyRate)*time.Second))
+	_ = rc.SetReadDeadline(time.Now().Add(headTime + time.Duration(min(max(size, 0), envelope.MaxMessage)/bodyRate)*time.Second))
 	switch {
-	case r.Header.Get("Content-Type") != requestType:
-		g.turnAway(w, http.StatusUnsupportedMediaType, codeMalformed, "A sealed request has the type "+requestType+".")
+	case r.Header.Get("Content-Type") != envelope.RequestType:
+		g.turnAway(w, http.StatusUnsupportedMediaType, codeMalformed, "A sealed request has the type "+envelope.RequestType+".")
 		return
 	case size < 0:
 		g.turnAway(w, http.StatusLengthRequired, codeMalformed, "A sealed request comes with its length.")
 		return
-	case size > maxMessage:
+	case size > envelope.MaxMessage:
 		g.turnAway(w, http.StatusRequestEntityTooLarge, codeTooLarge, "The request is too large.")
 		return
 	}
@@ -106,7 +99,7 @@ func (g *Gateway) serveSeal(w http.ResponseWriter, r *http.Request) {
 	defer g.gate.leave(size)
 
 	t := newTape(r.Body, size, func() { _ = rc.SetReadDeadline(time.Time{}) })
-	header, err := readHeader(t)
+	_, header, err := envelope.Read(t.reader())
 	switch {
 	case errors.Is(err, envelope.ErrTooLarge):
 		g.turnAway(w, http.StatusRequestEntityTooLarge, codeTooLarge, "The request is too large.")
@@ -116,23 +109,6 @@ func (g *Gateway) serveSeal(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	g.forward(w, r, rc, t, header.Recipients)
-}
-
-func readHeader(t *tape) (*envelope.Header, error) {
-	r := t.reader()
-	fixed := make([]byte, envelope.FixedSize, envelope.MaxHeader)
-	if _, err := io.ReadFull(r, fixed); err != nil {
-		return nil, err
-	}
-	n, err := envelope.Len(fixed)
-	if err != nil {
-		return nil, err
-	}
-	all := fixed[:n]
-	if _, err := io.ReadFull(r, all[envelope.FixedSize:]); err != nil {
-		return nil, err
-	}
-	return envelope.Parse(all)
 }
 
 // forward tries the nodes that have one of the keys, the idlest first, until
@@ -187,7 +163,7 @@ func (g *Gateway) try(w http.ResponseWriter, r *http.Request, rc *http.ResponseC
 	}
 	req.GetBody = func() (io.ReadCloser, error) { return t.reader(), nil }
 	req.ContentLength = r.ContentLength
-	req.Header = http.Header{"Content-Type": {requestType}, "User-Agent": nil}
+	req.Header = http.Header{"Content-Type": {envelope.RequestType}, "User-Agent": nil}
 	res, err := g.client.RoundTrip(req)
 	if err != nil {
 		if r.Context().Err() == nil && !t.broken() && n.alive.Swap(false) {
@@ -200,13 +176,13 @@ func (g *Gateway) try(w http.ResponseWriter, r *http.Request, rc *http.ResponseC
 		return false, nil
 	}
 	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK || res.Header.Get("Content-Type") != answerType {
+	if res.StatusCode != http.StatusOK || res.Header.Get("Content-Type") != envelope.AnswerType {
 		return false, readRefusal(res)
 	}
 	t.done() // it won't be sent again
 	g.stats.forwarded.Add(1)
 	h := w.Header()
-	h.Set("Content-Type", answerType)
+	h.Set("Content-Type", envelope.AnswerType)
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no") // proxies that would wait for more
 	if res.ContentLength >= 0 {

@@ -30,6 +30,7 @@ import (
 	sottonode "github.com/sotto-chat/sotto/node"
 	"github.com/sotto-chat/sotto/seal"
 	"github.com/sotto-chat/sotto/seal/bhttp"
+	"github.com/sotto-chat/sotto/seal/envelope"
 )
 
 // talker is an engine that says a few words, slowly if told to.
@@ -148,7 +149,7 @@ func request(t testing.TB, keys []seal.Recipient, path, body string) ([]byte, *s
 
 func (w *world) post(t testing.TB, msg []byte) *http.Response {
 	t.Helper()
-	res, err := http.Post(w.url+"/sotto/v1/seal", requestType, bytes.NewReader(msg))
+	res, err := http.Post(w.url+"/sotto/v1/seal", envelope.RequestType, bytes.NewReader(msg))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -247,7 +248,7 @@ func TestNodeLearnsNothingOfTheClient(t *testing.T) {
 	msg, ex := request(t, w.keys(t), "/v1/chat/completions", `{"stream":true}`)
 	req, _ := http.NewRequest("POST", w.url+"/sotto/v1/seal?who=mallory", bytes.NewReader(msg))
 	for name, value := range map[string]string{
-		"Content-Type": requestType, "Cookie": "sotto_session=mallory", "Authorization": "Bearer mallory",
+		"Content-Type": envelope.RequestType, "Cookie": "sotto_session=mallory", "Authorization": "Bearer mallory",
 		"User-Agent": "mallory", "X-Forwarded-For": "192.0.2.66", "Forwarded": "for=192.0.2.66", "X-Real-Ip": "192.0.2.66",
 		"Traceparent": "00-mallory-01", "X-Request-Id": "mallory", "Accept-Language": "mallory", "Referer": "http://mallory/",
 		"Origin": "http://mallory", "Idempotency-Key": "mallory", "Sec-Ch-Ua": "mallory", "Connection": "X-Mallory", "X-Mallory": "1",
@@ -270,7 +271,7 @@ func TestNodeLearnsNothingOfTheClient(t *testing.T) {
 	lines := strings.Split(string(head), "\r\n")
 	slices.Sort(lines)
 	want := []string{
-		fmt.Sprintf("Content-Length: %d", len(msg)), "Content-Type: " + requestType,
+		fmt.Sprintf("Content-Length: %d", len(msg)), "Content-Type: " + envelope.RequestType,
 		"Host: " + tap.addr, "POST /sotto/v1/seal HTTP/1.1",
 	}
 	if !slices.Equal(lines, want) {
@@ -442,7 +443,7 @@ func TestAnswerBeforeEndOfRequest(t *testing.T) {
 		}
 		rc := http.NewResponseController(rw)
 		rc.EnableFullDuplex()
-		rw.Header().Set("Content-Type", answerType)
+		rw.Header().Set("Content-Type", envelope.AnswerType)
 		io.WriteString(rw, "early")
 		rc.Flush()
 		<-release
@@ -462,7 +463,7 @@ func TestAnswerBeforeEndOfRequest(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	fmt.Fprintf(c, "POST /sotto/v1/seal HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", requestType, len(msg))
+	fmt.Fprintf(c, "POST /sotto/v1/seal HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", envelope.RequestType, len(msg))
 	c.Write(msg[:20_000])
 	c.SetReadDeadline(time.Now().Add(5 * time.Second))
 	got, err := http.ReadResponse(bufio.NewReader(c), nil)
@@ -553,14 +554,14 @@ func TestTurnedAway(t *testing.T) {
 		status int
 		code   string
 	}{
-		{"nobody has the key", foreign, requestType, 503, codeNoNode},
-		{"empty", nil, requestType, 400, codeMalformed},
-		{"not sealed", []byte("hello hello"), requestType, 400, codeMalformed},
-		{"shorter than it says", good[:len(good)-1], requestType, 400, codeMalformed},
-		{"longer than it says", append(bytes.Clone(good), 0), requestType, 400, codeMalformed},
-		{"claims to be huge", claims, requestType, 413, codeTooLarge},
+		{"nobody has the key", foreign, envelope.RequestType, 503, codeNoNode},
+		{"empty", nil, envelope.RequestType, 400, codeMalformed},
+		{"not sealed", []byte("hello hello"), envelope.RequestType, 400, codeMalformed},
+		{"shorter than it says", good[:len(good)-1], envelope.RequestType, 400, codeMalformed},
+		{"longer than it says", append(bytes.Clone(good), 0), envelope.RequestType, 400, codeMalformed},
+		{"claims to be huge", claims, envelope.RequestType, 413, codeTooLarge},
 		{"of another type", good, "text/plain", 415, codeMalformed},
-		{"no room for it", large, requestType, 503, codeBusy},
+		{"no room for it", large, envelope.RequestType, 503, codeBusy},
 	} {
 		res, err := http.Post(w.url+"/sotto/v1/seal", tt.typ, bytes.NewReader(tt.msg))
 		if err != nil {
@@ -576,7 +577,7 @@ func TestTurnedAway(t *testing.T) {
 		res.Body.Close()
 	}
 	// Chunked, so without a length.
-	res, err := http.Post(w.url+"/sotto/v1/seal", requestType, io.MultiReader(bytes.NewReader(good)))
+	res, err := http.Post(w.url+"/sotto/v1/seal", envelope.RequestType, io.MultiReader(bytes.NewReader(good)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -686,7 +687,7 @@ func TestBadNodes(t *testing.T) {
 	msg, _ := request(t, []seal.Recipient{{ID: keyIDOf([]byte(`{"node":"` + a + `"}`)), PublicKey: private.PublicKey()}}, "/", "")
 	for range 2 {
 		r := httptest.NewRequest("POST", "/sotto/v1/seal", bytes.NewReader(msg))
-		r.Header.Set("Content-Type", requestType)
+		r.Header.Set("Content-Type", envelope.RequestType)
 		rec := httptest.NewRecorder()
 		g.Handler().ServeHTTP(rec, r)
 		if rec.Code != 502 || strings.Contains(rec.Body.String(), "script") || rec.Header().Get("Set-Cookie") != "" {

@@ -21,19 +21,20 @@ import (
 	"github.com/sotto-chat/sotto/engine"
 	"github.com/sotto-chat/sotto/seal"
 	"github.com/sotto-chat/sotto/seal/bhttp"
+	"github.com/sotto-chat/sotto/seal/envelope"
 )
 
 // clear posts bytes and returns the error that the node says in the clear.
 func inClear(t testing.TB, n *Node, msg []byte, change func(*http.Request)) (status int, code string, header http.Header) {
 	t.Helper()
 	r := httptest.NewRequest("POST", "/sotto/v1/seal", bytes.NewReader(msg))
-	r.Header.Set("Content-Type", requestType)
+	r.Header.Set("Content-Type", envelope.RequestType)
 	if change != nil {
 		change(r)
 	}
 	w := httptest.NewRecorder()
 	n.Handler().ServeHTTP(w, r)
-	if w.Header().Get("Content-Type") == answerType {
+	if w.Header().Get("Content-Type") == envelope.AnswerType {
 		return w.Code, "answered", w.Header()
 	}
 	var doc struct {
@@ -74,7 +75,7 @@ func TestTurnedAway(t *testing.T) {
 		{"encapsulated key changed", flip(100), nil, 400, codeMalformed},
 		{"body changed", flip(len(msg) - 1), nil, 400, codeMalformed},
 		{"claims to be huge", huge, nil, 413, codeTooLarge},
-		{"is huge", msg, func(r *http.Request) { r.ContentLength = maxMessage + 1 }, 413, codeTooLarge},
+		{"is huge", msg, func(r *http.Request) { r.ContentLength = envelope.MaxMessage + 1 }, 413, codeTooLarge},
 		{"without a length", msg, func(r *http.Request) { r.ContentLength = -1 }, 411, codeMalformed},
 		{"of another type", msg, func(r *http.Request) { r.Header.Set("Content-Type", "application/json") }, 415, codeMalformed},
 		{"to another place", msg, func(r *http.Request) { r.URL.Path = "/v1/chat/completions" }, 404, codeNotFound},
@@ -271,7 +272,7 @@ func TestSlowBody(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	fmt.Fprintf(c, "POST /sotto/v1/seal HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: 5000\r\n\r\n\x01\x01", requestType)
+	fmt.Fprintf(c, "POST /sotto/v1/seal HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: 5000\r\n\r\n\x01\x01", envelope.RequestType)
 	started := time.Now()
 	c.SetReadDeadline(started.Add(2 * bodyTime))
 	res, err := http.ReadResponse(bufio.NewReader(c), nil)

@@ -27,6 +27,7 @@ import (
 	"github.com/sotto-chat/sotto/attest/software"
 	"github.com/sotto-chat/sotto/engine"
 	"github.com/sotto-chat/sotto/seal"
+	"github.com/sotto-chat/sotto/seal/envelope"
 )
 
 // instant is an engine that has its whole answer ready.
@@ -60,7 +61,7 @@ func (w *firstPiece) FlushError() error           { w.once.Do(func() { close(w.f
 
 func benchRequest(msg []byte) *http.Request {
 	r := httptest.NewRequest("POST", "/sotto/v1/seal", bytes.NewReader(msg))
-	r.Header.Set("Content-Type", requestType)
+	r.Header.Set("Content-Type", envelope.RequestType)
 	return r
 }
 
@@ -341,7 +342,7 @@ func TestStreamClients(t *testing.T) {
 				panic(err)
 			}
 			msg := <-messages
-			head := fmt.Appendf(nil, "POST /sotto/v1/seal HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", requestType, len(msg))
+			head := fmt.Appendf(nil, "POST /sotto/v1/seal HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", envelope.RequestType, len(msg))
 			if _, err := c.Write(append(head, msg...)); err != nil {
 				panic(err)
 			}

@@ -16,12 +16,6 @@ import (
 	"github.com/sotto-chat/sotto/seal/envelope"
 )
 
-// Content types of the sealed messages (spec/seal.md).
-const (
-	requestType = "application/sotto-request"
-	answerType  = "application/sotto-answer"
-)
-
 // Codes of the errors that a node says in the clear, before it has opened a
 // request. There are few, and none tells a stranger why an opening failed.
 const (
@@ -41,9 +35,6 @@ const (
 	bodyTime = 15 * time.Second
 	bodyRate = 32 << 10
 )
-
-// maxMessage is the size of the longest sealed request.
-var maxMessage = (&envelope.Header{Len: envelope.MaxHeader, Size: envelope.MaxSize}).MessageLen()
 
 func (n *Node) routes() *http.ServeMux {
 	mux := http.NewServeMux()
@@ -97,15 +88,15 @@ func (n *Node) serveSeal(w http.ResponseWriter, r *http.Request) {
 	size := r.ContentLength
 	// Also bounds what the server itself reads of a body that is turned away. A
 	// ResponseWriter without deadlines belongs to a test.
-	_ = out.rc.SetReadDeadline(time.Now().Add(bodyTime + time.Duration(min(max(size, 0), maxMessage)/bodyRate)*time.Second))
+	_ = out.rc.SetReadDeadline(time.Now().Add(bodyTime + time.Duration(min(max(size, 0), envelope.MaxMessage)/bodyRate)*time.Second))
 	switch {
-	case r.Header.Get("Content-Type") != requestType:
-		n.turnAway(w, http.StatusUnsupportedMediaType, codeMalformed, "A sealed request has the type "+requestType+".")
+	case r.Header.Get("Content-Type") != envelope.RequestType:
+		n.turnAway(w, http.StatusUnsupportedMediaType, codeMalformed, "A sealed request has the type "+envelope.RequestType+".")
 		return
 	case size < 0:
 		n.turnAway(w, http.StatusLengthRequired, codeMalformed, "A sealed request comes with its length.")
 		return
-	case size > maxMessage:
+	case size > envelope.MaxMessage:
 		n.turnAway(w, http.StatusRequestEntityTooLarge, codeTooLarge, "The request is too large.")
 		return
 	}

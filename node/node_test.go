@@ -25,6 +25,7 @@ import (
 	"github.com/sotto-chat/sotto/engine"
 	"github.com/sotto-chat/sotto/seal"
 	"github.com/sotto-chat/sotto/seal/bhttp"
+	"github.com/sotto-chat/sotto/seal/envelope"
 )
 
 // step is one thing that a scripted engine does: wait, then write or fail.
@@ -236,7 +237,7 @@ func send(n *Node, msg []byte) *conn {
 	c := &conn{header: make(http.Header), cancel: cancel}
 	c.cond = sync.NewCond(&c.mu)
 	r := httptest.NewRequestWithContext(ctx, "POST", "/sotto/v1/seal", bytes.NewReader(msg))
-	r.Header.Set("Content-Type", requestType)
+	r.Header.Set("Content-Type", envelope.RequestType)
 	go func() {
 		defer func() {
 			v := recover()
@@ -402,7 +403,7 @@ func TestWholeWay(t *testing.T) {
 		if !strings.HasSuffix(body, stop+end) {
 			t.Errorf("the end did not come through: %q", body)
 		}
-		if a.Class() != seal.ClassStream || c.header.Get("Content-Type") != answerType {
+		if a.Class() != seal.ClassStream || c.header.Get("Content-Type") != envelope.AnswerType {
 			t.Errorf("class %v, type %q", a.Class(), c.header.Get("Content-Type"))
 		}
 		if got := e.asked[0]; got.Path != "/v1/chat/completions" || got.ContentType != "application/json" || !strings.Contains(string(got.Body), `"Hi"`) {

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/sotto-chat/sotto/seal/envelope"
 )
 
 // A sink takes the sealed bytes of one answer. Errors mean that nobody is there
@@ -42,7 +44,7 @@ func newWire(w http.ResponseWriter) *wire {
 
 func (o *wire) begin(header []byte, _ int, length int64) error {
 	h := o.w.Header()
-	h.Set("Content-Type", answerType)
+	h.Set("Content-Type", envelope.AnswerType)
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no") // proxies that would wait for more
 	if length >= 0 {

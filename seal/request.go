@@ -189,9 +189,9 @@ func (o *Opened) Plaintext() []byte { return o.plaintext }
 // It allocates as bytes arrive, never by what a length says. It does not
 // remember requests: the caller must refuse an Opened.ID that was seen before.
 func OpenRequest(r io.Reader, lookup func(KeyID) *PrivateKey) (*Opened, error) {
-	header, parsed, err := readHeader(r)
+	header, parsed, err := envelope.Read(r)
 	if err != nil {
-		return nil, err
+		return nil, readError("request header", err)
 	}
 	o := &Opened{ID: sha256.Sum256(header), Recipient: -1}
 	var key *PrivateKey
@@ -243,26 +243,6 @@ func (o *Opened) unwrap(header []byte, count int, key *PrivateKey) ([]byte, erro
 	copy(o.secret[:], secret)
 	clear(secret)
 	return contentKey, nil
-}
-
-func readHeader(r io.Reader) ([]byte, *envelope.Header, error) {
-	fixed := make([]byte, envelope.FixedSize, envelope.FixedSize+3*(envelope.RecipientSize+envelope.WrapSize))
-	if _, err := io.ReadFull(r, fixed); err != nil {
-		return nil, nil, readError("request header", err)
-	}
-	n, err := envelope.Len(fixed)
-	if err != nil {
-		return nil, nil, fmt.Errorf("seal: request header: %w", err)
-	}
-	header := append(fixed, make([]byte, n-len(fixed))...)
-	if _, err := io.ReadFull(r, header[envelope.FixedSize:]); err != nil {
-		return nil, nil, readError("request header", err)
-	}
-	parsed, err := envelope.Parse(header)
-	if err != nil {
-		return nil, nil, fmt.Errorf("seal: request header: %w", err)
-	}
-	return header, parsed, nil
 }
 
 // openBody reads the chunks of a body of size padded bytes, checks that r ends

@@ -21,7 +21,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"math/bits"
+)
+
+// The content types under which sealed messages travel (spec/seal.md, "HTTP").
+const (
+	RequestType = "application/sotto-request"
+	AnswerType  = "application/sotto-answer"
 )
 
 const (
@@ -58,6 +65,9 @@ const (
 	MinSize = 2 << 10
 	// MaxSize is the largest padded size.
 	MaxSize = 32 << 20
+
+	// MaxMessage is the size of the longest sealed request.
+	MaxMessage = MaxHeader + MaxSize + MaxSize/ChunkSize*TagSize
 )
 
 // These name why an envelope, or what package seal finds inside it, was
@@ -89,9 +99,29 @@ func (h *Header) MessageLen() int64 {
 	return int64(h.Len) + int64(h.Size) + int64(chunks)*TagSize
 }
 
-// Len returns the size in bytes of the header that starts with fixed, its
+// Read reads a header from r, and no byte after it. It returns the header's
+// exact bytes and what they say. Errors are those of [Parse], or r's: io.EOF
+// and io.ErrUnexpectedEOF if r ended too early.
+func Read(r io.Reader) (raw []byte, h *Header, err error) {
+	raw = make([]byte, FixedSize, FixedSize+3*(RecipientSize+WrapSize)) // room for as many as clients usually name
+	if _, err := io.ReadFull(r, raw); err != nil {
+		return nil, nil, err
+	}
+	n, err := headerLen(raw)
+	if err != nil {
+		return nil, nil, err
+	}
+	raw = append(raw, make([]byte, n-FixedSize)...)
+	if _, err := io.ReadFull(r, raw[FixedSize:]); err != nil {
+		return nil, nil, err
+	}
+	h, err = Parse(raw)
+	return raw, h, err
+}
+
+// headerLen returns the size in bytes of the header that starts with fixed, its
 // first FixedSize bytes, having checked all that they say.
-func Len(fixed []byte) (int, error) {
+func headerLen(fixed []byte) (int, error) {
 	if len(fixed) < FixedSize {
 		return 0, ErrTruncated
 	}
@@ -119,7 +149,7 @@ func Len(fixed []byte) (int, error) {
 // Errors wrap ErrTruncated, ErrVersion, ErrFormat or ErrTooLarge. The result
 // shares no memory with prefix.
 func Parse(prefix []byte) (*Header, error) {
-	n, err := Len(prefix)
+	n, err := headerLen(prefix)
 	if err != nil {
 		return nil, err
 	}
@@ -142,20 +172,10 @@ func Parse(prefix []byte) (*Header, error) {
 	return h, nil
 }
 
-// Recipients returns the key ids that the sealed request starting with prefix
-// is addressed to, and the size of its header. See [Parse].
-func Recipients(prefix []byte) (ids [][KeyIDSize]byte, headerLen int, err error) {
-	h, err := Parse(prefix)
-	if err != nil {
-		return nil, 0, err
-	}
-	return h.Recipients, h.Len, nil
-}
-
 // PaddedSize returns the size that n bytes of plaintext are padded to: the
 // Padmé size of n (Nikitin et al., "Reducing Metadata Leakage from Encrypted
-// Files and Communication with PURBs", PETS 2019), but at least MinSize. It adds less than 12 %, and PaddedSize(PaddedSize(n)) ==
-// PaddedSize(n).
+// Files and Communication with PURBs", PETS 2019), but at least MinSize. It adds
+// less than 12 %, and PaddedSize(PaddedSize(n)) == PaddedSize(n).
 func PaddedSize(n int) int {
 	return Padme(max(n, MinSize))
 }

@@ -7,7 +7,9 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"io"
 	"math/bits"
+	"reflect"
 	"testing"
 )
 
@@ -37,18 +39,26 @@ func TestParse(t *testing.T) {
 				t.Errorf("count %d: recipient %d is %x", count, i, id)
 			}
 		}
-		ids, n, err := Recipients(b)
-		if err != nil || n != len(b) || len(ids) != count {
-			t.Errorf("count %d: Recipients: %d ids, %d, %v", count, len(ids), n, err)
+		rest := bytes.NewReader(append(b, "the body"...))
+		raw, read, err := Read(rest)
+		if err != nil || !bytes.Equal(raw, b) || !reflect.DeepEqual(read, h) || rest.Len() != len("the body") {
+			t.Errorf("count %d: Read: %+v, %v, with %d bytes left", count, read, err, rest.Len())
 		}
 		for i := range b {
 			if _, err := Parse(b[:i]); !errors.Is(err, ErrTruncated) {
 				t.Fatalf("count %d: %d of %d bytes: %v", count, i, len(b), err)
 			}
+			if _, _, err := Read(bytes.NewReader(b[:i])); err != io.EOF && err != io.ErrUnexpectedEOF {
+				t.Fatalf("count %d: reading %d of %d bytes: %v", count, i, len(b), err)
+			}
 		}
 	}
 	if got := len(header(MaxRecipients, MinSize)); got != MaxHeader {
 		t.Errorf("the longest header has %d bytes, MaxHeader is %d", got, MaxHeader)
+	}
+	longest, err := Parse(header(MaxRecipients, MaxSize))
+	if err != nil || longest.MessageLen() != MaxMessage {
+		t.Errorf("the longest request: %+v, %v; MaxMessage is %d", longest, err, MaxMessage)
 	}
 }
 
@@ -127,14 +137,14 @@ func TestPaddedSize(t *testing.T) {
 	}
 }
 
-// FuzzRecipients gives a gateway what a stranger might send.
-func FuzzRecipients(f *testing.F) {
+// FuzzParse gives a gateway what a stranger might send.
+func FuzzParse(f *testing.F) {
 	f.Add(header(1, MinSize))
 	f.Add(header(8, MaxSize))
 	f.Add(header(3, 4096)[:2000])
 	f.Add([]byte{1, 1, 9, 0, 0, 8, 0})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		ids, n, err := Recipients(b)
+		h, err := Parse(b)
 		if err != nil {
 			for _, e := range []error{ErrTruncated, ErrVersion, ErrFormat, ErrTooLarge} {
 				if errors.Is(err, e) {
@@ -143,8 +153,8 @@ func FuzzRecipients(f *testing.F) {
 			}
 			t.Fatalf("unnamed error %v", err)
 		}
-		if len(ids) < 1 || len(ids) > MaxRecipients || n > len(b) || n > MaxHeader {
-			t.Fatalf("%d ids, header of %d in %d bytes", len(ids), n, len(b))
+		if n := len(h.Recipients); n < 1 || n > MaxRecipients || h.Len > len(b) || h.Len > MaxHeader || h.MessageLen() > MaxMessage {
+			t.Fatalf("%d bytes: %+v", len(b), h)
 		}
 	})
 }
