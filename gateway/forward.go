@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sotto-chat/sotto/internal/slowbody"
 	"github.com/sotto-chat/sotto/seal/envelope"
 )
 
@@ -30,7 +31,7 @@ const (
 )
 
 // A request's header must arrive within headTime, and the rest within a second
-// more for each bodyRate bytes.
+// more for each bodyRate bytes that have come.
 const (
 	headTime = 15 * time.Second
 	bodyRate = 32 << 10
@@ -80,7 +81,8 @@ func (g *Gateway) serveSeal(w http.ResponseWriter, r *http.Request) {
 	// The request may still be on its way when the answer begins: without this,
 	// the server would wait for its end. A ResponseWriter that can't belongs to a test.
 	_ = rc.EnableFullDuplex()
-	_ = rc.SetReadDeadline(time.Now().Add(headTime + time.Duration(min(max(size, 0), envelope.MaxMessage)/bodyRate)*time.Second))
+	first := time.Now().Add(headTime)
+	_ = rc.SetReadDeadline(first)
 	switch {
 	case r.Header.Get("Content-Type") != envelope.RequestType:
 		g.turnAway(w, http.StatusUnsupportedMediaType, codeMalformed, "A sealed request has the type "+envelope.RequestType+".")
@@ -98,7 +100,7 @@ func (g *Gateway) serveSeal(w http.ResponseWriter, r *http.Request) {
 	}
 	defer g.gate.leave(size)
 
-	t := newTape(r.Body, size, func() { _ = rc.SetReadDeadline(time.Time{}) })
+	t := newTape(slowbody.Reader(r.Body, size, bodyRate, first, rc.SetReadDeadline), size, func() { _ = rc.SetReadDeadline(time.Time{}) })
 	_, header, err := envelope.Read(t.reader())
 	switch {
 	case errors.Is(err, envelope.ErrTooLarge):

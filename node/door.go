@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sotto-chat/sotto/internal/slowbody"
 	"github.com/sotto-chat/sotto/seal"
 	"github.com/sotto-chat/sotto/seal/envelope"
 )
@@ -30,7 +31,7 @@ const (
 )
 
 // A sealed request must arrive within bodyTime plus a second for each
-// bodyRate bytes.
+// bodyRate bytes that have come.
 const (
 	bodyTime = 15 * time.Second
 	bodyRate = 32 << 10
@@ -88,7 +89,8 @@ func (n *Node) serveSeal(w http.ResponseWriter, r *http.Request) {
 	size := r.ContentLength
 	// Also bounds what the server itself reads of a body that is turned away. A
 	// ResponseWriter without deadlines belongs to a test.
-	_ = out.rc.SetReadDeadline(time.Now().Add(bodyTime + time.Duration(min(max(size, 0), envelope.MaxMessage)/bodyRate)*time.Second))
+	first := time.Now().Add(bodyTime)
+	_ = out.rc.SetReadDeadline(first)
 	switch {
 	case r.Header.Get("Content-Type") != envelope.RequestType:
 		n.turnAway(w, http.StatusUnsupportedMediaType, codeMalformed, "A sealed request has the type "+envelope.RequestType+".")
@@ -109,7 +111,7 @@ func (n *Node) serveSeal(w http.ResponseWriter, r *http.Request) {
 
 	var ended bool
 	now := time.Now()
-	opened, err := seal.OpenRequest(r.Body, func(id seal.KeyID) *seal.PrivateKey {
+	opened, err := seal.OpenRequest(slowbody.Reader(r.Body, size, bodyRate, first, out.rc.SetReadDeadline), func(id seal.KeyID) *seal.PrivateKey {
 		k := n.keys.lookup(id, now)
 		ended = ended || k == nil && n.keys.ended(id)
 		return k
