@@ -13,21 +13,11 @@ import (
 	"slices"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
+	"github.com/sotto-chat/sotto/internal/door"
 	"github.com/sotto-chat/sotto/internal/slowbody"
 	"github.com/sotto-chat/sotto/seal/envelope"
-)
-
-// Codes of the errors that a gateway makes. A node's own pass through.
-const (
-	codeNoNode      = "no_node"          // no node has any of the keys
-	codeUnreachable = "node_unreachable" // those that have are dead
-	codeMalformed   = "malformed"
-	codeTooLarge    = "too_large"
-	codeBusy        = "busy"
-	codeNotFound    = "not_found"
 )
 
 // A request's header must arrive within headTime, and the rest within a second
@@ -48,7 +38,7 @@ func (g *Gateway) routes() *http.ServeMux {
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })
 	mux.HandleFunc("GET /readyz", g.serveReady)
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		refuse(w, http.StatusNotFound, codeNotFound, "There is nothing at this address.")
+		door.Refuse(w, http.StatusNotFound, door.NotFound, "There is nothing at this address.")
 	})
 	return mux
 }
@@ -85,29 +75,29 @@ func (g *Gateway) serveSeal(w http.ResponseWriter, r *http.Request) {
 	_ = rc.SetReadDeadline(first)
 	switch {
 	case r.Header.Get("Content-Type") != envelope.RequestType:
-		g.turnAway(w, http.StatusUnsupportedMediaType, codeMalformed, "A sealed request has the type "+envelope.RequestType+".")
+		g.turnAway(w, http.StatusUnsupportedMediaType, door.Malformed, "A sealed request has the type "+envelope.RequestType+".")
 		return
 	case size < 0:
-		g.turnAway(w, http.StatusLengthRequired, codeMalformed, "A sealed request comes with its length.")
+		g.turnAway(w, http.StatusLengthRequired, door.Malformed, "A sealed request comes with its length.")
 		return
 	case size > envelope.MaxMessage:
-		g.turnAway(w, http.StatusRequestEntityTooLarge, codeTooLarge, "The request is too large.")
+		g.turnAway(w, http.StatusRequestEntityTooLarge, door.TooLarge, "The request is too large.")
 		return
 	}
-	if !g.gate.enter(size) {
+	if !g.gate.Enter(size) {
 		g.sayBusy(w, "1")
 		return
 	}
-	defer g.gate.leave(size)
+	defer g.gate.Leave(size)
 
 	t := newTape(slowbody.Reader(r.Body, size, bodyRate, first, rc.SetReadDeadline), size, func() { _ = rc.SetReadDeadline(time.Time{}) })
 	_, header, err := envelope.Read(t.reader())
 	switch {
 	case errors.Is(err, envelope.ErrTooLarge):
-		g.turnAway(w, http.StatusRequestEntityTooLarge, codeTooLarge, "The request is too large.")
+		g.turnAway(w, http.StatusRequestEntityTooLarge, door.TooLarge, "The request is too large.")
 		return
 	case err != nil || header.MessageLen() != size:
-		g.turnAway(w, http.StatusBadRequest, codeMalformed, "This is not a sealed request.")
+		g.turnAway(w, http.StatusBadRequest, door.Malformed, "This is not a sealed request.")
 		return
 	}
 	g.forward(w, r, rc, t, header.Recipients)
@@ -130,7 +120,7 @@ func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, rc *http.Respo
 		tried = append(tried, n)
 		if n.busy.Add(1) > int64(g.cfg.Limits.PerNode) {
 			n.busy.Add(-1)
-			last = cmpRefusal(last, &refusal{status: http.StatusServiceUnavailable, code: codeBusy, retryAfter: "1"})
+			last = cmpRefusal(last, &refusal{status: http.StatusServiceUnavailable, code: door.Busy, retryAfter: "1"})
 			continue
 		}
 		answered, why := g.try(w, r, rc, t, n)
@@ -143,10 +133,10 @@ func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, rc *http.Respo
 	}
 	switch {
 	case len(tried) == 0:
-		g.turnAway(w, http.StatusServiceUnavailable, codeNoNode, "No machine that is up has the key of this request. Get a fresh list.")
+		g.turnAway(w, http.StatusServiceUnavailable, door.NoNode, "No machine that is up has the key of this request. Get a fresh list.")
 	case last == nil:
-		g.turnAway(w, http.StatusBadGateway, codeUnreachable, "The machine can't be reached. Try again.")
-	case last.code == codeBusy:
+		g.turnAway(w, http.StatusBadGateway, door.NodeUnreachable, "The machine can't be reached. Try again.")
+	case last.code == door.Busy:
 		g.sayBusy(w, last.retryAfter)
 	default:
 		g.turnAway(w, last.status, last.code, last.message)
@@ -172,7 +162,7 @@ func (g *Gateway) try(w http.ResponseWriter, r *http.Request, rc *http.ResponseC
 			g.log.Warn("node doesn't answer", "node", n.name)
 		}
 		if t.broken() {
-			g.turnAway(w, http.StatusBadRequest, codeMalformed, "The request broke off.")
+			g.turnAway(w, http.StatusBadRequest, door.Malformed, "The request broke off.")
 			return true, nil
 		}
 		return false, nil
@@ -283,7 +273,7 @@ type refusal struct {
 // cmpRefusal returns the refusal to tell the client: one that asks for patience
 // before one that says no, since a third node may have been asked.
 func cmpRefusal(a, b *refusal) *refusal {
-	if a == nil || b != nil && b.code == codeBusy {
+	if a == nil || b != nil && b.code == door.Busy {
 		return b
 	}
 	return a
@@ -292,8 +282,8 @@ func cmpRefusal(a, b *refusal) *refusal {
 // nodeCodes are the codes that a node may say; of any other node's answer
 // nothing is passed on.
 var nodeCodes = map[string]bool{
-	"key_unknown": true, "key_expired": true, "replayed": true, "malformed": true,
-	"too_large": true, "busy": true, "failed": true,
+	door.KeyUnknown: true, door.KeyExpired: true, door.Replayed: true, door.Malformed: true,
+	door.TooLarge: true, door.Busy: true, door.Failed: true,
 }
 
 // readRefusal reads a node's error. One that isn't in the agreed form counts as
@@ -322,52 +312,12 @@ func (g *Gateway) sayBusy(w http.ResponseWriter, after string) {
 		after = "1"
 	}
 	w.Header().Set("Retry-After", after)
-	g.turnAway(w, http.StatusServiceUnavailable, codeBusy, "All machines have all the work that they can take. Try again in a moment.")
+	g.turnAway(w, http.StatusServiceUnavailable, door.Busy, "All machines have all the work that they can take. Try again in a moment.")
 }
 
 func (g *Gateway) turnAway(w http.ResponseWriter, status int, code, message string) {
 	g.stats.turnedAway.Add(1)
 	// Full duplex leaves the rest of the request unread.
 	w.Header().Set("Connection", "close")
-	refuse(w, status, code, message)
-}
-
-// refuse writes the error document of spec/seal.md, "HTTP".
-func refuse(w http.ResponseWriter, status int, code, message string) {
-	type body struct {
-		Code    string `json:"code"`
-		Message string `json:"message"`
-	}
-	b, err := json.Marshal(map[string]body{"error": {code, message}})
-	if err != nil { // strings always marshal
-		panic(err)
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	w.Write(b)
-}
-
-// gate bounds the requests under way, by number and by bytes.
-type gate struct {
-	requests, bytes int64 // limits
-
-	haveRequests, haveBytes atomic.Int64
-}
-
-func (g *gate) enter(size int64) bool {
-	if g.haveRequests.Add(1) > g.requests {
-		g.haveRequests.Add(-1)
-		return false
-	}
-	if g.haveBytes.Add(size) > g.bytes {
-		g.leave(size)
-		return false
-	}
-	return true
-}
-
-func (g *gate) leave(size int64) {
-	g.haveRequests.Add(-1)
-	g.haveBytes.Add(-size)
+	door.Refuse(w, status, code, message)
 }

@@ -29,6 +29,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/sotto-chat/sotto/internal/door"
 )
 
 // Config says which nodes there are. A zero duration or limit means its
@@ -67,7 +69,7 @@ type Gateway struct {
 	nodes  []*node
 	client *http.Transport
 	mux    *http.ServeMux
-	gate   gate
+	gate   *door.Gate
 	stats  stats
 
 	polling sync.Mutex             // held while the nodes are asked
@@ -118,7 +120,7 @@ func New(cfg Config) (*Gateway, error) {
 		WriteBufferSize:        4 << 10,
 		ReadBufferSize:         4 << 10,
 	}
-	g.gate = gate{requests: int64(cfg.Limits.Requests), bytes: cfg.Limits.RequestBytes}
+	g.gate = door.NewGate(int64(cfg.Limits.Requests), cfg.Limits.RequestBytes)
 	g.publish()
 	g.mux = g.routes()
 	return g, nil

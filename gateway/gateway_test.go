@@ -27,6 +27,7 @@ import (
 	"github.com/sotto-chat/sotto/attest/software"
 	"github.com/sotto-chat/sotto/attest/software/forge"
 	"github.com/sotto-chat/sotto/engine"
+	"github.com/sotto-chat/sotto/internal/door"
 	sottonode "github.com/sotto-chat/sotto/node"
 	"github.com/sotto-chat/sotto/seal"
 	"github.com/sotto-chat/sotto/seal/bhttp"
@@ -358,7 +359,7 @@ func TestDeadNodeCostsARetry(t *testing.T) {
 	}
 	w.nodes[2].Close()
 	msg, _ := request(t, keys, "/v1/chat/completions", `{"stream":true}`)
-	if res := w.post(t, msg); res.StatusCode != 502 || code(t, res) != codeUnreachable {
+	if res := w.post(t, msg); res.StatusCode != 502 || code(t, res) != door.NodeUnreachable {
 		t.Errorf("with all nodes dead: %d", res.StatusCode)
 	}
 }
@@ -476,6 +477,9 @@ func TestAnswerBeforeEndOfRequest(t *testing.T) {
 	}
 }
 
+// inside returns how many requests are under way.
+func inside(g *Gateway) int64 { n, _ := g.gate.Inside(); return n }
+
 func TestClientLeaves(t *testing.T) {
 	e := &talker{words: 1000, wait: 5 * time.Millisecond}
 	w := newWorld(t, nil, e)
@@ -492,7 +496,7 @@ func TestClientLeaves(t *testing.T) {
 			t.Fatal("the engine works on")
 		}
 	}
-	for deadline := time.Now().Add(10 * time.Second); w.gateway.gate.haveRequests.Load() != 0; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(10 * time.Second); inside(w.gateway) != 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the gateway still counts the request")
 		}
@@ -554,14 +558,14 @@ func TestTurnedAway(t *testing.T) {
 		status int
 		code   string
 	}{
-		{"nobody has the key", foreign, envelope.RequestType, 503, codeNoNode},
-		{"empty", nil, envelope.RequestType, 400, codeMalformed},
-		{"not sealed", []byte("hello hello"), envelope.RequestType, 400, codeMalformed},
-		{"shorter than it says", good[:len(good)-1], envelope.RequestType, 400, codeMalformed},
-		{"longer than it says", append(bytes.Clone(good), 0), envelope.RequestType, 400, codeMalformed},
-		{"claims to be huge", claims, envelope.RequestType, 413, codeTooLarge},
-		{"of another type", good, "text/plain", 415, codeMalformed},
-		{"no room for it", large, envelope.RequestType, 503, codeBusy},
+		{"nobody has the key", foreign, envelope.RequestType, 503, door.NoNode},
+		{"empty", nil, envelope.RequestType, 400, door.Malformed},
+		{"not sealed", []byte("hello hello"), envelope.RequestType, 400, door.Malformed},
+		{"shorter than it says", good[:len(good)-1], envelope.RequestType, 400, door.Malformed},
+		{"longer than it says", append(bytes.Clone(good), 0), envelope.RequestType, 400, door.Malformed},
+		{"claims to be huge", claims, envelope.RequestType, 413, door.TooLarge},
+		{"of another type", good, "text/plain", 415, door.Malformed},
+		{"no room for it", large, envelope.RequestType, 503, door.Busy},
 	} {
 		res, err := http.Post(w.url+"/sotto/v1/seal", tt.typ, bytes.NewReader(tt.msg))
 		if err != nil {
@@ -571,7 +575,7 @@ func TestTurnedAway(t *testing.T) {
 		if got := code(t, res); res.StatusCode != tt.status || got != tt.code {
 			t.Errorf("%s: %d %s, want %d %s", tt.name, res.StatusCode, got, tt.status, tt.code)
 		}
-		if tt.code == codeBusy && res.Header.Get("Retry-After") == "" {
+		if tt.code == door.Busy && res.Header.Get("Retry-After") == "" {
 			t.Error("no word on when to come back")
 		}
 		res.Body.Close()
@@ -593,7 +597,7 @@ func TestTurnedAway(t *testing.T) {
 	if res := w.post(t, good); res.StatusCode != 409 || code(t, res) != "replayed" {
 		t.Errorf("a node's own refusal does not come through: %d", res.StatusCode)
 	}
-	if have := w.gateway.gate.haveBytes.Load(); have != 0 {
+	if _, have := w.gateway.gate.Inside(); have != 0 {
 		t.Errorf("%d bytes are never given back", have)
 	}
 }
@@ -614,7 +618,7 @@ func TestBusyNodes(t *testing.T) {
 	w.gateway.nodes[1].busy.Store(1)
 	msg, _ := request(t, keys, "/v1/chat/completions", `{"stream":true}`)
 	res := w.post(t, msg)
-	if res.StatusCode != 503 || code(t, res) != codeBusy || res.Header.Get("Retry-After") == "" {
+	if res.StatusCode != 503 || code(t, res) != door.Busy || res.Header.Get("Retry-After") == "" {
 		t.Errorf("status %d", res.StatusCode)
 	}
 }
@@ -735,7 +739,7 @@ func TestCannotOpen(t *testing.T) {
 	deps := strings.Fields(string(out))
 	const module = "github.com/sotto-chat/sotto/"
 	for _, d := range deps {
-		if own, ok := strings.CutPrefix(d, module); ok && own != "gateway" && own != "seal/envelope" && own != "internal/slowbody" {
+		if own, ok := strings.CutPrefix(d, module); ok && own != "gateway" && own != "seal/envelope" && !strings.HasPrefix(own, "internal/") {
 			t.Errorf("it imports %s", own)
 		}
 	}

@@ -26,9 +26,10 @@ func (g *Gateway) WriteMetrics(w io.Writer) {
 			alive++
 		}
 	}
+	live, _ := g.gate.Inside()
 	metric("nodes", "gauge", "Nodes that are named.", int64(len(g.nodes)))
 	metric("nodes_alive", "gauge", "Nodes that answer.", alive)
-	metric("requests_live", "gauge", "Requests under way.", g.gate.haveRequests.Load())
+	metric("requests_live", "gauge", "Requests under way.", live)
 	metric("requests_forwarded_total", "counter", "Requests that a node has answered.", g.stats.forwarded.Load())
 	metric("requests_retried_total", "counter", "Nodes that were asked in vain.", g.stats.retried.Load())
 	metric("requests_turned_away_total", "counter", "Requests that were answered with an error in the clear.", g.stats.turnedAway.Load())

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/sotto-chat/sotto/engine"
+	"github.com/sotto-chat/sotto/internal/door"
 	"github.com/sotto-chat/sotto/seal"
 	"github.com/sotto-chat/sotto/seal/bhttp"
 	"github.com/sotto-chat/sotto/seal/envelope"
@@ -65,20 +66,20 @@ func TestTurnedAway(t *testing.T) {
 		status int
 		code   string
 	}{
-		{"sealed to another node", foreign, nil, 404, codeKeyUnknown},
-		{"empty", nil, nil, 400, codeMalformed},
-		{"not sealed", []byte(strings.Repeat("hello ", 1000)), nil, 400, codeMalformed},
-		{"truncated header", msg[:500], nil, 400, codeMalformed},
-		{"truncated body", msg[:len(msg)-1], nil, 400, codeMalformed},
-		{"trailing byte", append(bytes.Clone(msg), 0), nil, 400, codeMalformed},
-		{"version", flip(0), nil, 400, codeMalformed},
-		{"encapsulated key changed", flip(100), nil, 400, codeMalformed},
-		{"body changed", flip(len(msg) - 1), nil, 400, codeMalformed},
-		{"claims to be huge", huge, nil, 413, codeTooLarge},
-		{"is huge", msg, func(r *http.Request) { r.ContentLength = envelope.MaxMessage + 1 }, 413, codeTooLarge},
-		{"without a length", msg, func(r *http.Request) { r.ContentLength = -1 }, 411, codeMalformed},
-		{"of another type", msg, func(r *http.Request) { r.Header.Set("Content-Type", "application/json") }, 415, codeMalformed},
-		{"to another place", msg, func(r *http.Request) { r.URL.Path = "/v1/chat/completions" }, 404, codeNotFound},
+		{"sealed to another node", foreign, nil, 404, door.KeyUnknown},
+		{"empty", nil, nil, 400, door.Malformed},
+		{"not sealed", []byte(strings.Repeat("hello ", 1000)), nil, 400, door.Malformed},
+		{"truncated header", msg[:500], nil, 400, door.Malformed},
+		{"truncated body", msg[:len(msg)-1], nil, 400, door.Malformed},
+		{"trailing byte", append(bytes.Clone(msg), 0), nil, 400, door.Malformed},
+		{"version", flip(0), nil, 400, door.Malformed},
+		{"encapsulated key changed", flip(100), nil, 400, door.Malformed},
+		{"body changed", flip(len(msg) - 1), nil, 400, door.Malformed},
+		{"claims to be huge", huge, nil, 413, door.TooLarge},
+		{"is huge", msg, func(r *http.Request) { r.ContentLength = envelope.MaxMessage + 1 }, 413, door.TooLarge},
+		{"without a length", msg, func(r *http.Request) { r.ContentLength = -1 }, 411, door.Malformed},
+		{"of another type", msg, func(r *http.Request) { r.Header.Set("Content-Type", "application/json") }, 415, door.Malformed},
+		{"to another place", msg, func(r *http.Request) { r.URL.Path = "/v1/chat/completions" }, 404, door.NotFound},
 	} {
 		if status, code, _ := inClear(t, n, tt.msg, tt.change); status != tt.status || code != tt.code {
 			t.Errorf("%s: %d %s, want %d %s", tt.name, status, code, tt.status, tt.code)
@@ -104,7 +105,7 @@ func TestReplayRefused(t *testing.T) {
 		// Sealed to both keys of the node, and so openable after the first has ended.
 		msg, ex := sealFor(t, []seal.Recipient{old[0], both[0]}, chat(""))
 		open(t, ex, send(n, msg))
-		if status, code, _ := inClear(t, n, msg, nil); code != codeReplayed || status != 409 {
+		if status, code, _ := inClear(t, n, msg, nil); code != door.Replayed || status != 409 {
 			t.Errorf("at once: %d %s", status, code)
 		}
 		// Other bytes around the same content are another request; the same
@@ -113,7 +114,7 @@ func TestReplayRefused(t *testing.T) {
 		if n.keys.lookup(old[0].ID, time.Now()) != nil {
 			t.Fatal("the first key lives on")
 		}
-		if _, code, _ := inClear(t, n, msg, nil); code != codeReplayed {
+		if _, code, _ := inClear(t, n, msg, nil); code != door.Replayed {
 			t.Errorf("after the first key's end: %s", code)
 		}
 		// Nor once there is a newer key than when it was opened.
@@ -121,11 +122,11 @@ func TestReplayRefused(t *testing.T) {
 		if n.keys.lookup(both[0].ID, time.Now()) == nil || live(n)[0].id == both[0].ID {
 			t.Fatal("the second key is not the older of two")
 		}
-		if _, code, _ := inClear(t, n, msg, nil); code != codeReplayed {
+		if _, code, _ := inClear(t, n, msg, nil); code != door.Replayed {
 			t.Errorf("after a third key was made: %s", code)
 		}
 		time.Sleep(n.cfg.Lifetime)
-		if _, code, _ := inClear(t, n, msg, nil); code != codeKeyExpired {
+		if _, code, _ := inClear(t, n, msg, nil); code != door.KeyExpired {
 			t.Errorf("after both keys' end: %s", code)
 		}
 		if asked, _, _ := e.counts(); asked != 1 {
@@ -143,7 +144,7 @@ func TestReplayMemoryIsBounded(t *testing.T) {
 	}
 	msg, _ := sealFor(t, keys, chat(""))
 	status, code, h := inClear(t, n, msg, nil)
-	if status != 503 || code != codeBusy || h.Get("Retry-After") == "" {
+	if status != 503 || code != door.Busy || h.Get("Retry-After") == "" {
 		t.Errorf("%d %s, retry after %q", status, code, h.Get("Retry-After"))
 	}
 	if got := len(live(n)[0].seen); got != 2 {
@@ -160,17 +161,17 @@ func TestBusy(t *testing.T) {
 		synctest.Wait()
 		second, ex := sealFor(t, keys, post("/v1/completions", "{}"))
 		status, code, h := inClear(t, n, second, nil)
-		if status != 503 || code != codeBusy || h.Get("Retry-After") == "" {
+		if status != 503 || code != door.Busy || h.Get("Retry-After") == "" {
 			t.Errorf("%d %s, retry after %q", status, code, h.Get("Retry-After"))
 		}
 		c.hangUp()
 		c.wait()
 		n.cfg.Engine.(*script).steps = nil
 		open(t, ex, send(n, second)) // being turned away has not used it up
-		if have := n.gate.haveRequests.Load(); have != 0 {
+		if have, _ := n.gate.Inside(); have != 0 {
 			t.Errorf("%d places are never given back", have)
 		}
-		if have := n.gate.haveBytes.Load(); have != 0 {
+		if _, have := n.gate.Inside(); have != 0 {
 			t.Errorf("%d bytes are never given back", have)
 		}
 	})
@@ -181,7 +182,7 @@ func TestBytesBound(t *testing.T) {
 	req := chat("")
 	req.Body = bytes.Repeat([]byte(" "), 20_000)
 	msg, _ := sealFor(t, keysOf(t, n), req)
-	if status, code, _ := inClear(t, n, msg, nil); status != 503 || code != codeBusy {
+	if status, code, _ := inClear(t, n, msg, nil); status != 503 || code != door.Busy {
 		t.Errorf("%d %s", status, code)
 	}
 }
@@ -199,7 +200,7 @@ func TestAnswersBound(t *testing.T) {
 		}
 		msg, ex := sealFor(t, keys, chat(randomID()))
 		resp, body, _ := open(t, ex, send(n, msg))
-		if resp.Status != 503 || errorCode(body) != codeBusy || bhttp.Get(resp.Header, "retry-after") == "" {
+		if resp.Status != 503 || errorCode(body) != door.Busy || bhttp.Get(resp.Header, "retry-after") == "" {
 			t.Errorf("status %d, %s", resp.Status, body)
 		}
 	})
@@ -283,7 +284,7 @@ func TestSlowBody(t *testing.T) {
 	if res.StatusCode != 400 || !strings.Contains(string(b), "too long") {
 		t.Errorf("after %v: %d %s", time.Since(started), res.StatusCode, b)
 	}
-	if n.gate.haveRequests.Load() != 0 {
+	if have, _ := n.gate.Inside(); have != 0 {
 		t.Error("it still holds its place")
 	}
 }

@@ -4,30 +4,16 @@
 package node
 
 import (
-	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
 	"os"
-	"sync/atomic"
 	"time"
 
+	"github.com/sotto-chat/sotto/internal/door"
 	"github.com/sotto-chat/sotto/internal/slowbody"
 	"github.com/sotto-chat/sotto/seal"
 	"github.com/sotto-chat/sotto/seal/envelope"
-)
-
-// Codes of the errors that a node says in the clear, before it has opened a
-// request. There are few, and none tells a stranger why an opening failed.
-const (
-	codeKeyUnknown = "key_unknown"
-	codeKeyExpired = "key_expired"
-	codeReplayed   = "replayed"
-	codeMalformed  = "malformed"
-	codeTooLarge   = "too_large"
-	codeBusy       = "busy"
-	codeNotFound   = "not_found"
-	codeFailed     = "failed"
 )
 
 // A sealed request must arrive within bodyTime plus a second for each
@@ -44,7 +30,7 @@ func (n *Node) routes() *http.ServeMux {
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })
 	mux.HandleFunc("GET /readyz", n.serveReady)
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		refuse(w, http.StatusNotFound, codeNotFound, "There is nothing at this address.")
+		door.Refuse(w, http.StatusNotFound, door.NotFound, "There is nothing at this address.")
 	})
 	return mux
 }
@@ -83,7 +69,7 @@ func (n *Node) serveSeal(w http.ResponseWriter, r *http.Request) {
 			if out.begun {
 				panic(http.ErrAbortHandler) // so that nobody takes this for an end
 			}
-			n.turnAway(w, http.StatusInternalServerError, codeFailed, "This machine failed. Try again.")
+			n.turnAway(w, http.StatusInternalServerError, door.Failed, "This machine failed. Try again.")
 		}
 	}()
 	size := r.ContentLength
@@ -93,21 +79,21 @@ func (n *Node) serveSeal(w http.ResponseWriter, r *http.Request) {
 	_ = out.rc.SetReadDeadline(first)
 	switch {
 	case r.Header.Get("Content-Type") != envelope.RequestType:
-		n.turnAway(w, http.StatusUnsupportedMediaType, codeMalformed, "A sealed request has the type "+envelope.RequestType+".")
+		n.turnAway(w, http.StatusUnsupportedMediaType, door.Malformed, "A sealed request has the type "+envelope.RequestType+".")
 		return
 	case size < 0:
-		n.turnAway(w, http.StatusLengthRequired, codeMalformed, "A sealed request comes with its length.")
+		n.turnAway(w, http.StatusLengthRequired, door.Malformed, "A sealed request comes with its length.")
 		return
 	case size > envelope.MaxMessage:
-		n.turnAway(w, http.StatusRequestEntityTooLarge, codeTooLarge, "The request is too large.")
+		n.turnAway(w, http.StatusRequestEntityTooLarge, door.TooLarge, "The request is too large.")
 		return
 	}
-	if !n.gate.enter(size) {
+	if !n.gate.Enter(size) {
 		w.Header().Set("Retry-After", "1")
-		n.turnAway(w, http.StatusServiceUnavailable, codeBusy, "This machine has all the work that it can take. Try again in a moment.")
+		n.turnAway(w, http.StatusServiceUnavailable, door.Busy, "This machine has all the work that it can take. Try again in a moment.")
 		return
 	}
-	defer n.gate.leave(size)
+	defer n.gate.Leave(size)
 
 	var ended bool
 	now := time.Now()
@@ -124,12 +110,12 @@ func (n *Node) serveSeal(w http.ResponseWriter, r *http.Request) {
 	if err := n.keys.remember(opened.ID, time.Now()); err != nil {
 		switch {
 		case errors.Is(err, errReplayed):
-			n.turnAway(w, http.StatusConflict, codeReplayed, "This request was answered before. Seal a new one.")
+			n.turnAway(w, http.StatusConflict, door.Replayed, "This request was answered before. Seal a new one.")
 		case errors.Is(err, errFull):
 			w.Header().Set("Retry-After", "30")
-			n.turnAway(w, http.StatusServiceUnavailable, codeBusy, "This machine has all the work that it can take. Try again in a moment.")
+			n.turnAway(w, http.StatusServiceUnavailable, door.Busy, "This machine has all the work that it can take. Try again in a moment.")
 		default:
-			n.turnAway(w, http.StatusGone, codeKeyExpired, "The key of this request has been erased. Get a fresh one.")
+			n.turnAway(w, http.StatusGone, door.KeyExpired, "The key of this request has been erased. Get a fresh one.")
 		}
 		return
 	}
@@ -141,61 +127,20 @@ func (n *Node) serveSeal(w http.ResponseWriter, r *http.Request) {
 func (n *Node) turnAwayUnopened(w http.ResponseWriter, err error, ended bool) {
 	switch {
 	case errors.Is(err, seal.ErrExpired), errors.Is(err, seal.ErrUnknownKey) && ended:
-		n.turnAway(w, http.StatusGone, codeKeyExpired, "The key of this request has been erased. Get a fresh one.")
+		n.turnAway(w, http.StatusGone, door.KeyExpired, "The key of this request has been erased. Get a fresh one.")
 	case errors.Is(err, seal.ErrUnknownKey):
-		n.turnAway(w, http.StatusNotFound, codeKeyUnknown, "This machine never had the key of this request. Get a fresh one.")
+		n.turnAway(w, http.StatusNotFound, door.KeyUnknown, "This machine never had the key of this request. Get a fresh one.")
 	case errors.Is(err, seal.ErrTooLarge):
-		n.turnAway(w, http.StatusRequestEntityTooLarge, codeTooLarge, "The request is too large.")
+		n.turnAway(w, http.StatusRequestEntityTooLarge, door.TooLarge, "The request is too large.")
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		n.turnAway(w, http.StatusBadRequest, codeMalformed, "The request took too long to arrive.")
+		n.turnAway(w, http.StatusBadRequest, door.Malformed, "The request took too long to arrive.")
 	default:
-		n.turnAway(w, http.StatusBadRequest, codeMalformed, "The request can't be opened. Seal a new one.")
+		n.turnAway(w, http.StatusBadRequest, door.Malformed, "The request can't be opened. Seal a new one.")
 	}
 }
 
 // turnAway counts and says an error in the clear.
 func (n *Node) turnAway(w http.ResponseWriter, status int, code, message string) {
 	n.stats.turnAway(code)
-	refuse(w, status, code, message)
-}
-
-// refuse writes the error document of spec/seal.md, "HTTP".
-func refuse(w http.ResponseWriter, status int, code, message string) {
-	type body struct {
-		Code    string `json:"code"`
-		Message string `json:"message"`
-	}
-	b, err := json.Marshal(map[string]body{"error": {code, message}})
-	if err != nil { // strings always marshal
-		panic(err)
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	w.Write(b)
-}
-
-// gate bounds the requests under way, by number and by bytes.
-type gate struct {
-	requests, bytes int64 // limits
-
-	haveRequests, haveBytes atomic.Int64
-}
-
-// enter takes a place for a request of size bytes, if there is one.
-func (g *gate) enter(size int64) bool {
-	if g.haveRequests.Add(1) > g.requests {
-		g.haveRequests.Add(-1)
-		return false
-	}
-	if g.haveBytes.Add(size) > g.bytes {
-		g.leave(size)
-		return false
-	}
-	return true
-}
-
-func (g *gate) leave(size int64) {
-	g.haveRequests.Add(-1)
-	g.haveBytes.Add(-size)
+	door.Refuse(w, status, code, message)
 }

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/sotto-chat/sotto/engine"
+	"github.com/sotto-chat/sotto/internal/door"
 	"github.com/sotto-chat/sotto/seal"
 	"github.com/sotto-chat/sotto/seal/bhttp"
 )
@@ -251,7 +252,7 @@ func oops(status int, kind, code, message string) *reply {
 }
 
 func busy() *reply {
-	rep := oops(http.StatusServiceUnavailable, "server_error", codeBusy, "This machine has all the work that it can take. Try again in a moment.")
+	rep := oops(http.StatusServiceUnavailable, "server_error", door.Busy, "This machine has all the work that it can take. Try again in a moment.")
 	rep.header = append(rep.header[:1:1], bhttp.Field{Name: "retry-after", Value: "2"})
 	return rep
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/sotto-chat/sotto/attest"
 	"github.com/sotto-chat/sotto/attest/software/forge"
 	"github.com/sotto-chat/sotto/engine"
+	"github.com/sotto-chat/sotto/internal/door"
 	"github.com/sotto-chat/sotto/seal"
 )
 
@@ -80,7 +81,7 @@ func TestKeysRotateAndAreErased(t *testing.T) {
 		if _, err := seal.OpenRequest(bytes.NewReader(msg), func(seal.KeyID) *seal.PrivateKey { return first.private }); !errors.Is(err, seal.ErrExpired) {
 			t.Errorf("opening with the erased key: %v", err)
 		}
-		if status, code, _ := inClear(t, n, msg, nil); status != 410 || code != codeKeyExpired {
+		if status, code, _ := inClear(t, n, msg, nil); status != 410 || code != door.KeyExpired {
 			t.Errorf("sealed to an erased key: %d %s", status, code)
 		}
 		last := live(n)[0]
@@ -92,7 +93,7 @@ func TestKeysRotateAndAreErased(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if status, code, _ := inClear(t, n, msg2, nil); status != 410 || code != codeKeyExpired {
+		if status, code, _ := inClear(t, n, msg2, nil); status != 410 || code != door.KeyExpired {
 			t.Errorf("after the end: %d %s", status, code)
 		}
 	})
@@ -110,7 +111,7 @@ func TestKeyEndsWithoutRun(t *testing.T) {
 		}
 		open(t, ex, send(n, msg))
 		time.Sleep(time.Second)
-		if _, code, _ := inClear(t, n, late, nil); code != codeKeyExpired {
+		if _, code, _ := inClear(t, n, late, nil); code != door.KeyExpired {
 			t.Error(code)
 		}
 	})

@@ -45,6 +45,7 @@ import (
 
 	"github.com/sotto-chat/sotto/attest"
 	"github.com/sotto-chat/sotto/engine"
+	"github.com/sotto-chat/sotto/internal/door"
 )
 
 // Defaults of [Config].
@@ -105,7 +106,7 @@ type Node struct {
 	log   *slog.Logger
 	id    string
 	keys  *keyring
-	gate  gate
+	gate  *door.Gate
 	shelf *shelf
 	stats stats
 	mux   *http.ServeMux
@@ -125,7 +126,7 @@ func New(cfg Config) (*Node, error) {
 	}
 	n := &Node{cfg: cfg, log: cfg.Logger, id: newID()}
 	n.life, n.end = context.WithCancel(context.Background())
-	n.gate = gate{requests: int64(cfg.Limits.Requests), bytes: cfg.Limits.RequestBytes}
+	n.gate = door.NewGate(int64(cfg.Limits.Requests), cfg.Limits.RequestBytes)
 	n.shelf = newShelf(cfg.KeepAnswers, cfg.Limits.KeptBytes)
 	n.keys = &keyring{replayLimit: cfg.Limits.Replay}
 	n.mux = n.routes()

@@ -29,10 +29,9 @@ const (
 
 // pacer stands between an engine, which writes when it likes, and the ticks.
 type pacer struct {
-	mu     sync.Mutex
-	q      queue
-	ended  bool // nothing more comes into q
-	headed bool // the head of the response has been taken
+	mu    sync.Mutex
+	q     queue
+	ended bool // nothing more comes into q
 
 	head  []byte        // the response's head; owned by the ticking goroutine
 	ready chan struct{} // closed once there is something to send

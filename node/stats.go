@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/sotto-chat/sotto/internal/door"
 )
 
 // stats are sums over everybody: none is per person, per request or per model.
@@ -22,7 +24,7 @@ type stats struct {
 }
 
 // codes are the reasons for which a request is turned away.
-var codes = [...]string{codeBusy, codeFailed, codeKeyExpired, codeKeyUnknown, codeMalformed, codeReplayed, codeTooLarge}
+var codes = [...]string{door.Busy, door.Failed, door.KeyExpired, door.KeyUnknown, door.Malformed, door.Replayed, door.TooLarge}
 
 func (s *stats) turnAway(code string) {
 	if i := slices.Index(codes[:], code); i >= 0 {
