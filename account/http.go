@@ -27,6 +27,10 @@ const (
 	maxBody     = 64 << 10
 	maxFeedBody = 24 << 20
 
+	// A body must arrive within bodyTime plus a second for each bodyRate bytes.
+	bodyTime = 30 * time.Second
+	bodyRate = 32 << 10
+
 	cookieName   = "sotto_session"
 	authScheme   = "Sotto "
 	tokenSize    = 32
@@ -108,6 +112,12 @@ func (s *Server) serve(f handlerFunc) http.Handler {
 		if wait := s.limits.request(s.address(r), costOf(r)); wait > 0 {
 			writeProblem(w, errSlowDown, wait)
 			return
+		}
+		if r.ContentLength != 0 {
+			// Who sends slowly holds a connection, and what has come, for so long.
+			// A ResponseWriter without deadlines belongs to a test.
+			size := min(max(r.ContentLength, 0), maxFeedBody)
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime + time.Duration(size/bodyRate)*time.Second))
 		}
 		body, err := f(r)
 		if err == nil {
