@@ -163,7 +163,7 @@ func live(ctx context.Context, streams int, ramp, last time.Duration, f *faults)
 	fmt.Printf("%d live streams for %.0f s; %d of them ended meanwhile; errors: %d; still speaking when it was given up: %d\n\n",
 		streams, took.Seconds(), gone, f.count(), cut.Load())
 	if late {
-		fmt.Printf("This machine was too busy to start and to count so many in time: there are no figures.\n\n")
+		fmt.Printf("Not all could be started and counted before the time was up: there are no figures.\n\n")
 		return nil
 	}
 	fmt.Printf("First word after %s at the median and %s at the 99th percentile, while they were being started.\n",
