@@ -25,8 +25,8 @@
 // a route, any route may answer malformed (400), too_large (413), cross_origin
 // (403), slow_down (429, with Retry-After in seconds) or internal (500).
 //
-// A session is the cookie sotto_session (HttpOnly, SameSite=Strict, Secure
-// unless the origin is plain http) or, for a terminal, the header
+// A session is the cookie __Host-sotto_session (HttpOnly, SameSite=Strict,
+// Secure; sotto_session and not Secure where the origin is plain http) or, for a terminal, the header
 // "Authorization: Sotto TOKEN". Routes marked * need one and answer signed_out
 // (401) without. Requests that change something are refused when a browser says
 // that they come from another origin.

@@ -31,7 +31,12 @@ const (
 	bodyTime = 30 * time.Second
 	bodyRate = 32 << 10
 
-	cookieName   = "sotto_session"
+	cookieName = "sotto_session"
+	// secureCookieName is one that a browser takes only over TLS and from this
+	// very host: a neighbour on another subdomain can't set it, and so can't
+	// have a person use a session that isn't theirs.
+	secureCookieName = "__Host-sotto_session"
+
 	authScheme   = "Sotto "
 	tokenSize    = 32
 	labelSize    = 113 // what vault.SealLabel makes
@@ -233,7 +238,7 @@ func (s *Server) withSession(f sessionFunc) handlerFunc {
 }
 
 func (s *Server) session(r *http.Request) (store.Session, error) {
-	token, ok := requestToken(r)
+	token, ok := s.requestToken(r)
 	if !ok {
 		return store.Session{}, errSignedOut
 	}
@@ -243,7 +248,7 @@ func (s *Server) session(r *http.Request) (store.Session, error) {
 
 // requestToken returns the token of a request. It is looked up by its hash, so
 // neither the database nor the time of the look-up tells anything about it.
-func requestToken(r *http.Request) ([]byte, bool) {
+func (s *Server) requestToken(r *http.Request) ([]byte, bool) {
 	text := ""
 	if a := r.Header.Get("Authorization"); a != "" {
 		after, ok := strings.CutPrefix(a, authScheme)
@@ -251,7 +256,7 @@ func requestToken(r *http.Request) ([]byte, bool) {
 			return nil, false
 		}
 		text = after
-	} else if c, err := r.Cookie(cookieName); err == nil {
+	} else if c, err := r.Cookie(s.cookieName()); err == nil {
 		text = c.Value
 	}
 	token, err := base64.RawURLEncoding.Strict().DecodeString(text)
@@ -281,9 +286,16 @@ func (s *Server) newSession(kind string, label []byte) (token string, n store.Ne
 	}
 }
 
+func (s *Server) cookieName() string {
+	if s.secure {
+		return secureCookieName
+	}
+	return cookieName
+}
+
 func (s *Server) cookie(token string) *http.Cookie {
 	c := &http.Cookie{
-		Name: cookieName, Value: token, Path: "/", MaxAge: cookieMaxAge,
+		Name: s.cookieName(), Value: token, Path: "/", MaxAge: cookieMaxAge,
 		HttpOnly: true, Secure: s.secure, SameSite: http.SameSiteStrictMode,
 	}
 	if token == "" {

@@ -246,8 +246,17 @@ func TestSecureCookieOnHTTPS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !s.cookie("x").Secure {
-		t.Error("cookie is not secure")
+	c := s.cookie("x")
+	if !c.Secure || c.Path != "/" || c.Domain != "" || c.Name != "__Host-sotto_session" {
+		t.Errorf("cookie %v can come from elsewhere", c)
+	}
+	token := strings.Repeat("A", 43)
+	for name, want := range map[string]bool{"__Host-sotto_session": true, "sotto_session": false} {
+		r := httptest.NewRequest("GET", "/api/v1/session", nil)
+		r.AddCookie(&http.Cookie{Name: name, Value: token})
+		if _, ok := s.requestToken(r); ok != want {
+			t.Errorf("the cookie %s counts: %v", name, ok)
+		}
 	}
 	for _, origin := range []string{"", "sotto.example", "http://sotto.example", "http://127.0.0.1:8787", "https://1.2.3.4", "http://[::1]:1", "https://sotto.example/", "https://Sotto.example", "file:///x"} {
 		if _, err := New(Config{Store: db, Origin: origin}); err == nil {
