@@ -11,11 +11,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sotto-chat/sotto/store"
@@ -257,6 +259,7 @@ func TestRegisterAfterItsTombstone(t *testing.T) {
 
 // live reads the events of a stream.
 type live struct {
+	t      testing.TB
 	resp   *http.Response
 	lines  *bufio.Scanner
 	cancel context.CancelFunc
@@ -264,7 +267,8 @@ type live struct {
 
 func (d *device) stream() *live {
 	d.t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
+	// A test that waits for what never comes ends too.
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	req, err := http.NewRequestWithContext(ctx, "GET", d.http.URL+"/api/v1/feed/stream", nil)
 	if err != nil {
 		d.t.Fatal(err)
@@ -279,7 +283,7 @@ func (d *device) stream() *live {
 		d.t.Fatal(err)
 	}
 	d.t.Cleanup(func() { cancel(); resp.Body.Close() })
-	return &live{resp, bufio.NewScanner(resp.Body), cancel}
+	return &live{d.t, resp, bufio.NewScanner(resp.Body), cancel}
 }
 
 // next returns the next event's data, or "" at the end.
@@ -288,6 +292,9 @@ func (l *live) next() string {
 		if data, ok := strings.CutPrefix(l.lines.Text(), "data: "); ok {
 			return data
 		}
+	}
+	if err := l.lines.Err(); err != nil {
+		l.t.Errorf("the stream broke off instead of ending: %v", err)
 	}
 	return ""
 }
@@ -347,6 +354,44 @@ func TestLiveStreamsAreBoundedAndLeaveNothing(t *testing.T) {
 	d.fails(429, "too_many", "GET", "feed/stream", nil)
 	http.DefaultClient.CloseIdleConnections()
 	d.eventually(func() bool { return runtime.NumGoroutine() <= before+4 }, "no goroutine stays behind")
+}
+
+// A session that ended while its stream began gets none.
+func TestNoStreamForASessionThatEnded(t *testing.T) {
+	d := signedUp(t)
+	r := httptest.NewRequest("GET", "/api/v1/feed/stream", nil)
+	r.AddCookie(d.cookie)
+	session, err := d.srv.session(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.do("POST", "signout", nil, nil)
+	if _, err := d.srv.streamFeed(r, session); err != errSignedOut || d.srv.hub.count() != 0 {
+		t.Errorf("%v, %d streams", err, d.srv.hub.count())
+	}
+}
+
+func TestStreamKeepsAliveAndSkips(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, account := newHub(), vault.NewAccountID()
+		s := h.add(account, vault.NewRecordID())
+		for seq := uint64(3); seq <= 5; seq++ {
+			h.publish(account, seq) // nobody reads yet: the newest stays
+		}
+		h.publish(account, 4) // two posts may be published in the other order
+		rec := httptest.NewRecorder()
+		go s.serve(t.Context(), rec, 2)
+		time.Sleep(2*keepAlive + time.Second)
+		h.end(account, nil)
+		synctest.Wait()
+		want := headEvent(2) + headEvent(5) + ": keep-alive\n\n: keep-alive\n\n"
+		if got := rec.Body.String(); got != want {
+			t.Errorf("stream %q, want %q", got, want)
+		}
+		if h.count() != 0 {
+			t.Errorf("%d streams", h.count())
+		}
+	})
 }
 
 func (h *hub) count() int {

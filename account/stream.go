@@ -4,6 +4,7 @@
 package account
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"sync"
@@ -127,32 +128,30 @@ func (s *Server) streamFeed(r *http.Request, session store.Session) (any, error)
 	}
 	return &reply{stream: func(w http.ResponseWriter) error {
 		defer s.hub.remove(session.Account, live)
-		// The connection may serve other requests afterwards.
-		defer http.NewResponseController(w).SetWriteDeadline(time.Time{})
-		w.Header().Set("Content-Type", "text/event-stream")
-		write := func(text string) bool { return writeLive(w, text) }
-		ticker := time.NewTicker(keepAlive)
-		defer ticker.Stop()
-		if !write(headEvent(head.Seq)) {
-			return nil
-		}
-		for {
-			select {
-			case seq := <-live.heads:
-				if !write(headEvent(seq)) {
-					return nil
-				}
-			case <-ticker.C:
-				if !write(": keep-alive\n\n") {
-					return nil
-				}
-			case <-live.done:
-				return nil
-			case <-r.Context().Done():
-				return nil
-			}
-		}
+		live.serve(r.Context(), w, head.Seq)
+		return nil
 	}}, nil
+}
+
+// serve writes events until the device, the session or the server ends it.
+func (s *stream) serve(ctx context.Context, w http.ResponseWriter, seq uint64) {
+	// The connection may serve other requests afterwards.
+	defer http.NewResponseController(w).SetWriteDeadline(time.Time{})
+	w.Header().Set("Content-Type", "text/event-stream")
+	ticker := time.NewTicker(keepAlive)
+	defer ticker.Stop()
+	for text := headEvent(seq); writeLive(w, text); {
+		select {
+		case seq := <-s.heads:
+			text = headEvent(seq)
+		case <-ticker.C:
+			text = ": keep-alive\n\n"
+		case <-s.done:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 func headEvent(seq uint64) string { return fmt.Sprintf("event: head\ndata: {\"seq\":%d}\n\n", seq) }
