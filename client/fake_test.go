@@ -5,6 +5,7 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -34,6 +35,8 @@ type fakeService struct {
 	lists int      // looks at the node list
 	seals int      // sealed requests
 	paths []string // inside the sealed requests
+
+	releases map[string]string // by node; "none" by default
 
 	// list, if set, replaces the node list.
 	list func() (*Response, error)
@@ -102,7 +105,7 @@ func (f *fakeService) bundle(node string) []byte {
 	config, err := attest.KeyConfig{
 		V: 1, Node: node, Suite: attest.Suite, PublicKey: private.PublicKey(),
 		NotBefore: time.Now().Unix(), NotAfter: time.Now().Add(f.lifetime).Unix(),
-		Release: "none", Models: []attest.Model{{ID: "test", Digest: "none"}},
+		Release: cmp.Or(f.releases[node], "none"), Models: []attest.Model{{ID: "test", Digest: "none"}},
 	}.Encode()
 	if err != nil {
 		f.t.Fatal(err)

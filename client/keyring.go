@@ -193,7 +193,9 @@ func (c *Client) finishCheck(k *check, keys []*nodeKey, verdicts []attest.Verdic
 		r.keys, r.failures = keys, 0
 		next = refreshIn(keys, now)
 		if len(r.seen) == 0 && !keys[0].demo {
-			r.seen[keys[0].config.Release] = true // the first release is no change
+			for _, k := range keys {
+				r.seen[k.config.Release] = true // what is there at first is no change
+			}
 		}
 	} else {
 		next = min(retryMin<<min(r.failures, 10), retryMax)

@@ -22,8 +22,8 @@ const (
 	// StateVerifiedOld: the keys of the last good check have expired; the next
 	// message waits for a new check.
 	StateVerifiedOld State = "verified-old"
-	// StateChanged: verified, but with a release that this person has not
-	// talked to before.
+	// StateChanged: verified, but a message may go to a release that this person
+	// has not talked to before.
 	StateChanged State = "changed"
 	// StateUnknown: no check could be made, because nothing answered.
 	StateUnknown State = "unknown"
@@ -56,7 +56,8 @@ type Status struct {
 	// CheckedAt is when the last check that said something ended, in Unix
 	// seconds; 0 when there was none.
 	CheckedAt int64
-	// Release is the release of the verified machines; "" if there are none.
+	// Release is the release of the verified machines, in StateChanged the one
+	// that is new; "" if there are none.
 	Release string
 	// Err is why the last check failed; nil in the states that may send.
 	Err error
@@ -92,8 +93,14 @@ func (c *Client) statusLocked(now time.Time) Status {
 		s.State, s.Release = StateVerified, live[0].config.Release
 		if live[0].demo {
 			s.State = StateDemo
-		} else if len(r.seen) > 0 && !r.seen[s.Release] {
-			s.State = StateChanged
+			break
+		}
+		// A message goes to any of them, so one that is new is enough.
+		for _, k := range live {
+			if release := k.config.Release; len(r.seen) > 0 && !r.seen[release] {
+				s.State, s.Release = StateChanged, release
+				break
+			}
 		}
 	case r.running != nil && len(r.keys) > 0:
 		s.State = StateVerifiedOld

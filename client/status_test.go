@@ -6,6 +6,7 @@ package client
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -83,6 +84,44 @@ func TestTheFirstReleaseIsNoChange(t *testing.T) {
 	}
 	if s := c.Status(); s.State != StateVerified || s.Release != "none" {
 		t.Errorf("%s, %q", s.State, s.Release)
+	}
+}
+
+// TestOneNewReleaseAmongMachinesIsAChange: a message may go to any of them.
+func TestOneNewReleaseAmongMachinesIsAChange(t *testing.T) {
+	f := newFake(t)
+	fresh := "sha256:" + strings.Repeat("2", 64)
+	nodes := []string{fakeNode}
+	for _, c := range "abcdefab" {
+		nodes = append(nodes, strings.Repeat(string(c), 31)+fakeNode[len(nodes):len(nodes)+1])
+	}
+	f.releases = map[string]string{nodes[3]: fresh}
+	f.list = func() (*Response, error) {
+		var bundles []any
+		for _, n := range nodes {
+			bundles = append(bundles, map[string]any{"id": n, "bundles": [][]byte{f.bundle(n)}})
+		}
+		b, err := json.Marshal(map[string]any{"v": 1, "nodes": bundles})
+		return reply(200, "application/json", b), err
+	}
+	c := f.client(Config{Platforms: []attest.Platform{realPlatform{}}, Seen: []string{"none"}})
+	if _, err := c.Verify(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if s := c.Status(); s.State != StateChanged || s.Release != fresh {
+		t.Errorf("%s, %q", s.State, s.Release)
+	}
+	c.Seen(fresh)
+	if s := c.Status(); s.State != StateVerified {
+		t.Errorf("after it was seen: %s, %q", s.State, s.Release)
+	}
+
+	c = f.client(Config{Platforms: []attest.Platform{realPlatform{}}})
+	if _, err := c.Verify(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if s := c.Status(); s.State != StateVerified {
+		t.Errorf("at first: %s, %q", s.State, s.Release)
 	}
 }
 
