@@ -360,6 +360,7 @@ type offerArgs struct {
 
 type offerResult struct {
 	Name string `json:"name"`
+	Code string `json:"code"` // the terminal shows it too
 }
 
 // openOffer opens a terminal's wish to be linked with the secret of its link.
@@ -374,7 +375,7 @@ func (c *core) openOffer(_ context.Context, a offerArgs) (offerResult, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.draft = &draft{offer: o}
-	return offerResult{o.Name}, nil
+	return offerResult{o.Name, o.Code()}, nil
 }
 
 // wrapOffer seals the root key for the terminal whose offer was opened last.

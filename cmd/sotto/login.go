@@ -71,6 +71,7 @@ func (a *app) link(ctx context.Context, server, name string) (*device, error) {
 	// What follows the # never leaves the browser: the server can't read it.
 	fmt.Fprintf(a.out, "%s/link/%s#%s\n", acct.base, link.ID, key.LinkSecret())
 	a.say("open this address in a browser where you are signed in, and approve this terminal")
+	a.say("the page shows the code %s; if it shows another, it is not this terminal that asks", key.Code())
 	a.say("the address works once, and only for the next ten minutes; show it to nobody")
 
 	var approved struct {

@@ -246,6 +246,7 @@ steps['a terminal is linked'] = async () => {
   await tab.evaluate((h) => (location.hash = h), path.slice(path.indexOf('#')));
   const link = await call(tab, 'link', id);
   assert.equal(link.name, 'my terminal');
+  assert.match(link.code, /^[0-9A-Z]{4}-[0-9A-Z]{4}$/);
   assert.ok(link.expires > Date.now());
   await call(tab, 'approveLink', id);
   assert.equal(await (await fetch(`${origin}/test/linked`, { method: 'POST' })).text(), 'opened');

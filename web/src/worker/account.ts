@@ -270,10 +270,12 @@ export class Account {
 
   async link(id: string, secret: string): Promise<{ name: string; code: string; expires: number }> {
     const doc = await api<{ public_key: string; expires: number }>('GET', `links/${encodeURIComponent(id)}`);
-    const { name } = await (await this.host.go()).call('openOffer', { public_key: doc.public_key, secret });
+    const { name, code } = await (await this.host.go()).call('openOffer', { public_key: doc.public_key, secret });
     this.terminal = name;
-    // The link's own secret says that it is the terminal's: there is no code to compare.
-    return { name, code: '', expires: doc.expires * 1000 };
+    // The link's own secret says that it is the terminal's, and not whose terminal
+    // it is: somebody may have sent the person a link of theirs. The code is on the
+    // screen of the terminal that made it.
+    return { name, code, expires: doc.expires * 1000 };
   }
 
   async approveLink(id: string): Promise<void> {

@@ -34,7 +34,7 @@ export interface GoCalls {
   wrapPassphrase: [{ passphrase: string }, Wrap];
   newKit: [object, Kit];
   confirmKit: [{ typed: [string, string] }, Wrap];
-  openOffer: [{ public_key: string; secret: string }, { name: string }];
+  openOffer: [{ public_key: string; secret: string }, { name: string; code: string }];
   wrapOffer: [object, Wrap];
   sealLabel: [{ label: string }, { sealed: string }];
   openLabels: [{ sealed: string[] }, { labels: string[] }];
