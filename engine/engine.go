@@ -81,7 +81,7 @@ const OwnedBy = "sotto"
 // A Request is what the person's client sealed: method, path and body.
 type Request struct {
 	Method      string // "GET" or "POST"
-	Path        string // "/v1/chat/completions"; may carry a query
+	Path        string // "/v1/chat/completions"; see [Check]
 	ContentType string // "" with an empty Body
 	Body        []byte // owned by the caller, not changed, not kept after the answer ends
 }

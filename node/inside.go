@@ -29,18 +29,6 @@ const answerIDHeader = "sotto-answer-id"
 
 type answerID [32]byte
 
-// What of the engine can be asked for. Model servers have more doors than
-// these, some of which load files or change settings.
-var enginePosts = map[string]bool{
-	"/v1/chat/completions":     true,
-	"/v1/completions":          true,
-	"/v1/embeddings":           true,
-	"/v1/responses":            true,
-	"/v1/messages":             true,
-	"/v1/audio/transcriptions": true,
-	"/v1/rerank":               true,
-}
-
 // reply is an answer before it is sealed. Exactly one of body and text is set.
 // It goes by pointer: a stream's goroutine keeps its frames for minutes.
 type reply struct {
@@ -71,18 +59,16 @@ func (n *Node) inside(ctx context.Context, opened *seal.Opened, out *wire) {
 	case req.Method == "POST" && path == "/sotto/v1/cancel":
 		n.answerNow(ctx, opened, out, n.cancel(req.Body))
 		return
-	case req.Method == "POST" && enginePosts[path]:
-	case req.Method == "GET" && (path == "/v1/models" || modelPath(path)):
-	default:
-		n.answerNow(ctx, opened, out, oops(http.StatusNotFound, "invalid_request_error", "unknown_url", "This machine does not answer such a request."))
-		return
 	}
 	ask := &engine.Request{
 		Method: req.Method, Path: req.Path,
 		ContentType: bhttp.Get(req.Header, "content-type"), Body: req.Body,
 	}
 	id, given, err := parseAnswerID(req.Header)
+	wrong := engine.Check(ask) // before anything is kept for it
 	switch {
+	case wrong != nil:
+		n.answerNow(ctx, opened, out, oops(wrong.Status, wrong.Type, wrong.Code, wrong.Message))
 	case err != nil:
 		n.answerNow(ctx, opened, out, oops(http.StatusBadRequest, "invalid_request_error", "answer_id", "The answer's id must be 32 bytes in base64url."))
 	case given:
@@ -90,13 +76,6 @@ func (n *Node) inside(ctx context.Context, opened *seal.Opened, out *wire) {
 	default:
 		n.answerWhileConnected(ctx, opened, out, ask)
 	}
-}
-
-// modelPath reports whether path names one model: /v1/models/ and an id, which
-// may have slashes in it but nothing that leads elsewhere.
-func modelPath(path string) bool {
-	id, ok := strings.CutPrefix(path, "/v1/models/")
-	return ok && id != "" && len(id) <= 512 && !strings.Contains(id, "..") && !strings.Contains(id, "//")
 }
 
 func parseAnswerID(header []bhttp.Field) (id answerID, given bool, err error) {
