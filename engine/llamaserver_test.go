@@ -26,6 +26,7 @@ import (
 	"github.com/sotto-chat/sotto/engine"
 	"github.com/sotto-chat/sotto/engine/builtin/gguf/gguftest"
 	"github.com/sotto-chat/sotto/test/llamaserver"
+	"github.com/sotto-chat/sotto/test/needs"
 )
 
 // modelFile writes a random model whose answers are long.
@@ -298,7 +299,7 @@ func childOf(t *testing.T, parent int) (pid int, port string) {
 	t.Helper()
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
-		t.Skip("no /proc here")
+		needs.Missing(t, "/proc")
 	}
 	for _, entry := range entries {
 		id, err := strconv.Atoi(entry.Name())

@@ -4,8 +4,7 @@
 // Package llamaserver gives tests a real llama-server: the program that
 // build.sh makes, started on a model file, on loopback, with a key.
 //
-// A test that needs it is skipped where it hasn't been built, unless
-// SOTTO_TEST_LLAMA_SERVER=1 says that it must be there, as make test does.
+// Where it hasn't been built, package needs decides about the test.
 package llamaserver
 
 import (
@@ -25,6 +24,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/sotto-chat/sotto/test/needs"
 )
 
 // version must be build.sh's.
@@ -38,15 +39,12 @@ func Dir(t testing.TB) string {
 	_, here, _, _ := runtime.Caller(0)
 	dir := filepath.Join(filepath.Dir(here), "..", "..", ".cache", "llama-server", version)
 	if _, err := os.Stat(filepath.Join(dir, "llama-server")); err != nil {
-		if os.Getenv("SOTTO_TEST_LLAMA_SERVER") == "1" {
-			t.Fatalf("llama-server isn't built: run test/llamaserver/build.sh (%v)", err)
-		}
-		t.Skip("llama-server isn't built: run test/llamaserver/build.sh")
+		needs.Missing(t, "llama-server: run test/llamaserver/build.sh")
 	}
 	return dir
 }
 
-// Program returns the path of the llama-server program, or skips the test.
+// Program returns the path of the llama-server program; see [Dir] for where it is missing.
 func Program(t testing.TB) string {
 	t.Helper()
 	return filepath.Join(Dir(t), "llama-server")

@@ -15,6 +15,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/sotto-chat/sotto/test/needs"
 )
 
 // tree writes a small app to dir: a page with a lazy part, styles, a frame, a
@@ -42,7 +44,7 @@ func tree(t *testing.T, dir string) Options {
 	for _, pkg := range []string{"preact", "marked"} {
 		from := filepath.Join("..", "node_modules", pkg)
 		if _, err := os.Stat(from); err != nil {
-			t.Skip("needs the packages of web/package.json: npm ci in web")
+			needs.Missing(t, "the packages of web/package.json: npm ci in web")
 		}
 		if err := os.CopyFS(filepath.Join(dir, "node_modules", pkg), os.DirFS(from)); err != nil {
 			t.Fatal(err)

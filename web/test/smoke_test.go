@@ -29,6 +29,7 @@ import (
 	"github.com/sotto-chat/sotto/gateway"
 	"github.com/sotto-chat/sotto/node"
 	"github.com/sotto-chat/sotto/store"
+	"github.com/sotto-chat/sotto/test/needs"
 	"github.com/sotto-chat/sotto/vault"
 	"github.com/sotto-chat/sotto/web"
 )
@@ -235,10 +236,10 @@ func TestSmoke(t *testing.T) {
 	}
 	chromium, err := exec.LookPath("chromium")
 	if err != nil {
-		t.Skip("needs Debian's chromium")
+		needs.Missing(t, "Debian's chromium")
 	}
 	if _, err := os.Stat("../node_modules/playwright-core"); err != nil {
-		t.Skip("needs the packages of web/package.json: npm ci in web")
+		needs.Missing(t, "the packages of web/package.json: npm ci in web")
 	}
 
 	dist := filepath.Join(t.TempDir(), "dist")
