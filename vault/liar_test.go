@@ -11,14 +11,12 @@ import (
 	"testing"
 )
 
-// scene is a feed of one chat, written by device a, with what a replica that
-// knows the first half of it.
+// scene is a feed of one chat, written by device a.
 type scene struct {
-	feed  *feed
-	root  RootKey
-	chat  string
-	a     *Replica
-	other *feed // another account's feed under the same root key
+	feed *feed
+	root RootKey
+	chat string
+	a    *Replica
 }
 
 const half = 4
