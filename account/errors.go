@@ -36,13 +36,13 @@ var (
 	errBrowserOnly = &problem{http.StatusForbidden, "browser_only", "A terminal can't change keys or delete the account. Do it in the browser."}
 
 	errCeremony        = &problem{http.StatusConflict, "ceremony_expired", "This took too long or was done already. Start again."}
-	errPasskeyUnknown  = &problem{http.StatusForbidden, "passkey_unknown", "This passkey belongs to no account here. Use another one or the recovery key."}
+	errPasskeyUnknown  = &problem{http.StatusForbidden, "passkey_unknown", "This passkey belongs to no account here. Use another one or the recovery kit."}
 	errPasskeyRefused  = &problem{http.StatusForbidden, "passkey_refused", "The passkey's answer could not be checked. Try again."}
-	errPasskeyCopied   = &problem{http.StatusForbidden, "passkey_copied", "This passkey seems to have been copied, so it was refused. Use another one or the recovery key."}
+	errPasskeyCopied   = &problem{http.StatusForbidden, "passkey_copied", "This passkey seems to have been copied, so it was refused. Use another one or the recovery kit."}
 	errPRFLeaked       = &problem{http.StatusUnprocessableEntity, "prf_leaked", "The page tried to send a secret of the passkey to the server. Nothing was kept. Update the page and make a new passkey."}
-	errRecoveryRefused = &problem{http.StatusForbidden, "recovery_refused", "This recovery key opens no account here. Check its characters."}
+	errRecoveryRefused = &problem{http.StatusForbidden, "recovery_refused", "This recovery kit opens no account here. Check its groups."}
 
-	errWrapsMissing = &problem{http.StatusUnprocessableEntity, "wraps_missing", "An account needs a recovery key and a second way to open it."}
+	errWrapsMissing = &problem{http.StatusUnprocessableEntity, "wraps_missing", "An account needs a recovery kit and a second way to open it."}
 	errWrapRefused  = &problem{http.StatusUnprocessableEntity, "wrap_refused", "The key to store is not of a form that could ever open."}
 	errLastWayIn    = &problem{http.StatusConflict, "last_way_in", "This is needed to open your chats. Add another way in before you remove it."}
 	errTooMany      = &problem{http.StatusConflict, "too_many", "There are too many of these. Remove one first."}

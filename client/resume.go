@@ -195,7 +195,8 @@ func (c *Client) Resume(ctx context.Context, p Pending) (*Answer, error) {
 	}
 }
 
-// Cancel tells the node to stop writing the answer of p and to forget it.
+// Cancel tells the node to stop the work on the answer of p. What is there of it
+// stays fetchable for as long as any kept answer.
 func (c *Client) Cancel(ctx context.Context, p Pending) error {
 	if p.exchange == nil {
 		return ErrPending
