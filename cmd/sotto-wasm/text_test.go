@@ -129,17 +129,3 @@ func TestExplain(t *testing.T) {
 		}
 	}
 }
-
-func TestMarkdownExport(t *testing.T) {
-	doc := exportDoc{1, vault.Chat{Title: "A # title"}, []vault.Message{
-		{ID: "a", Role: "user", Text: "Hi\n"},
-		{ID: "b", Parent: "a", Role: "assistant", Model: "m", Text: "Hello", Status: statusStopped},
-		{ID: "c", Parent: "a", Role: "assistant", Status: statusFailed, Error: "It broke.\nBadly."},
-	}}
-	md := string(doc.markdown())
-	for _, want := range []string{"# A # title\n", "## 1. You\n", "Hi\n", "## 2. Answer (m)\n", "· stopped", "· after message 1", "> It broke. Badly.\n"} {
-		if !strings.Contains(md, want) {
-			t.Errorf("the export lacks %q:\n%s", want, md)
-		}
-	}
-}

@@ -128,17 +128,13 @@ func (a *app) historyExport(h *history, args []string, _ bool) error {
 	if len(args) > 0 {
 		return usageError("“sotto history export” takes no argument", "It prints everything: sotto history export >chats.json")
 	}
-	type chat struct {
-		vault.Chat
-		Messages []vault.Message `json:"messages"`
-	}
 	doc := struct {
-		Format  string `json:"format"`
-		Version int    `json:"version"`
-		Chats   []chat `json:"chats"`
-	}{Format: "sotto-history", Version: 1, Chats: []chat{}}
+		Format string           `json:"format"`
+		V      int              `json:"v"`
+		Chats  []vault.Document `json:"chats"`
+	}{Format: "sotto-export", V: 1, Chats: []vault.Document{}}
 	for _, c := range h.replica.Chats() {
-		doc.Chats = append(doc.Chats, chat{c, h.replica.Messages(c.ID)})
+		doc.Chats = append(doc.Chats, vault.NewDocument(c, h.replica.Messages(c.ID)))
 	}
 	a.say("this is your history in the clear: whoever gets it can read it")
 	return a.printJSON(doc)
