@@ -196,6 +196,30 @@ func TestPassOnTakesSealedBytesOnly(t *testing.T) {
 	}
 }
 
+// A refusal that comes before the request's end ends the connection: what is
+// still to come of the request is nobody's next one.
+func TestPassOnRefusalEndsTheConnection(t *testing.T) {
+	gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusRequestEntityTooLarge)
+	}))
+	defer gateway.Close()
+	at, err := url.Parse(gateway.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	front := httptest.NewServer(passOn(at))
+	defer front.Close()
+	resp, err := http.Post(front.URL+"/sotto/v1/seal", "application/sotto-request", strings.NewReader("sealed"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != 413 || !resp.Close {
+		t.Errorf("status %d, the connection ends: %v", resp.StatusCode, resp.Close)
+	}
+}
+
 func TestPassOnWithoutGateway(t *testing.T) {
 	front := httptest.NewServer(passOn(&url.URL{Scheme: "http", Host: "127.0.0.1:1"}))
 	defer front.Close()

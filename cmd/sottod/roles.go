@@ -114,6 +114,9 @@ func passOn(gateway *url.URL) http.Handler {
 					kept.Set(name, v)
 				}
 			}
+			if r.StatusCode >= 400 {
+				kept.Set("Connection", "close") // it may have come before the request's end
+			}
 			r.Header, r.Trailer = kept, nil
 			return nil
 		},
