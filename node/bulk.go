@@ -9,9 +9,9 @@ import (
 	"io"
 	"sync"
 
+	"github.com/sotto-chat/sotto/internal/padme"
 	"github.com/sotto-chat/sotto/seal"
 	"github.com/sotto-chat/sotto/seal/bhttp"
-	"github.com/sotto-chat/sotto/seal/envelope"
 )
 
 var bulkScratch = sync.Pool{New: func() any {
@@ -77,7 +77,7 @@ func (n *Node) sendBulk(ctx context.Context, opened *seal.Opened, rep *reply, ou
 			}
 		}
 		sent := int(sealer.Next()) + 1
-		final := ended && envelope.Padme(sent) == sent
+		final := ended && padme.Size(sent) == sent
 		s.rec = sealer.AppendRecord(s.rec, data, ended, final)
 		if !final && sent%bulkBatch != 0 {
 			continue

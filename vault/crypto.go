@@ -7,9 +7,10 @@ import (
 	"crypto/cipher"
 	"crypto/hmac"
 	"crypto/sha256"
-	"math/bits"
 
 	"golang.org/x/crypto/chacha20poly1305"
+
+	"github.com/sotto-chat/sotto/internal/padme"
 )
 
 // aead returns ChaCha20-Poly1305 (RFC 8439), which is constant time in a browser
@@ -42,19 +43,9 @@ func mac(key []byte, parts ...[]byte) []byte {
 // switches look alike.
 const minPadded = 256
 
-// padme returns the size to which n bytes are padded: at least minPadded, and
-// above it the next Padmé size (Nikitin et al., "Reducing Metadata Leakage from
-// Encrypted Files and Communication with PURBs", 2019), which adds at most 12 %
-// and reveals O(log log n) bits of the size.
-func padme(n int) int {
-	if n <= minPadded {
-		return minPadded
-	}
-	e := bits.Len(uint(n)) - 1 // floor(log2 n)
-	s := bits.Len(uint(e))     // floor(log2 e) + 1
-	mask := 1<<(e-s) - 1
-	return (n + mask) &^ mask
-}
+// paddedSize returns the size to which n bytes are padded: the Padmé size, but at
+// least minPadded.
+func paddedSize(n int) int { return padme.Size(max(n, minPadded)) }
 
 func allZero(b []byte) bool {
 	var or byte

@@ -25,7 +25,7 @@ func SealLocal(root RootKey, account AccountID, purpose string, plaintext []byte
 	if len(plaintext) > maxLocal {
 		return nil, fmt.Errorf("%w: %d bytes", ErrTooLarge, len(plaintext))
 	}
-	return sealLocal(root.derive(account, "local "+purpose), padme(4+len(plaintext)), plaintext), nil
+	return sealLocal(root.derive(account, "local "+purpose), paddedSize(4+len(plaintext)), plaintext), nil
 }
 
 // OpenLocal opens what [SealLocal] made. ErrTampered: it was changed, or belongs

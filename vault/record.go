@@ -147,7 +147,7 @@ func sealRecordWith(key []byte, account AccountID, p place, known Head, body, sa
 		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(body), maxBody)
 	}
 	inner := 4 + recordHead + len(body)
-	plain := make([]byte, padme(inner))
+	plain := make([]byte, paddedSize(inner))
 	binary.BigEndian.PutUint32(plain, uint32(recordHead+len(body)))
 	binary.BigEndian.PutUint64(plain[4:], known.Seq)
 	copy(plain[12:], known.Hash[:])
@@ -180,7 +180,7 @@ func checkRecordHeader(data []byte, account AccountID, p place) error {
 	if len(data) < minRecord || len(data) > MaxRecord || data[0] != 1 {
 		return fmt.Errorf("%w: record of %d bytes", ErrFormat, len(data))
 	}
-	if n := len(data) - recordOverhead; padme(n) != n {
+	if n := len(data) - recordOverhead; paddedSize(n) != n {
 		return fmt.Errorf("%w: record is not of a padded size", ErrFormat)
 	}
 	if AccountID(data[1:17]) != account {
@@ -206,7 +206,7 @@ func openRecord(key []byte, account AccountID, p place, data []byte) (known Head
 	n := uint64(binary.BigEndian.Uint32(plain))
 	// Only a holder of the key can come here with a wrong length or padding, but
 	// a strict reader keeps every writer honest.
-	if n < recordHead || 4+n > uint64(len(plain)) || padme(4+int(n)) != len(plain) || !allZero(plain[4+n:]) {
+	if n < recordHead || 4+n > uint64(len(plain)) || paddedSize(4+int(n)) != len(plain) || !allZero(plain[4+n:]) {
 		return Head{}, nil, fmt.Errorf("%w: record padding", ErrFormat)
 	}
 	known.Seq = binary.BigEndian.Uint64(plain[4:])

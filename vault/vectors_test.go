@@ -174,8 +174,8 @@ func TestVectors(t *testing.T) {
 	}
 	t.Run("padding", func(t *testing.T) {
 		for _, v := range readVectors[paddingVector](t, "padding.json") {
-			if got := padme(v.Length); got != v.Size {
-				t.Errorf("padme(%d) = %d, want %d", v.Length, got, v.Size)
+			if got := paddedSize(v.Length); got != v.Size {
+				t.Errorf("paddedSize(%d) = %d, want %d", v.Length, got, v.Size)
 			}
 		}
 	})

@@ -59,7 +59,7 @@ func write[V any](t *testing.T, name, about string, vectors []V) {
 func (g *generator) padding() {
 	var vs []paddingVector
 	for _, n := range []int{0, 1, 44, 255, 256, 257, 272, 273, 511, 512, 513, 1000, 1024, 1025, 9999, 65536, 65537, 1_000_000, 1_015_808, maxPadded - 1, maxPadded} {
-		vs = append(vs, paddingVector{n, padme(n)})
+		vs = append(vs, paddingVector{n, paddedSize(n)})
 	}
 	write(g.t, "padding.json", "Sizes before and after padding.", vs)
 }

@@ -22,7 +22,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/bits"
+
+	"github.com/sotto-chat/sotto/internal/padme"
 )
 
 // The content types under which sealed messages travel (spec/seal.md, "HTTP").
@@ -173,21 +174,7 @@ func Parse(prefix []byte) (*Header, error) {
 }
 
 // PaddedSize returns the size that n bytes of plaintext are padded to: the
-// Padmé size of n (Nikitin et al., "Reducing Metadata Leakage from Encrypted
-// Files and Communication with PURBs", PETS 2019), but at least MinSize. It adds
-// less than 12 %, and PaddedSize(PaddedSize(n)) == PaddedSize(n).
+// Padmé size of n, but at least MinSize.
 func PaddedSize(n int) int {
-	return Padme(max(n, MinSize))
-}
-
-// Padme returns n rounded up so that its binary form has no more significant
-// bits in the mantissa than are needed to write its exponent. n is at least 1.
-func Padme(n int) int {
-	if n < 2 {
-		return n
-	}
-	e := bits.Len(uint(n)) - 1
-	s := bits.Len(uint(e))
-	mask := 1<<(e-s) - 1
-	return (n + mask) &^ mask
+	return padme.Size(max(n, MinSize))
 }

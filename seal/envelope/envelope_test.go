@@ -8,7 +8,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
-	"math/bits"
 	"reflect"
 	"testing"
 )
@@ -123,17 +122,7 @@ func TestPaddedSize(t *testing.T) {
 		if n >= MinSize && (p-n)*100 >= 12*n {
 			t.Fatalf("PaddedSize(%d) = %d: 12 %% or more", n, p)
 		}
-		// By definition: as few mantissa bits as write the exponent.
-		e := bits.Len(uint(p)) - 1
-		if p%(1<<(e-bits.Len(uint(e)))) != 0 {
-			t.Fatalf("PaddedSize(%d) = %d is no Padmé size", n, p)
-		}
 		last = p
-	}
-	for n, want := range map[int]int{1: 1, 2: 2, 3: 3, 8: 8, 9: 10, 10: 10, 11: 12, 12: 12} {
-		if got := Padme(n); got != want {
-			t.Errorf("Padme(%d) = %d, want %d", n, got, want)
-		}
 	}
 }
 
