@@ -46,21 +46,6 @@ func AppendResponseHead(dst []byte, status int, header []Field) []byte {
 	return append(dst, 0)
 }
 
-// ChunkOverhead returns how many bytes AppendChunk adds to n bytes of content.
-func ChunkOverhead(n int) int {
-	switch {
-	case n == 0:
-		return 0
-	case n < 1<<6:
-		return 1
-	case n < 1<<14:
-		return 2
-	case n < 1<<30:
-		return 4
-	}
-	return 8
-}
-
 // AppendChunk appends a chunk of content. An empty one is nothing.
 func AppendChunk(dst, content []byte) []byte {
 	if len(content) == 0 {
