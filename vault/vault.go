@@ -201,14 +201,8 @@ func (id *DeviceID) UnmarshalText(b []byte) error { return parseHex(id[:], b) }
 // UnmarshalText takes exactly 64 lower-case hex digits.
 func (h *Hash) UnmarshalText(b []byte) error { return parseHex(h[:], b) }
 
-// ParseAccountID reads 32 lower-case hex digits.
-func ParseAccountID(s string) (id AccountID, err error) { return id, parseHex(id[:], []byte(s)) }
-
 // ParseRecordID reads 32 lower-case hex digits.
 func ParseRecordID(s string) (id RecordID, err error) { return id, parseHex(id[:], []byte(s)) }
-
-// ParseDeviceID reads 16 lower-case hex digits.
-func ParseDeviceID(s string) (id DeviceID, err error) { return id, parseHex(id[:], []byte(s)) }
 
 func appendHex(b []byte) []byte { return hex.AppendEncode(nil, b) }
 
