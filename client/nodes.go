@@ -13,11 +13,11 @@ import (
 	"github.com/sotto-chat/sotto/attest"
 )
 
-// Limits of a node list, which comes from a stranger.
+// Limits of a node list, which comes from a stranger (spec/evidence.md, "Limits").
 const (
 	maxNodeList = 16 << 20 // bytes
-	maxNodes    = 4096
-	maxBundles  = 8 // per node; two keys are live at a time
+	maxNodes    = 64
+	maxBundles  = 4 // per node; two keys are live at a time
 )
 
 // listedNode is one entry of the node list: nothing in it is believed.
