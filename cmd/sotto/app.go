@@ -116,7 +116,7 @@ func words(err error) (text, hint string, code int) {
 	if errors.As(err, &nv) {
 		code = exitNotVerified
 		if s.Code == client.SaysSoftwareRefused {
-			hint = "To try the demo, where nothing is private, add --insecure-software-node."
+			hint = "If this is a demo that you started yourself, add --insecure-software-node: nothing is private there. Otherwise don’t use this server."
 		}
 	}
 	if s.Code == client.SaysUnreachable {
