@@ -20,6 +20,7 @@ interface PrfResults {
 export async function makePasskey(options: OptionsDoc): Promise<Given> {
   const { extensions: _, ...rest } = options;
   const publicKey = creationOptions(rest);
+  publicKey.authenticatorSelection = { ...publicKey.authenticatorSelection, userVerification: 'required' };
   publicKey.extensions = await prfExtension();
   const made = (await ceremony(() => navigator.credentials.create({ publicKey }))) as PublicKeyCredential;
   const response = made.response as AuthenticatorAttestationResponse;
@@ -53,11 +54,12 @@ export function usePasskey(ids: string[]): Promise<Given> {
   return get({
     challenge: crypto.getRandomValues(new Uint8Array(32)),
     allowCredentials: ids.map((id) => ({ type: 'public-key', id: decode(id) })),
-    userVerification: 'required',
   });
 }
 
 async function get(publicKey: PublicKeyCredentialRequestOptions): Promise<Given> {
+  // The vault opens for the person, not for whoever holds the device, whatever a server asks for.
+  publicKey.userVerification = 'required';
   publicKey.extensions = await prfExtension();
   const used = (await ceremony(() => navigator.credentials.get({ publicKey }))) as PublicKeyCredential;
   const response = used.response as AuthenticatorAssertionResponse;
