@@ -220,3 +220,37 @@ test('sync stores what was judged, whatever else the text says', async () => {
   bad.sync.stop();
   assert.deepEqual([bad.kept, bad.judged], [[], []]);
 });
+
+test('an account is forgotten only when another one has been opened', async () => {
+  const { Account } = await load('src/worker/account.js');
+  const mine = { account: 'aa', device: 'dd', wraps: [{ id: '1', kind: 'passkey', ref: 'mine' }], credential: 'mine' };
+  let kept = mine;
+  const forgotten = [];
+  let opens = false;
+  const account = new Account({
+    store: async () => ({
+      account: async () => kept,
+      setAccount: async (a) => void (kept = a),
+      forgetAccount: async (a) => void forgotten.push(a),
+    }),
+    go: async () => ({
+      call: async (method) => {
+        if (method === 'unlockPassphrase' && !opens) throw { code: 'wrong_key', message: 'No.' };
+        return {};
+      },
+    }),
+    entered: () => {},
+    opened: async () => {},
+  });
+  globalThis.fetch = async () =>
+    new Response(JSON.stringify({ account: 'bb', session: { id: 's' }, wraps: [{ id: '2', kind: 'passphrase' }] }));
+
+  await account.resume();
+  await assert.rejects(account.unlockWithPassphrase('not that one'));
+  assert.deepEqual([kept, forgotten], [mine, []], 'a server names another account that this person can’t open');
+
+  opens = true;
+  await account.unlockWithPassphrase('that one');
+  assert.deepEqual(forgotten, ['aa']);
+  assert.equal(kept.account, 'bb');
+});

@@ -49,6 +49,8 @@ export class Account {
   /** The account of the session, or of the last one while offline. */
   known: KnownAccount | null = null;
   private session = '';
+  /** The account that this browser knew before another one entered and is not open yet. */
+  private replaced = '';
   private made: { given: Given['credential']; account: string } | null = null;
 
   constructor(private readonly host: AccountHost) {}
@@ -74,7 +76,6 @@ export class Account {
   private async enter(doc: Entered, credential?: string): Promise<void> {
     const store = await this.host.store();
     const before = await store.account();
-    if (before && before.account !== doc.account) await store.forgetAccount(before.account);
     const same = before?.account === doc.account ? before : undefined;
     this.session = doc.session.id;
     this.known = {
@@ -83,7 +84,21 @@ export class Account {
       wraps: doc.wraps,
       credential: credential ?? same?.credential,
     };
-    await store.setAccount(this.known);
+    this.replaced = before && !same ? before.account : '';
+    // A server that names another account must not make this browser forget the
+    // one it has, with words in it that only this browser holds.
+    if (!this.replaced) await store.setAccount(this.known);
+  }
+
+  /** The keys are there, so the account is this person's: now the one before it may go. */
+  private async unlocked(): Promise<void> {
+    if (this.replaced) {
+      const store = await this.host.store();
+      await store.forgetAccount(this.replaced);
+      await store.setAccount(this.known!);
+      this.replaced = '';
+    }
+    await this.host.opened();
   }
 
   // ------------------------------------------------------------- signing up
@@ -112,7 +127,7 @@ export class Account {
     await this.enter({ ...doc, wraps }, credential.id);
     await go.call('adopt', { device: this.known!.device });
     this.made = null;
-    await this.host.opened();
+    await this.unlocked();
     await this.nameThis(credential.id);
   }
 
@@ -135,14 +150,14 @@ export class Account {
     const go = await this.host.go();
     await go.call('unlockPasskey', { ...this.unlock(), credential: credential.id }, prf);
     if (local) await this.remember(credential.id);
-    await this.host.opened();
+    await this.unlocked();
     if (!local) await this.nameThis();
   }
 
   async unlockWithPassphrase(passphrase: string): Promise<void> {
     const go = await this.host.go();
     await go.call('unlockPassphrase', { ...this.unlock(), passphrase });
-    await this.host.opened();
+    await this.unlocked();
   }
 
   async recover(kit: string): Promise<void> {
@@ -154,7 +169,7 @@ export class Account {
     await this.enter(doc);
     this.host.entered();
     await go.call('recoverOpen', this.unlock());
-    await this.host.opened();
+    await this.unlocked();
     await this.nameThis();
   }
 
