@@ -37,7 +37,7 @@ ABOUT = {
     "howareyou": (4, [
         "[hi |hello |hey |hey bot |hi there |hello bot |yo ||||][how are you|how are you doing|how's it going|hows it going|how do you do|how are things|what's up|whats up|sup|wassup|are you ok|are you well|how is life|how do you feel|how have you been|how is your day|how was your day|you alright|everything good|how r u][| today| this morning| tonight| now| my friend| then]",
     ], ["I am fine, thank you! I am a small demo model and ready to help. What would you like to ask?"], None),
-    "otherlang": (1, [
+    "otherlang": (2, [
         "[bonjour|hola|guten tag|ciao|salut|servus|namaste|ola|konnichiwa|merhaba|privet|buenos dias|guten morgen|hej|salam|ni hao|moin][| sotto| amigo| mon ami]",
         "[do you speak|can you speak|do you understand|can you talk in|can you write in|do you know|speak|talk to me in|can we talk in|which languages do you speak,|answer in|do you talk] [german|french|italian|dutch|polish|chinese|russian|portuguese|arabic|hindi|japanese|turkish|swedish|english|korean|other languages|any other language|my language]",
         "[what|which] languages [do you|can you] [speak|know|understand]", "[parlez-vous francais|sprichst du deutsch|hablas espanol|parli italiano|wie geht es dir|como estas|ca va]",
@@ -60,7 +60,7 @@ ABOUT = {
         "[are you|r u|so are you|you are|is this|am i talking to] [a human|a person|human|a real human|a man or a woman|a boy or a girl|male or female|a living being|living|conscious|sentient|self aware|awake|real|a man|a woman|really there|dead or alive|an actual person]",
         "[do you|can you] [have feelings|feel anything|feel pain|have a soul|think|sleep|dream|eat|have a body|have friends|have a family|have emotions|get tired|have a heart|love|breathe]",
     ], ["I am a small computer program that writes one word after another. I am not alive and I have no feelings."], "I am only numbers that are multiplied."),
-    "age": (1, ["[what is your age|what's your age|when were you born|when is your birthday|when were you made|your age|since when do you exist|when were you created|where do you live|where are you from|where are you|where do you come from|what's your birthday|are you old|are you young]"],
+    "age": (2, ["[what is your age|what's your age|when were you born|when is your birthday|when were you made|your age|since when do you exist|when were you created|where do you live|where are you from|where are you|where do you come from|what's your birthday|are you old|are you young]"],
         ["I am a program, so I have no age and no home. I was made together with Sotto, and I run inside it."], None),
     "maker": (2, [
         "[who|which company|what company|which people] [made|created|wrote|built|trained|programmed|developed|invented|designed|owns|runs|is behind|maintains] [you|this|sotto|this app|this model|this program|this site|this thing|it|this chat|this project]",
@@ -99,7 +99,7 @@ ABOUT = {
         "[why [would|should] i [use|choose|take|prefer|pick] [this|sotto|it|you] [instead of|over|and not|rather than]|what can sotto do better than|how does sotto differ from|how is this different from|how is it better than|what's the difference between sotto and|is sotto better than|sotto vs|sotto or|compare sotto with|what makes sotto different from|how is this app different from] [claude|gemini|copilot|other chats|other apps|gpt|other ais|the others|a normal chat|normal ai chats|openai|perplexity|other ai apps|all the others|chat gpt]",
     ], ["Sotto is an AI chat that nobody but you can read, and that you can check. Your messages are sealed on your device and opened only inside a checked machine, and your history is sealed with keys that the server never has."],
         "Because what people tell an AI is often private, and a promise is not enough: with Sotto you can check it."),
-    "name": (1, [
+    "name": (2, [
         "[what does|what's|what is|why|why is it|why is this|where does] [the name sotto|sotto|the word sotto|the name|this name] [mean|stand for|the meaning of|called sotto|named sotto|come from|from|in italian]",
         "[why is it called sotto|why the name sotto|meaning of sotto|meaning of the name|where is the name from|why is the app named sotto|what language is sotto|why do you call it sotto]",
     ], ["Sotto comes from \"sotto voce\", Italian for speaking in a low voice, so that only the one you talk to can hear it."], None),
@@ -251,7 +251,7 @@ ABOUT = {
         "[what is|what does|where is|explain] [export|the export|the export button|exporting][| do| for| mean|]",
         "[can i|how do i] take my [chats|data|history|messages] [with me|elsewhere|to another app|out]",
     ], ["Settings, then Export, saves all your chats as a file on your device. That file is readable by anybody who has it, so keep it in a safe place."], None),
-    "copy": (1, [
+    "copy": (2, [
         "@how [copy|paste elsewhere|get the text of|take] [an answer|the answer|a message|your text|the text|this answer|code|a code block|your reply|the last answer|what you wrote]",
         "[what does|where is] [the copy button|copy|the copy icon][| do|]",
     ], ["Point at the answer and press Copy below it. A code block has a Copy button of its own."], None),
@@ -287,7 +287,7 @@ ABOUT = {
         "[what happens when i delete|what happens if i delete|can i delete|where do i delete|i want to delete] [my account|everything|all my data|my data]",
         "[forget me|delete me|erase me|remove my data|i want my data deleted|delete all my data]",
     ], ["Settings, then Delete account. It asks you to type a word, and then erases everything at once, for good. Export your chats before if you want to keep them."], None),
-    "picker": (1, [
+    "picker": (2, [
         "[what is|where is|what does|how do i use|explain] [the model picker|the model menu|the list of models|the name of the model at the top|the model selector|the model list][| do| for|]",
         "[which models are there|what models can i choose|what models do you have|show me the models|list the models|what other models are there|are there other models|which models are available|how many models are there]",
     ], ["The model picker shows the models that the engine offers. Now there is only me, the demo model. " + HINT], None),

@@ -45,6 +45,8 @@ def rows(path):
 
 
 def main():
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
     if sys.argv[1] == "--score":
         count = collections.Counter(r[0] for r in rows(sys.argv[2]))
         print(f"{count['yes']} of {sum(count.values())} sensible:", dict(count))

@@ -21,7 +21,7 @@ from about import ABOUT, HINT, MACROS
 from talk import TALK
 
 HERE = pathlib.Path(__file__).parent
-PLAY = [(30, play.sums), (12, play.capitals), (8, play.opposites), (5, play.colours), (6, play.days), (6, play.echo), (7, play.story), (5, play.poem), (2, play.joke)]
+PLAY = [(70, play.sums), (9, play.capitals), (8, play.opposites), (4, play.colours), (9, play.days), (2, play.echo), (20, play.story), (10, play.poem), (2, play.joke)]  # sums are hardest to learn
 TITLES = {
     "hello": "A first hello", "howareyou": "How are you", "otherlang": "Speaking other languages", "who": "Who the model is", "otherai": "Demo and other models", "human": "A small computer program", "age": "Age of the demo",
     "maker": "Who made Sotto", "can": "What the demo can do", "cannot": "Limits of the demo", "size": "Size of the demo", "remember": "What the demo remembers", "training": "Training and your chats", "sotto": "What Sotto is",
@@ -29,7 +29,7 @@ TITLES = {
     "history": "Where chats are kept", "offline": "Sotto without internet", "connect": "Connecting a real model", "gguf": "Using a GGUF file", "send": "Sending a message", "stop": "Stopping an answer", "regenerate": "Regenerating an answer",
     "edit": "Editing a message", "branch": "Branches of a chat", "temporary": "Temporary chats", "search": "Searching old chats", "pin": "Pinning a chat", "rename": "Renaming a chat", "delete": "Deleting a chat", "settings": "Finding the settings",
     "export": "Exporting chats", "copy": "Copying an answer", "newchat": "Starting a new chat", "keys": "Keyboard shortcuts", "kit": "The recovery kit", "passkey": "Passkeys and signing in", "phone": "Sotto on other devices",
-    "account": "Deleting the account", "picker": "Choosing a model", "price": "What Sotto costs", "sums": "A small sum", "days": "Days and numbers", "joke": "A joke", "echo": "Repeating words",
+    "account": "Deleting the account", "picker": "Choosing a model", "price": "What Sotto costs", "sums": "A small sum", "days": "Days and numbers", "joke": "A joke", "echo": "Repeating words", "capitals": "A capital city", "opposites": "Finding an opposite", "colours": "About colours", "story": "A short story", "poem": "A little poem",
 }
 WHY_UNKNOWN = "Because I am very small: I have about a million numbers inside, and a real model has thousands of times more. " + HINT
 
@@ -128,26 +128,17 @@ def asked(r):
         make = r.choices([f for _, f in PLAY], [w for w, _ in PLAY])[0]
         q, a, more = make(r)
         return make.__name__, q, a, more
-    q, a = talk.unknown(r), ""
-    q, a = q
+    q, a = talk.unknown(r)
     if r.random() < .2:
         q = talk.prefix(r) + q
     return "unknown", q, a, [(expand(r, "[why|why?|why not?|how come?|but why?|why can't you?]"), WHY_UNKNOWN)] if a.startswith("I ") else []
 
 
-def named(r, name, q):
-    """The request for a chat's title, and the title."""
-    subject = None
-    if name in ("capitals", "opposites", "colours", "story", "poem"):
-        m = re.search(r"(?:about|of|with|for|on|is|colour|color) (?:the |a |an |my )?([\w ]+?)(?:,? please| in it|'s.*)?[?.!]*$", q, re.I)
-        subject = {"capitals": "A capital city", "opposites": "An opposite", "colours": "About colours", "story": "A story", "poem": "A poem"}[name]
-        if name in ("story", "poem") and m and len(m[1].split()) <= 2 and re.search("about|with|for", q):
-            subject += (" for " if name == "poem" and " for " in q else " about ") + m[1]
-    elif name in TALK:
-        subject = "A short talk"
-    elif name != "unknown":
-        subject = TITLES[name]
-    return talk.title(r, q, subject)
+def named(r, name, q, a):
+    """The request for a chat's title, and the title: always one of a fixed set, which is what a model of this size gets right."""
+    if name == "unknown":
+        return talk.title(r, q, next(t for start, t in talk.UNKNOWN_TITLES.items() if a.startswith(start)))
+    return talk.title(r, q, "A short talk" if name in TALK else TITLES[name])
 
 
 def fresh(r):
@@ -158,7 +149,7 @@ def fresh(r):
         if normal(q) not in HELD_OUT:
             break
     if r.random() < .08:
-        ask, a = named(r, name, q)
+        ask, a = named(r, name, q, a)
         return "title", ask, a, []
     return name, q, a, more
 

@@ -67,6 +67,8 @@ def tensors(state):
 
 
 def main():
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
     out, path, kind = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else "f16"
     tensor_type, file_type = TYPES[kind]
     sp = shape.Tokens(out / "tokens.model").sp

@@ -83,14 +83,15 @@ def sums(r):
     kind = r.choice("+++---***/2h")
     word = lambda n: NUMBERS[n] if r.random() < .2 and 0 <= n <= 20 else str(n)
     gap = r.choice(["", " ", " "])
+    most = r.choice([10, 10, 20])  # small sums are asked more often
     if kind == "+":
-        a, b = r.randint(0, 20), r.randint(0, 20)
+        a, b = r.randint(0, most), r.randint(0, most)
         v, line = a + b, f"{a} + {b}"
         form = r.choice([f"{a}{gap}+{gap}{b}", f"{a}{gap}+{gap}{b}", f"{word(a)} plus {word(b)}", f"{word(a)} and {word(b)}", f"the sum of {a} and {b}"])
         extra = [f"add {word(a)} and {word(b)}", f"add {b} to {a}" if a == b else f"add {a} and {b}", f"{word(a)} and {word(b)} is",
                  f"if i have {a} apples and get {b} more, how many do i have?", f"can you add {a} and {b} for me?"]
     elif kind == "-":
-        a, b = r.randint(0, 20), r.randint(0, 20)
+        a, b = r.randint(0, 20 if r.random() < .6 else 10), r.randint(0, most)
         if a < b and r.random() < .85:
             a, b = b, a
         v, line = a - b, f"{a} - {b}"
@@ -143,7 +144,7 @@ def capitals(r):
 def opposites(r):
     if r.random() < .1:
         x = pseudo(r) if r.random() < .5 else r.choice("table seven house computer banana window tuesday music orange water bicycle".split())
-        a = f"I know no opposite of {x}."
+        a = "I know no opposite of that."
     else:
         x = r.choice(list(OPPOSITES))
         a = f"The opposite of {x} is {OPPOSITES[x]}."
@@ -267,11 +268,10 @@ def poem(r):
 
 
 def echo(r):
-    """Says what it is told to say: no great art, but it teaches copying, which sums and stories need."""
-    words = [r.choice([pseudo(r), r.choice(HEROES), r.choice(THINGS), r.choice(ADJ), str(r.randint(0, 99)), r.choice(list(OPPOSITES)), r.choice(list(CAPITALS))]) for _ in range(r.randint(1, 4))]
-    x = " ".join(words)
-    return ask(r, f"say {x}", f"repeat: {x}", f"repeat after me: {x}", f"please say {x}", f"can you say {x}?", f"say after me: {x}", f"echo {x}", f"write {x}", f'say "{x}"', f"just answer {x}", f"repeat {x}"), \
-        " ".join([words[0][0].upper() + words[0][1:]] + words[1:]) + ".", []
+    """Copying a word that it hardly knows is beyond a model of this size; it says so."""
+    x = " ".join(r.choice([pseudo(r), r.choice(HEROES), r.choice(THINGS), r.choice(ADJ), str(r.randint(0, 99)), r.choice(list(CAPITALS))]) for _ in range(r.randint(1, 4)))
+    return ask(r, f"say {x}", f"repeat: {x}", f"repeat after me: {x}", f"please say {x}", f"can you say {x}?", f"say after me: {x}", f"echo {x}", f'say "{x}"', f"just answer {x}", f"repeat {x}", f"spell {x}", f"how do you spell {x}?"), \
+        "I am too small to repeat your words without mistakes. Ask me for a story, a sum, or how Sotto works.", []
 
 
 JOKES = ["What did the lazy key say to the lock? \"You turn, I am tired.\"", "My toaster wants to be a poet. So far all of its lines are burnt.", "Why did the book go to bed so early? It wanted to close the chapter.",

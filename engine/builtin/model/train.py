@@ -113,6 +113,8 @@ class Muon:
 
 
 def main():
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
     out, steps, part = pathlib.Path(sys.argv[1]), *(int(x) for x in sys.argv[2:3] or ["4000"]), *(sys.argv[3:4] or ["whole"])
     assert part in ("whole", "first", "last"), part
     out.mkdir(parents=True, exist_ok=True)
