@@ -26,6 +26,7 @@ before(async () => {
 
 after(async () => {
   await one?.close();
+  await two?.close();
   await server?.stop();
   await net?.close();
   await model?.close();
