@@ -14,13 +14,13 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import { capture, find, findInFiles, newWord } from './canary.mjs';
-import { demo, device, root, scratch, signUp, waitFor } from './sotto.mjs';
+import { acceptDemo, demo, device, root, scratch, signUp, waitFor } from './sotto.mjs';
 
 const run = promisify(execFile);
 const asked = newWord(), named = newWord(), passing = newWord(), typed = newWord();
 const words = [asked, named, passing, typed];
 
-let server, packets, metrics, folder, profile;
+let server, packets, metrics, folder, profile, d;
 
 before(async () => {
   folder = scratch('canary');
@@ -30,7 +30,7 @@ before(async () => {
   const metricsURL = server.log().match(/"url":"(http:[^"]+\/metrics)"/)[1];
   packets = await capture(join(folder, 'packets.pcap'), [server.port, nodePort]);
 
-  const d = await device();
+  d = await device();
   profile = d.profile;
   const p = d.page;
   const say = async (text) => {
@@ -41,7 +41,7 @@ before(async () => {
   };
   await p.goto(server.url);
   await signUp(p);
-  await p.getByRole('button', { name: 'Use the demo machine' }).click();
+  await acceptDemo(p);
   await say(`What is ${asked}?`);
   const nav = p.getByRole('navigation', { name: 'Chats' });
   await waitFor(async () => (await nav.locator('a.side-chat').count()) === 1, 'the chat in the list');
@@ -71,7 +71,12 @@ before(async () => {
   writeFileSync(join(folder, 'metrics.txt'), metrics);
 });
 
-after(() => server?.stop());
+// A browser or a capture that is left running would keep this process.
+after(async () => {
+  await d?.close();
+  await packets?.stop().catch(() => {});
+  await server?.stop();
+});
 
 test('the words are in no log line and no metric', () => {
   for (const word of words) {

@@ -8,7 +8,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test as nodeTest } from 'node:test';
-import { audit, demo, device, grab, openMenu, shot, signUp, trustLine, waitFor } from './sotto.mjs';
+import { acceptDemo, audit, demo, device, grab, openMenu, shot, signUp, trustLine, waitFor } from './sotto.mjs';
 import { dropper } from './dropper.mjs';
 import { upstream, words } from './upstream.mjs';
 
@@ -77,7 +77,7 @@ test('signs up with a passkey and keeps the kit', async () => {
 test('accepts demo hardware once, and sees the words beside the send button', async () => {
   await page.getByRole('button', { name: 'Use the demo machine' }).waitFor();
   await shot(page, '04-consent');
-  await page.getByRole('button', { name: 'Use the demo machine' }).click();
+  await acceptDemo(page);
   await waitFor(async () => (await trustLine(page)).includes('Demo hardware — not private'), 'the demo words');
   await shot(page, '05-empty');
   await audit(page, 'empty chat');
@@ -235,7 +235,7 @@ test('a second device opens everything with the kit, and both see each other’s
   await two.page.getByRole('button', { name: 'Use recovery kit' }).click();
   await two.page.getByRole('textbox', { name: 'Recovery kit' }).fill(kit.join(' ').toLowerCase());
   await two.page.getByRole('button', { name: 'Open my history' }).click();
-  await two.page.getByRole('button', { name: 'Use the demo machine' }).click();
+  await acceptDemo(two.page);
   await two.page.getByRole('textbox', { name: 'Message' }).waitFor();
   await shot(two.page, '17-phone');
   await newChat(page);
@@ -281,7 +281,7 @@ test('a browser whose passkeys give no key uses a passphrase', async () => {
   try {
     await three.page.goto(server.url);
     await signUp(three.page, { passphrase: 'correct horse battery staple' });
-    await three.page.getByRole('button', { name: 'Use the demo machine' }).click();
+    await acceptDemo(three.page);
     await ask(three.page, 'Without a key from the passkey');
     await answered(three.page, 'You said: Without a key');
     await three.page.reload();

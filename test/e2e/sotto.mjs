@@ -20,7 +20,7 @@ mkdirSync(shots, { recursive: true });
 /** A scratch folder that goes when the test process does. */
 export function scratch(name) {
   const dir = mkdtempSync(join(tmpdir(), `sotto-${name}-`));
-  process.on('exit', () => rmSync(dir, { recursive: true, force: true }));
+  process.once('exit', () => rmSync(dir, { recursive: true, force: true }));
   return dir;
 }
 
@@ -171,6 +171,13 @@ export async function signUp(page, { passphrase, shots: pictures = false } = {})
   }
   await page.getByRole('button', { name: 'Use the demo machine' }).waitFor({ timeout: 60_000 });
   return kit;
+}
+
+/** Accepts demo hardware. The message box is out of reach until the sheet has gone. */
+export async function acceptDemo(page) {
+  const accept = page.getByRole('button', { name: 'Use the demo machine' });
+  await accept.click();
+  await accept.waitFor({ state: 'hidden' });
 }
 
 /** The words beside the send button. */
