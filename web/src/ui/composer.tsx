@@ -32,8 +32,11 @@ export function Composer(): VNode {
     b.style.height = 'auto';
     b.style.height = `${b.scrollHeight}px`;
   }, [text, key]);
+  // A chat that opens is written to next, unless the person is writing elsewhere: a double click on a
+  // title goes to the chat and renames it, and taking the focus would end the renaming.
   useEffect(() => {
-    if (!matchMedia('(pointer: coarse)').matches) box.current?.focus({ preventScroll: true });
+    const writing = document.activeElement?.matches('input, textarea');
+    if (!writing && !matchMedia('(pointer: coarse)').matches) box.current?.focus({ preventScroll: true });
   }, [store.route.value, store.view.value?.chat.id]);
   useEffect(() => {
     if (!busy) setStopping(false);
