@@ -80,6 +80,10 @@ type Claim struct {
 	// Config is the key config itself, for platforms that compare what was
 	// measured with the release and models that the machine says it runs.
 	Config KeyConfig
+
+	// Unbound says that no key is known: raw evidence is looked at for itself,
+	// by [Examine]. What it signed is then shown and compared with nothing.
+	Unbound bool
 }
 
 // A Platform judges one kind of evidence.

@@ -16,6 +16,7 @@ const (
 	StateDemo     = "demo"     // proved nothing, and the client was told to go on
 	StateFailed   = "failed"   // nothing is sent, and there is no way around it
 	StateUnknown  = "unknown"  // could not be checked now; nothing is sent
+	StateGenuine  = "genuine"  // of [Examine] only: real hardware, and no key to seal to
 )
 
 // Failures: the closed list of spec/verdict.md. A [Verdict] names the first.
@@ -119,6 +120,7 @@ const (
 	summaryDemo     = "Demo hardware — not private"
 	summaryFailed   = "This machine could not prove itself."
 	summaryUnknown  = "This machine can't be checked right now."
+	summaryGenuine  = "Genuine hardware signed this. It was compared with what was asked for, and nothing else."
 )
 
 // judge gathers parts under their rows and makes the verdict of them.

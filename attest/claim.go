@@ -1,0 +1,115 @@
+// Copyright (c) Sotto authors
+// SPDX-License-Identifier: Apache-2.0
+
+package attest
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io"
+	"slices"
+	"time"
+)
+
+// Nonce returns what stands for the report data in hardware that has only 32
+// bytes for it: SHA-256("sotto/1 <platform> nonce\x00" ‖ report data).
+func (c Claim) Nonce(platform string) (n [32]byte) {
+	h := sha256.New()
+	h.Write([]byte("sotto/1 " + platform + " nonce\x00"))
+	h.Write(c.ReportData[:])
+	h.Sum(n[:0])
+	return n
+}
+
+// Bound is the part "key.bound" of evidence that holds all 64 bytes of the
+// report data: found is what the hardware signed.
+func (c Claim) Bound(found []byte) Check { return c.bound(c.ReportData[:], found) }
+
+// BoundNonce is the part "key.bound" of evidence that holds a [Claim.Nonce].
+func (c Claim) BoundNonce(platform string, found []byte) Check {
+	n := c.Nonce(platform)
+	return c.bound(n[:], found)
+}
+
+func (c Claim) bound(want, found []byte) Check {
+	const title = "The proof speaks of this key"
+	switch {
+	case c.Unbound:
+		ck := Warned("key.bound", title, "No key was named to compare with what the hardware signed.")
+		ck.Found = hex.EncodeToString(found)
+		return ck
+	case !bytes.Equal(want, found):
+		ck := Failed("key.bound", title, FailKeyNotBound, "This proof was made for another key, or for nothing that this app asked for.")
+		ck.Want, ck.Found = hex.EncodeToString(want), hex.EncodeToString(found)
+		return ck
+	default:
+		return Passed("key.bound", title, "The hardware signed this very key.")
+	}
+}
+
+// Rules decodes a platform's own rules into v, which the caller has filled with
+// defaults. It refuses unknown fields and trailing bytes. A policy without rules
+// for the platform leaves v as it is.
+func (p Policy) Rules(platform string, v any) error {
+	raw, ok := p.Platforms[platform]
+	if !ok {
+		return nil
+	}
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(v); err != nil {
+		return err
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("bytes follow its end")
+	}
+	return nil
+}
+
+// Field is one field of evidence, for a person who looks at it without judging.
+type Field struct {
+	Name    string `json:"name"`  // as the maker's document calls it
+	Value   string `json:"value"` // hex, a number, or a word
+	Meaning string `json:"meaning,omitempty"`
+}
+
+// Examine judges evidence that comes without a bundle: a report of any system's
+// machine. There is no key config, so nothing can be sealed to what it finds, and
+// the best state is [StateGenuine]. Where reportData isn't nil, the evidence must
+// have signed it. Require and Platforms of the policy count, all else in it speaks
+// of key configs and doesn't.
+func Examine(evidence []Evidence, reportData *[64]byte, p Policy, now time.Time, platforms ...Platform) Verdict {
+	j := newJudge(now)
+	claim := Claim{Unbound: reportData == nil}
+	if reportData != nil {
+		claim.ReportData = *reportData
+	}
+	for _, e := range evidence {
+		j.appraise(e, claim, p, now, platforms)
+	}
+	j.checkRequired(evidence, p)
+	v := j.verdict(p)
+	proved := func(row string) bool {
+		return slices.ContainsFunc(v.Checks, func(c Check) bool { return c.ID == row && c.Status != StatusFail })
+	}
+	// The rows that only a key config or a policy can prove may stay open here.
+	if first, _ := j.firstFailure(); first == "" && proved(RowChip) && !j.demo {
+		v.State, v.Failure, v.Summary = StateGenuine, "", summaryGenuine
+		for i := range v.Checks {
+			if c := &v.Checks[i]; c.Status == StatusFail {
+				c.Status, c.Failure = StatusWarn, ""
+				c.Detail = "Nothing was asked for here, so nothing was compared."
+				for _, part := range c.Parts {
+					if part.Status == StatusWarn {
+						c.Detail = part.Detail
+						break
+					}
+				}
+			}
+		}
+	}
+	return v
+}
