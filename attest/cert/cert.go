@@ -1,0 +1,361 @@
+// Copyright (c) Sotto authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package cert reads and checks the X.509 certificates and revocation lists
+// (RFC 5280) that makers of hardware sign: as much of them as these use, and in a
+// tenth of the room that a general library takes in a browser.
+//
+//	leaf, err := cert.Parse(der)
+//	chain, err := cert.Chain(leaf, pool, roots, now)
+//	crl, err := cert.ParseCRL(der)
+//	err = crl.Verify(chain[1], now)
+//	revoked := crl.Revoked(leaf.Serial)
+//
+// Roots are pinned by the hash of their key. The root's certificate comes with
+// the evidence like all others, so that none has to be kept in a program.
+//
+// What isn't understood is refused: other versions, algorithms and curves,
+// critical extensions that it doesn't know, encodings that aren't DER. Names are
+// compared as bytes.
+package cert
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+
+	"github.com/sotto-chat/sotto/attest"
+	"github.com/sotto-chat/sotto/attest/cert/der"
+)
+
+// Limits, checked before anything is decoded.
+const (
+	MaxSize       = 16 << 10 // bytes of a certificate
+	maxSerial     = 21       // bytes of a serial number: 20 and a sign
+	maxExtensions = 64
+	maxDepth      = 8 // certificates of a chain
+)
+
+// Error says why certificates or lists were refused.
+type Error struct {
+	Failure string // one of attest's names, such as [attest.FailChainUntrusted]
+	Detail  string // what is wrong: "the certificate of … has ended"
+}
+
+func (e *Error) Error() string { return e.Detail }
+
+// FailureOf returns the failure's name of an error of this package.
+func FailureOf(err error) string {
+	if e, ok := err.(*Error); ok {
+		return e.Failure
+	}
+	return attest.FailPlatformError
+}
+
+func malformed(detail string) error { return &Error{attest.FailEvidenceMalformed, detail} }
+
+// Extension is one extension of a certificate.
+type Extension struct {
+	OID      string // dotted
+	Critical bool
+	Value    []byte // what is in the OCTET STRING
+}
+
+// Certificate is a certificate that can be read. Nothing of it is checked yet.
+// Byte slices are parts of what [Parse] was given; nobody may change them.
+type Certificate struct {
+	Raw, RawTBS, RawSubject, RawIssuer, RawSPKI []byte
+
+	Serial              []byte // big-endian without leading zeros; zero is one zero byte
+	NotBefore, NotAfter int64  // Unix seconds, both inside the validity
+	IsCA                bool
+	MaxPathLen          int // -1: no limit
+	KeyUsage            int // bit n of RFC 5280, section 4.2.1.3, is 1<<n; -1 when absent
+	Extensions          []Extension
+	Key                 *PublicKey
+
+	algorithm Algorithm
+	signature []byte
+}
+
+// Bits of [Certificate.KeyUsage].
+const (
+	UsageDigitalSignature = 1 << 0
+	UsageCertSign         = 1 << 5
+	UsageCRLSign          = 1 << 6
+)
+
+// Parse reads one certificate of at most [MaxSize] bytes and refuses all that
+// follows it.
+func Parse(b []byte) (*Certificate, error) {
+	c, ok := parse(b)
+	if !ok {
+		return nil, malformed("a certificate is not in the form of RFC 5280, or of a kind that is not in use here")
+	}
+	return c, nil
+}
+
+func parse(b []byte) (*Certificate, bool) {
+	if len(b) > MaxSize {
+		return nil, false
+	}
+	c := &Certificate{Raw: b, MaxPathLen: -1, KeyUsage: -1}
+	r := der.New(b)
+	body, ok := r.In(der.Sequence)
+	if !ok || !r.Empty() {
+		return nil, false
+	}
+	if c.RawTBS, c.algorithm, c.signature, ok = signed(&body); !ok {
+		return nil, false
+	}
+	outer := der.New(c.RawTBS)
+	tbs, ok := outer.In(der.Sequence)
+	if !ok {
+		return nil, false
+	}
+	// version [0] EXPLICIT INTEGER, which is 2 for version 3
+	v, ok := tbs.In(der.Context(0))
+	if n, isInt := v.Int(2); !ok || !isInt || n != 2 || !v.Empty() {
+		return nil, false
+	}
+	if c.Serial, ok = tbs.Unsigned(); !ok || len(c.Serial) >= maxSerial {
+		return nil, false
+	}
+	if alg, ok := algorithmOf(&tbs); !ok || alg != c.algorithm {
+		return nil, false
+	}
+	if c.RawIssuer, ok = tbs.Whole(der.Sequence); !ok {
+		return nil, false
+	}
+	times, ok := tbs.In(der.Sequence)
+	if !ok {
+		return nil, false
+	}
+	var ok1, ok2 bool
+	c.NotBefore, ok1 = times.Time()
+	c.NotAfter, ok2 = times.Time()
+	if !ok1 || !ok2 || !times.Empty() {
+		return nil, false
+	}
+	if c.RawSubject, ok = tbs.Whole(der.Sequence); !ok {
+		return nil, false
+	}
+	if c.RawSPKI, ok = tbs.Whole(der.Sequence); !ok {
+		return nil, false
+	}
+	if c.Key, ok = parseSPKI(c.RawSPKI); !ok {
+		return nil, false
+	}
+	// issuerUniqueID and subjectUniqueID are not in use; extensions are [3].
+	if !tbs.Empty() {
+		list, ok := tbs.In(der.Context(3))
+		if !ok || !tbs.Empty() || !c.parseExtensions(&list) {
+			return nil, false
+		}
+	}
+	return c, true
+}
+
+// signed reads what RFC 5280 calls SIGNED: the bytes that were signed, the
+// algorithm, the signature, and nothing more.
+func signed(r *der.Reader) (tbs []byte, alg Algorithm, sig []byte, ok bool) {
+	if tbs, ok = r.Whole(der.Sequence); !ok {
+		return nil, 0, nil, false
+	}
+	if alg, ok = algorithmOf(r); !ok {
+		return nil, 0, nil, false
+	}
+	sig, unused, ok := r.Bits()
+	return tbs, alg, sig, ok && unused == 0 && r.Empty()
+}
+
+func (c *Certificate) parseExtensions(r *der.Reader) bool {
+	list, ok := parseExtensions(r)
+	if !ok {
+		return false
+	}
+	c.Extensions = list
+	for _, e := range list {
+		v := der.New(e.Value)
+		switch e.OID {
+		case oidBasicConstraints:
+			s, ok := v.In(der.Sequence)
+			if !ok || !v.Empty() {
+				return false
+			}
+			if s.Tag() == der.Boolean {
+				ca, ok := s.Bool()
+				if !ok || !ca { // FALSE is the default and isn't written
+					return false
+				}
+				c.IsCA = true
+			}
+			if s.Tag() == der.Integer {
+				n, ok := s.Int(255)
+				if !ok || !c.IsCA {
+					return false
+				}
+				c.MaxPathLen = n
+			}
+			if !s.Empty() {
+				return false
+			}
+		case oidKeyUsage:
+			bits, _, ok := v.Bits()
+			if !ok || !v.Empty() || len(bits) > 2 {
+				return false
+			}
+			c.KeyUsage = 0
+			for i := range 8 * len(bits) {
+				if bits[i/8]&(0x80>>(i%8)) != 0 {
+					c.KeyUsage |= 1 << i
+				}
+			}
+		}
+	}
+	return true
+}
+
+// parseExtensions reads a SEQUENCE of extensions, each of which stands there once.
+func parseExtensions(r *der.Reader) ([]Extension, bool) {
+	list, ok := r.In(der.Sequence)
+	if !ok || !r.Empty() {
+		return nil, false
+	}
+	var out []Extension
+	for !list.Empty() {
+		var e Extension
+		s, ok := list.In(der.Sequence)
+		if !ok || len(out) == maxExtensions {
+			return nil, false
+		}
+		if e.OID, ok = s.OID(); !ok {
+			return nil, false
+		}
+		if s.Tag() == der.Boolean {
+			if e.Critical, ok = s.Bool(); !ok || !e.Critical {
+				return nil, false
+			}
+		}
+		if e.Value, ok = s.Next(der.OctetString); !ok || !s.Empty() {
+			return nil, false
+		}
+		for i := range out {
+			if out[i].OID == e.OID {
+				return nil, false
+			}
+		}
+		out = append(out, e)
+	}
+	return out, true
+}
+
+const (
+	oidBasicConstraints = "2.5.29.19"
+	oidKeyUsage         = "2.5.29.15"
+)
+
+// understood are the extensions that may be critical: those that [Chain] acts
+// on, and those that add nothing to what it must check.
+var understood = [...]string{
+	oidBasicConstraints, oidKeyUsage,
+	"2.5.29.17", // subject alternative name: of a TPM's maker and model
+	"2.5.29.37", // extended key usage: the platform looks at it
+	"2.5.29.32", // certificate policies: none is asked for
+}
+
+// Extension returns what is in the extension of a dotted OID.
+func (c *Certificate) Extension(oid string) ([]byte, bool) {
+	for _, e := range c.Extensions {
+		if e.OID == oid {
+			return e.Value, true
+		}
+	}
+	return nil, false
+}
+
+// SubjectName returns the first value of a dotted attribute in the subject
+// ("2.5.4.3" is the common name), with what isn't printable ASCII replaced, or "".
+func (c *Certificate) SubjectName(oid string) string {
+	r := der.New(c.RawSubject)
+	name, ok := r.In(der.Sequence)
+	for ok && !name.Empty() {
+		var set, attr der.Reader
+		if set, ok = name.In(der.Set); !ok {
+			break
+		}
+		if attr, ok = set.In(der.Sequence); !ok {
+			break
+		}
+		id, isOID := attr.OID()
+		_, value, _, isValue := attr.Element()
+		if isOID && isValue && id == oid {
+			return printable(value)
+		}
+	}
+	return ""
+}
+
+func printable(b []byte) string {
+	b = bytes.Clone(b[:min(len(b), 128)])
+	for i, c := range b {
+		if c < 0x20 || c > 0x7e {
+			b[i] = '?'
+		}
+	}
+	return string(b)
+}
+
+// KeyHash returns the SHA-256 of the certificate's SubjectPublicKeyInfo, by
+// which roots are pinned.
+func (c *Certificate) KeyHash() [32]byte { return sha256.Sum256(c.RawSPKI) }
+
+// SignedBy reports whether the issuer's key signed the certificate.
+func (c *Certificate) SignedBy(issuer *Certificate) bool {
+	return issuer.Key.Verify(c.algorithm, c.RawTBS, c.signature)
+}
+
+// ParseAll reads certificates that are given each for itself.
+func ParseAll(list [][]byte) ([]*Certificate, error) {
+	var out []*Certificate
+	for _, b := range list {
+		c, err := Parse(b)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, c)
+	}
+	return out, nil
+}
+
+// ParsePEM reads the certificates of a PEM text (RFC 7468), at most most of
+// them. White space and zero bytes may stand around each, as some makers' tools
+// leave them; any other text is refused.
+func ParsePEM(text []byte, most int) ([]*Certificate, error) {
+	var out []*Certificate
+	bad := malformed("a list of certificates is not in the form of RFC 7468")
+	for {
+		text = bytes.Trim(text, " \t\r\n\x00")
+		if len(text) == 0 {
+			return out, nil
+		}
+		body, ok := bytes.CutPrefix(text, []byte("-----BEGIN CERTIFICATE-----"))
+		if !ok || len(out) == most {
+			return nil, bad
+		}
+		body, rest, ok := bytes.Cut(body, []byte("-----END CERTIFICATE-----"))
+		if !ok || len(body) > 2*MaxSize {
+			return nil, bad
+		}
+		// The decoder passes over line breaks by itself.
+		raw, err := base64.StdEncoding.Strict().AppendDecode(nil, bytes.TrimSpace(body))
+		if err != nil {
+			return nil, bad
+		}
+		c, err := Parse(raw)
+		if err != nil {
+			return nil, err
+		}
+		out, text = append(out, c), rest
+	}
+}
