@@ -56,10 +56,14 @@ func TestChainOfStandardLibrary(t *testing.T) {
 	if _, err := Chain(all[2], all[:2], nil, now.Unix()); FailureOf(err) != "chain_untrusted" {
 		t.Errorf("without roots: %v", err)
 	}
+	issuer, err := x509.ParseCertificate(ders[0])
+	if err != nil {
+		t.Fatal(err)
+	}
 	list, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{
 		Number: big.NewInt(3), ThisUpdate: now.Add(-time.Hour), NextUpdate: now.Add(time.Hour),
 		RevokedCertificateEntries: []x509.RevocationListEntry{{SerialNumber: big.NewInt(7), RevocationTime: now}},
-	}, root, keys[0])
+	}, issuer, keys[0])
 	if err != nil {
 		t.Fatal(err)
 	}
