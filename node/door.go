@@ -5,6 +5,7 @@ package node
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -41,14 +42,19 @@ func (n *Node) serveEvidence(w http.ResponseWriter, _ *http.Request) {
 	w.Write(n.keys.evidence())
 }
 
-// serveReady says whether a request would be answered now.
+// serveReady says whether a request would be answered now, and whether that is
+// about to change.
 func (n *Node) serveReady(w http.ResponseWriter, _ *http.Request) {
-	live, _ := n.keys.count(time.Now())
+	now := time.Now()
+	live, until := n.keys.count(now)
 	switch {
 	case live == 0:
 		http.Error(w, "no live key: the machine's proof could not be made", http.StatusServiceUnavailable)
 	case !n.engineUp.Load():
 		http.Error(w, "the engine doesn't answer", http.StatusServiceUnavailable)
+	case n.degraded(now):
+		fmt.Fprintf(w, "ok\ndegraded: no new key since %s, because the machine's proof can't be made; the last one ends in %v\n",
+			n.keys.newest().UTC().Format(time.RFC3339), until.Sub(now).Round(time.Second))
 	default:
 		io.WriteString(w, "ok\n")
 	}

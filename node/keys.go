@@ -20,6 +20,7 @@ import (
 type liveKey struct {
 	id      seal.KeyID
 	private *seal.PrivateKey
+	made    time.Time // with its evidence
 	ends    time.Time // a whole second, the config's not_after
 	bundle  []byte
 
@@ -37,17 +38,18 @@ type keyring struct {
 	live   []*liveKey   // newest first
 	erased []seal.KeyID // oldest first, at most maxErased
 	served []byte       // the evidence document
+	made   time.Time    // when the newest key and its evidence were, live or not
 }
 
 // maxErased is how many ended keys are told apart from unknown ones.
 const maxErased = 64
 
-// rotate makes a key, has the hardware vouch for it, and puts it in use.
-func (n *Node) rotate(ctx context.Context) error {
+// newKey makes a key and has the hardware vouch for it, which may take long.
+func (n *Node) newKey(ctx context.Context) (*liveKey, error) {
 	models := n.probe(ctx)
 	private, err := seal.GenerateKey()
 	if err != nil {
-		return fmt.Errorf("making a key: %w", err)
+		return nil, fmt.Errorf("making a key: %w", err)
 	}
 	now := time.Now()
 	config, err := attest.KeyConfig{
@@ -57,26 +59,30 @@ func (n *Node) rotate(ctx context.Context) error {
 	}.Encode()
 	if err != nil {
 		private.Erase()
-		return fmt.Errorf("describing the key: %w", err)
+		return nil, fmt.Errorf("describing the key: %w", err)
 	}
 	evidence, err := n.cfg.Evidence(attest.ReportData(config))
+	n.stats.countPieces(evidence)
 	if err != nil {
 		private.Erase()
-		return fmt.Errorf("getting evidence: %w", err)
+		return nil, fmt.Errorf("getting evidence: %w", err)
 	}
 	bundle, err := attest.Bundle{V: 1, KeyConfig: config, Evidence: evidence}.Encode()
 	if err != nil {
 		private.Erase()
-		return fmt.Errorf("bundling evidence: %w", err)
+		return nil, fmt.Errorf("bundling evidence: %w", err)
 	}
-	k := &liveKey{
-		id: attest.KeyID(config), private: private, bundle: bundle,
+	return &liveKey{
+		id: attest.KeyID(config), private: private, bundle: bundle, made: now,
 		ends: time.Unix(now.Add(n.cfg.Lifetime).Unix(), 0),
 		seen: make(map[replayID]struct{}),
-	}
+	}, nil
+}
+
+// use puts a new key in use.
+func (n *Node) use(k *liveKey) {
 	n.keys.add(k)
 	n.log.Info("new key", "key", k.id.String(), "until", k.ends.UTC())
-	return nil
 }
 
 // describe lists the engine's models as far as a key config can name them.
@@ -98,6 +104,7 @@ func (r *keyring) add(k *liveKey) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.live = slices.Insert(r.live, 0, k)
+	r.made = k.made
 	r.publish()
 }
 
@@ -160,6 +167,13 @@ func (r *keyring) count(now time.Time) (n int, newest time.Time) {
 		newest = r.live[0].ends
 	}
 	return n, newest
+}
+
+// newest returns when the newest key was made, which may have ended since.
+func (r *keyring) newest() time.Time {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.made
 }
 
 // nextEnd returns how long it is until the next key ends.

@@ -7,6 +7,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"log/slog"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -106,9 +108,11 @@ func TestKeyEndsWithoutRun(t *testing.T) {
 		msg, ex := sealFor(t, keysOf(t, n), post("/v1/embeddings", "{}"))
 		late, _ := sealFor(t, keysOf(t, n), chat(""))
 		time.Sleep(n.cfg.Lifetime - time.Second)
-		if err := n.rotate(t.Context()); err != nil {
+		k, err := n.newKey(t.Context())
+		if err != nil {
 			t.Fatal(err)
 		}
+		n.use(k)
 		open(t, ex, send(n, msg))
 		time.Sleep(time.Second)
 		if _, code, _ := inClear(t, n, late, nil); code != door.KeyExpired {
@@ -117,34 +121,118 @@ func TestKeyEndsWithoutRun(t *testing.T) {
 	})
 }
 
+// ready asks a node how it is.
+func ready(n *Node) (status int, says string) {
+	w := httptest.NewRecorder()
+	n.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/readyz", nil))
+	return w.Code, w.Body.String()
+}
+
+func metrics(n *Node) string {
+	var m bytes.Buffer
+	n.WriteMetrics(&m)
+	return m.String()
+}
+
 // Without evidence there is no new key; the old ones run out, and readiness,
 // metrics and the log say so.
 func TestEvidenceFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		var log strings.Builder
 		var fails atomic.Bool
 		n := newNode(t, &script{}, func(c *Config) {
+			c.Logger = slog.New(slog.NewJSONHandler(&log, nil))
 			c.Evidence = func(rd [64]byte) ([]attest.Evidence, error) {
+				e, _ := forge.Evidence(rd)
+				gpus := []attest.Evidence{{Platform: "gpu", Data: []byte("1")}, {Platform: "gpu", Data: []byte("2")}}
 				if fails.Load() {
-					return nil, errors.New("the chip is asleep")
+					return e, errors.New("the chip is asleep")
+				}
+				return append(e, gpus...), nil
+			}
+		})
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		go n.Run(ctx)
+		if status, says := ready(n); status != 200 || says != "ok\n" {
+			t.Errorf("at the start: %d %q", status, says)
+		}
+		if m := metrics(n); !strings.Contains(m, "sotto_node_evidence_pieces{platform=\"gpu\"} 2\nsotto_node_evidence_pieces{platform=\"software\"} 1\n") {
+			t.Errorf("at the start: %s", m)
+		}
+		fails.Store(true)
+		time.Sleep(n.cfg.Lifetime - n.cfg.Overlap + time.Second/2)
+		if status, says := ready(n); status != 200 || !strings.HasPrefix(says, "ok\ndegraded: no new key since ") || !strings.HasSuffix(says, "ends in 5m0s\n") {
+			t.Errorf("after the first failure: %d %q", status, says)
+		}
+		if m := metrics(n); !strings.Contains(m, "sotto_node_evidence_failures_total 1\n") ||
+			!strings.Contains(m, "sotto_node_evidence_age_seconds 600\n") ||
+			!strings.Contains(m, "sotto_node_evidence_pieces{platform=\"gpu\"} 0\nsotto_node_evidence_pieces{platform=\"software\"} 1\n") {
+			t.Errorf("after the first failure: %s", m)
+		}
+		time.Sleep(n.cfg.Overlap)
+		if got := len(live(n)); got != 0 {
+			t.Errorf("%d keys live on without evidence", got)
+		}
+		if status, says := ready(n); status != 503 {
+			t.Errorf("without a key: %d %q", status, says)
+		}
+		if m := metrics(n); n.stats.evidenceFailures.Load() < 3 || !strings.Contains(m, "sotto_node_keys_live 0\n") {
+			t.Errorf("metrics: %s", m)
+		}
+		fails.Store(false)
+		time.Sleep(2 * time.Minute)
+		if len(live(n)) != 1 {
+			t.Error("no key after the chip came back")
+		}
+		if status, says := ready(n); status != 200 || says != "ok\n" {
+			t.Errorf("after the chip came back: %d %q", status, says)
+		}
+		stop()
+		synctest.Wait()
+		if !strings.Contains(log.String(), "the chip is asleep") {
+			t.Error("the log doesn't say why")
+		}
+	})
+}
+
+// Hardware that hangs keeps nothing alive: the keys end on time, the node says
+// that it is late, and a key that comes after the end is erased.
+func TestEvidenceHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hang, hanging := make(chan struct{}), atomic.Bool{}
+		n := newNode(t, &script{}, func(c *Config) {
+			c.Evidence = func(rd [64]byte) ([]attest.Evidence, error) {
+				if hanging.Load() {
+					<-hang
 				}
 				return forge.Evidence(rd)
 			}
 		})
-		go n.Run(t.Context())
-		fails.Store(true)
-		time.Sleep(n.cfg.Lifetime + time.Second)
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- n.Run(ctx) }()
+		hanging.Store(true)
+		time.Sleep(n.cfg.Lifetime - n.cfg.Overlap + lateBy)
+		if _, says := ready(n); says != "ok\n" {
+			t.Errorf("not late yet: %q", says)
+		}
+		time.Sleep(time.Second)
+		if _, says := ready(n); !strings.Contains(says, "degraded") {
+			t.Errorf("late: %q", says)
+		}
+		time.Sleep(n.cfg.Overlap)
 		if got := len(live(n)); got != 0 {
-			t.Errorf("%d keys live on without evidence", got)
+			t.Errorf("%d keys live on beside hardware that hangs", got)
 		}
-		var m bytes.Buffer
-		n.WriteMetrics(&m)
-		if n.stats.evidenceFailures.Load() < 3 || !strings.Contains(m.String(), "sotto_node_keys_live 0\n") {
-			t.Errorf("metrics: %s", m.String())
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
 		}
-		fails.Store(false)
-		time.Sleep(2 * time.Minute)
-		if len(keysOf(t, n)) != 1 {
-			t.Error("no key after the chip came back")
+		close(hang)
+		synctest.Wait()
+		if got := len(live(n)); got != 0 {
+			t.Errorf("%d keys came after the end", got)
 		}
 	})
 }

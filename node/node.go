@@ -62,8 +62,9 @@ type Config struct {
 	Engine engine.Engine
 
 	// Evidence asks the machine's hardware to vouch for report data. It is
-	// called when a key is made, never on the way of a request. An error means
-	// no new key: the node goes on with those it has until they run out.
+	// called when a key is made, never on the way of a request, and by one
+	// goroutine at a time. An error means no new key: the node goes on with those
+	// it has until they run out. What it returns beside an error is only counted.
 	Evidence func(reportData [64]byte) ([]attest.Evidence, error)
 
 	// Release is the digest of the release that this program belongs to,
@@ -112,6 +113,7 @@ type Node struct {
 	mux   *http.ServeMux
 
 	engineUp atomic.Bool
+	failing  atomic.Bool // the last new key could not be made
 
 	// life ends when Run does; answers that go on without a connection end with it.
 	life context.Context
@@ -130,9 +132,11 @@ func New(cfg Config) (*Node, error) {
 	n.shelf = newShelf(cfg.KeepAnswers, cfg.Limits.KeptBytes)
 	n.keys = &keyring{replayLimit: cfg.Limits.Replay}
 	n.mux = n.routes()
-	if err := n.rotate(n.life); err != nil {
+	k, err := n.newKey(n.life)
+	if err != nil {
 		return nil, fmt.Errorf("node: %w", err)
 	}
+	n.use(k)
 	return n, nil
 }
 
@@ -200,20 +204,40 @@ func (n *Node) Run(ctx context.Context) error {
 	defer erase.Stop()
 	probe := time.NewTicker(probeEvery)
 	defer probe.Stop()
+	// Hardware may take its time, or hang. Keys end on time all the same, so it
+	// is asked on the side; what comes after the end is erased there.
+	type outcome struct {
+		key *liveKey
+		err error
+	}
+	made := make(chan outcome)
 	retry := time.Second
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-renew.C:
-			if err := n.rotate(ctx); err != nil {
+			go func() {
+				k, err := n.newKey(ctx)
+				select {
+				case made <- outcome{k, err}:
+				case <-ctx.Done():
+					if k != nil {
+						k.private.Erase()
+					}
+				}
+			}()
+		case o := <-made:
+			n.failing.Store(o.err != nil)
+			if o.err != nil {
 				n.stats.evidenceFailures.Add(1)
-				n.log.Error("no new key: the machine's proof could not be made", "error", err, "retry_in", retry)
+				n.log.Error("no new key: the machine's proof could not be made", "error", o.err, "retry_in", retry)
 				renew.Reset(retry)
 				retry = min(2*retry, time.Minute)
 				continue
 			}
 			retry = time.Second
+			n.use(o.key)
 			renew.Reset(n.cfg.Lifetime - n.cfg.Overlap)
 			erase.Reset(n.keys.nextEnd(time.Now()))
 		case <-erase.C:
@@ -223,6 +247,16 @@ func (n *Node) Run(ctx context.Context) error {
 			n.probe(ctx)
 		}
 	}
+}
+
+// lateBy is how long after its time a new key may come before a node says that
+// something is wrong.
+const lateBy = 30 * time.Second
+
+// degraded reports whether the next key can't be made, or is overdue: the node
+// answers, but not for much longer.
+func (n *Node) degraded(now time.Time) bool {
+	return n.failing.Load() || now.After(n.keys.newest().Add(n.cfg.Lifetime-n.cfg.Overlap+lateBy))
 }
 
 const (

@@ -6,13 +6,16 @@ package node
 import (
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/sotto-chat/sotto/attest"
 	"github.com/sotto-chat/sotto/internal/door"
 )
 
@@ -21,6 +24,25 @@ type stats struct {
 	opened, resumed, records, panics, evidenceFailures atomic.Int64
 	live                                               atomic.Int64
 	turnedAway                                         [len(codes)]atomic.Int64 // by place in codes
+
+	piecesMu sync.Mutex
+	pieces   map[string]int64 // of evidence for the newest key, by platform
+}
+
+// countPieces counts what there is of evidence. A platform that fell silent
+// stays in the list with none.
+func (s *stats) countPieces(evidence []attest.Evidence) {
+	s.piecesMu.Lock()
+	defer s.piecesMu.Unlock()
+	if s.pieces == nil {
+		s.pieces = make(map[string]int64)
+	}
+	for p := range s.pieces {
+		s.pieces[p] = 0
+	}
+	for _, e := range evidence {
+		s.pieces[e.Platform]++
+	}
 }
 
 // codes are the reasons for which a request is turned away.
@@ -51,6 +73,13 @@ func (n *Node) WriteMetrics(w io.Writer) {
 		metric("key_seconds_left", "gauge", "Seconds until the newest key ends.", int64(until.Sub(now)/time.Second))
 	}
 	metric("evidence_failures_total", "counter", "Times that the hardware did not vouch for a new key.", n.stats.evidenceFailures.Load())
+	metric("evidence_age_seconds", "gauge", "Seconds since the hardware vouched for the newest key.", int64(now.Sub(n.keys.newest())/time.Second))
+	fmt.Fprint(w, "# HELP sotto_node_evidence_pieces What each kind of hardware gave when it was last asked.\n# TYPE sotto_node_evidence_pieces gauge\n")
+	n.stats.piecesMu.Lock()
+	for _, p := range slices.Sorted(maps.Keys(n.stats.pieces)) {
+		fmt.Fprintf(w, "sotto_node_evidence_pieces{platform=%q} %d\n", p, n.stats.pieces[p])
+	}
+	n.stats.piecesMu.Unlock()
 	metric("requests_opened_total", "counter", "Requests opened.", n.stats.opened.Load())
 	fmt.Fprint(w, "# HELP sotto_node_requests_turned_away_total Requests refused before they were opened.\n# TYPE sotto_node_requests_turned_away_total counter\n")
 	for i, code := range codes {
