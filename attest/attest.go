@@ -169,6 +169,7 @@ func Verify(bundle []byte, policy Policy, now time.Time, platforms ...Platform) 
 		j.appraise(e, claim, policy, now, platforms)
 	}
 	j.checkRequired(b.Evidence, policy)
+	j.checkWhole(policy)
 
 	v := j.verdict(policy)
 	if v.State != StateVerified && v.State != StateDemo {
@@ -262,17 +263,70 @@ func (j *judge) appraise(e Evidence, claim Claim, p Policy, now time.Time, platf
 	}
 }
 
-// checkRequired looks for the platforms that the policy asks for.
+// checkRequired looks for the platforms that the policy asks for: each has to be
+// there, and has to prove by itself what is asked of every machine.
 func (j *judge) checkRequired(es []Evidence, p Policy) {
 	for _, name := range p.Require {
-		if slices.ContainsFunc(es, func(e Evidence) bool { return e.Platform == name }) {
+		if !slices.ContainsFunc(es, func(e Evidence) bool { return e.Platform == name }) {
+			ck := Failed("chip.required", "Every kind of proof asked for is there", FailPlatformMissing,
+				"A kind of proof that this app asks for is missing.")
+			ck.Want, ck.Found = name, strings.Join(j.v.Platforms, ", ")
+			j.add(name, ck)
+		}
+	}
+}
+
+// checkWhole makes sure that rows are not proved by pieces of different
+// machines that each leave something open: a genuine chip here, the right
+// software there. Each required platform proves all of [wholeRows] by itself;
+// where none is required, some platform does.
+func (j *judge) checkWhole(p Policy) {
+	const title = "One kind of hardware proves all of it"
+	if len(p.Require) == 0 {
+		if !j.openRow() && !slices.ContainsFunc(j.v.Platforms, func(name string) bool { return j.unproved(name) == "" }) {
+			j.add("", Failed("chip.whole", title, FailEvidenceIncomplete,
+				"Parts of this proof come from different hardware, and none of it proves the whole."))
+		}
+		return
+	}
+	for _, name := range p.Require {
+		row := j.unproved(name)
+		if row == "" || !slices.Contains(j.v.Platforms, name) {
 			continue
 		}
-		ck := Failed("chip.required", "Every kind of proof asked for is there", FailPlatformMissing,
-			"A kind of proof that this app asks for is missing.")
-		ck.Want, ck.Found = name, strings.Join(j.v.Platforms, ", ")
+		ck := Failed(row+".whole", title, FailEvidenceIncomplete,
+			"A kind of proof that this app asks for leaves something open that it has to prove.")
+		ck.Want = name + ": " + row
 		j.add(name, ck)
 	}
+}
+
+// wholeRows are the rows that one platform has to prove alone.
+var wholeRows = [...]string{RowChip, RowSoftware, RowKey}
+
+// unproved returns the first of [wholeRows] in which nothing of the platform is
+// proved, or "". Of demo evidence a warning is all there can be.
+func (j *judge) unproved(platform string) string {
+	for _, row := range wholeRows {
+		if !slices.ContainsFunc(j.row(row).Parts, func(c Check) bool {
+			return c.Platform == platform && (c.Status == StatusOK || j.demo && c.Status == StatusWarn)
+		}) {
+			return row
+		}
+	}
+	return ""
+}
+
+// openRow reports whether a row has no proof at all, which closing it says better.
+func (j *judge) openRow() bool {
+	for _, row := range wholeRows {
+		if !slices.ContainsFunc(j.row(row).Parts, func(c Check) bool {
+			return c.Platform != "" && (c.Status == StatusOK || j.demo && c.Status == StatusWarn)
+		}) {
+			return true
+		}
+	}
+	return false
 }
 
 func (j *judge) describe(c KeyConfig, id [KeyIDSize]byte) {

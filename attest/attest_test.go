@@ -133,6 +133,57 @@ func TestEvidenceOfSeveralPlatforms(t *testing.T) {
 	}
 }
 
+// Rows that are proved by pieces which each leave something open are not proved:
+// a genuine chip here and the right software there can be two machines.
+func TestOnePlatformProvesTheWhole(t *testing.T) {
+	part := func(name string, rows ...string) attest.Platform {
+		a := attest.Appraisal{}
+		for _, row := range []string{"chip", "software", "key"} {
+			c := attest.Passed(row+".x", "Right", "It is right.")
+			if !slices.Contains(rows, row) {
+				c = attest.Warned(row+".x", "Open", "Nothing was asked for.")
+			}
+			a.Checks = append(a.Checks, c)
+		}
+		return chip{name, a}
+	}
+	all := []string{"chip", "software", "key"}
+	for _, tt := range []struct {
+		name    string
+		require []string
+		a, b    attest.Platform
+		failure string
+		row     string
+	}{
+		{"both whole", nil, part("tdx", all...), part("tpm", all...), "", ""},
+		{"one whole", nil, part("tdx", all...), part("tpm", "chip"), "", ""},
+		{"the other whole", nil, part("tdx", "key"), part("tpm", all...), "", ""},
+		{"software of the other", nil, part("tdx", "chip", "key"), part("tpm", "software", "key"), "evidence_incomplete", "chip.whole"},
+		{"key of the other", nil, part("tdx", "chip", "software"), part("tpm", "key"), "evidence_incomplete", "chip.whole"},
+		{"required and whole", []string{"tdx"}, part("tdx", all...), part("tpm", "chip"), "", ""},
+		{"both required", []string{"tdx", "tpm"}, part("tdx", all...), part("tpm", all...), "", ""},
+		{"required leaves the chip open", []string{"tdx"}, part("tdx", "software", "key"), part("tpm", all...), "evidence_incomplete", "chip.whole"},
+		{"required leaves the software open", []string{"tpm", "tdx"}, part("tdx", "chip", "key"), part("tpm", all...), "evidence_incomplete", "software.whole"},
+		{"required leaves the key open", []string{"tdx"}, part("tdx", "chip", "software"), part("tpm", all...), "evidence_incomplete", "key.whole"},
+	} {
+		key, v := attest.Verify(testBundle(t, testConfig(), "tdx", "tpm"), attest.Policy{Require: tt.require}, now, tt.a, tt.b)
+		if v.Failure != tt.failure || (key != nil) != (tt.failure == "") {
+			t.Errorf("%s: %s %q, want %q", tt.name, v.State, v.Failure, tt.failure)
+		}
+		found := ""
+		for _, row := range v.Checks {
+			for _, c := range row.Parts {
+				if strings.HasSuffix(c.ID, ".whole") {
+					found += c.ID
+				}
+			}
+		}
+		if found != tt.row {
+			t.Errorf("%s: parts %q, want %q", tt.name, found, tt.row)
+		}
+	}
+}
+
 func TestKeyConfigAppraised(t *testing.T) {
 	ok := chip{"snp", attest.Appraisal{Checks: genuine()}}
 	for _, tt := range []struct {

@@ -143,6 +143,16 @@ func newJudge(now time.Time) *judge {
 	}
 }
 
+// row returns one of the five rows.
+func (j *judge) row(id string) *Check {
+	for i := range j.rows {
+		if j.rows[i].ID == id {
+			return &j.rows[i]
+		}
+	}
+	return nil
+}
+
 // add files a part under its row. A part that no row or no name of the closed
 // list fits is a fault of its platform, and counts against the machine.
 func (j *judge) add(platform string, c Check) {
