@@ -2,7 +2,7 @@
 
 ARGS ?=
 
-.PHONY: run test build web bench clean
+.PHONY: run test build web bench mutants clean
 
 run: build        ## the whole of Sotto on this machine: http://localhost:8787
 	bin/sottod demo $(ARGS)
@@ -20,6 +20,9 @@ test:             ## everything there is; ends with a summary line
 
 bench:            ## the figures of docs/performance.md
 	@script/bench
+
+mutants:          ## takes checks out of attest/... one at a time, and lists what no test notices
+	go run ./test/mutants ./attest/...
 
 clean:
 	rm -rf bin .cache web/dist/* web/node_modules test/*/node_modules
