@@ -1,0 +1,389 @@
+// Copyright (c) Sotto authors
+// SPDX-License-Identifier: Apache-2.0
+
+package snp
+
+import (
+	"encoding/binary"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/sotto-chat/sotto/attest"
+	"github.com/sotto-chat/sotto/attest/cert"
+	"github.com/sotto-chat/sotto/attest/section"
+	"github.com/sotto-chat/sotto/attest/snp/snpdata"
+)
+
+// report is an ATTESTATION_REPORT (AMD 56860, SNP_REPORT_REQ). All numbers in it
+// are little-endian. Byte slices are parts of raw.
+type report struct {
+	raw []byte
+
+	version, guestSVN           uint32
+	policy, platform            uint64
+	vmpl, flags                 uint32
+	familyID, imageID           []byte // 16 bytes each
+	reportData, chipID          []byte // 64
+	measurement                 []byte // 48
+	hostData                    []byte // 32
+	idKey, authorKey            []byte // 48: digests of the keys that signed the ID block
+	reportID, reportIDMA        []byte // 32
+	current, reported           tcb
+	committed, launch           tcb
+	currentFW, committedFW      firmware
+	launchMit, currentMit       uint64 // since version 5
+	family, model, stepping     byte   // of CPUID, since version 3
+	signatureR, signatureS      []byte // 48 bytes each, little-endian
+	signingKey                  uint32
+	maskChipKey, authorKeyGiven bool
+}
+
+// tcb is a TCB_VERSION: how new each part of the chip's firmware is. Which byte
+// is which part depends on the product; see [product.parts].
+type tcb [8]byte
+
+// firmware is a version of the firmware that runs SNP: major, minor, build.
+type firmware [3]byte
+
+func (f firmware) String() string {
+	return strconv.Itoa(int(f[0])) + "." + strconv.Itoa(int(f[1])) + "." + strconv.Itoa(int(f[2]))
+}
+
+func (f firmware) below(g firmware) bool { return slices.Compare(f[:], g[:]) < 0 }
+
+// Offsets and values of a report.
+const (
+	signedSize = 0x2a0 // what comes before the signature is what was signed
+	numberSize = 72    // bytes of each of a signature's two numbers
+	curveSize  = 48    // bytes that a number of P-384 needs
+
+	algorithmP384 = 1 // SIGNATURE_ALGO: ECDSA P-384 with SHA-384
+
+	keyVCEK = 0 // SIGNING_KEY
+	keyVLEK = 1
+	keyNone = 7
+
+	policyReserved1 = 1 << 17 // must be one
+	policyMigrateMA = 1 << 18
+	policyDebug     = 1 << 19
+	policyKnown     = 1<<26 - 1
+	platformKnown   = 1<<8 - 1
+)
+
+// parseReport reads a report and refuses what AMD 56860 doesn't define: other
+// versions, other algorithms, reserved bits and bytes that aren't zero.
+func parseReport(b []byte) (*report, error) {
+	if len(b) != snpdata.ReportSize {
+		return nil, errors.New("a report is " + strconv.Itoa(snpdata.ReportSize) + " bytes long")
+	}
+	u32 := func(at int) uint32 { return binary.LittleEndian.Uint32(b[at:]) }
+	u64 := func(at int) uint64 { return binary.LittleEndian.Uint64(b[at:]) }
+	r := &report{
+		raw:     b,
+		version: u32(0), guestSVN: u32(0x04), policy: u64(0x08),
+		familyID: b[0x10:0x20], imageID: b[0x20:0x30],
+		vmpl: u32(0x30), current: tcb(b[0x38:0x40]), platform: u64(0x40), flags: u32(0x48),
+		reportData: b[0x50:0x90], measurement: b[0x90:0xc0], hostData: b[0xc0:0xe0],
+		idKey: b[0xe0:0x110], authorKey: b[0x110:0x140],
+		reportID: b[0x140:0x160], reportIDMA: b[0x160:0x180],
+		reported: tcb(b[0x180:0x188]),
+		family:   b[0x188], model: b[0x189], stepping: b[0x18a],
+		chipID: b[0x1a0:0x1e0], committed: tcb(b[0x1e0:0x1e8]),
+		currentFW: firmware{b[0x1ea], b[0x1e9], b[0x1e8]}, committedFW: firmware{b[0x1ee], b[0x1ed], b[0x1ec]},
+		launch: tcb(b[0x1f0:0x1f8]), launchMit: u64(0x1f8), currentMit: u64(0x200),
+		signatureR: b[signedSize : signedSize+curveSize],
+		signatureS: b[signedSize+numberSize : signedSize+numberSize+curveSize],
+	}
+	r.signingKey = r.flags >> 2 & 7
+	r.maskChipKey, r.authorKeyGiven = r.flags&2 != 0, r.flags&1 != 0
+
+	if r.version != 2 && r.version != 3 && r.version != 5 {
+		return nil, errors.New("reports of version " + strconv.FormatUint(uint64(r.version), 10) + " are not known")
+	}
+	if a := u32(0x34); a != algorithmP384 {
+		return nil, errors.New("signatures of kind " + strconv.FormatUint(uint64(a), 10) + " are not known")
+	}
+	if r.policy&^policyKnown != 0 || r.policy&policyReserved1 == 0 || r.flags>>5 != 0 {
+		return nil, errors.New("reserved bits of the report are set")
+	}
+	reserved := [][2]int{
+		{0x4c, 0x50}, {0x18b, 0x1a0}, {0x1eb, 0x1ec}, {0x1ef, 0x1f0}, {0x208, signedSize},
+		{signedSize + curveSize, signedSize + numberSize},
+		{signedSize + numberSize + curveSize, len(b)},
+	}
+	if r.version < 3 {
+		reserved = append(reserved, [2]int{0x188, 0x18b})
+	}
+	if r.version < 5 {
+		reserved = append(reserved, [2]int{0x1f8, 0x208})
+	}
+	for _, at := range reserved {
+		if !zero(b[at[0]:at[1]]) {
+			return nil, errors.New("reserved bytes of the report, from " + strconv.Itoa(at[0]) + " on, are not zero")
+		}
+	}
+	return r, nil
+}
+
+func zero(b []byte) bool {
+	for _, c := range b {
+		if c != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// product is a family of chips with a root key of its own.
+type product struct {
+	name string // as in the name of the root key: "ARK-Milan"
+
+	// parts names the bytes of a TCB_VERSION (AMD 56860, TCB_VERSION), and
+	// arcs says in which extension of the certificate each of them stands: the last
+	// number of the OID (AMD 57230, VCEK certificate extensions).
+	parts [8]string
+	arcs  [8]byte
+
+	layout   byte // the certificate's structVersion
+	hwidSize int  // bytes of the chip's number in the certificate
+}
+
+func productNamed(name string) *product {
+	p := &product{
+		name:  name,
+		parts: [8]string{"bootloader", "tee", "spl4", "spl5", "spl6", "spl7", "snp", "microcode"},
+		arcs:  [8]byte{1, 2, 4, 5, 6, 7, 3, 8},
+
+		hwidSize: 64,
+	}
+	if name == "Turin" {
+		p.parts = [8]string{"fmc", "bootloader", "tee", "snp", "spl5", "spl6", "spl7", "microcode"}
+		p.arcs = [8]byte{9, 1, 2, 3, 5, 6, 7, 8}
+		p.layout, p.hwidSize = 1, 8
+	}
+	return p
+}
+
+// productOf tells which product a report is of, nil if none that is known. Since
+// version 3 the chip says so itself. Before, only the certificate did, and there
+// was no Turin.
+func (r *report) productOf(l *leaf) *product {
+	if r.version < 3 {
+		if l == nil {
+			return nil
+		}
+		switch name, _, _ := strings.Cut(l.product, "-"); name {
+		case "Milan", "Genoa":
+			return productNamed(name)
+		}
+		return nil
+	}
+	switch {
+	case r.family == 0x19 && r.model < 0x10:
+		return productNamed("Milan")
+	case r.family == 0x19 && (r.model>>4 == 0x1 || r.model>>4 == 0xa): // Siena and Bergamo are among these
+		return productNamed("Genoa")
+	case r.family == 0x1a && r.model < 0x20:
+		return productNamed("Turin")
+	}
+	return nil
+}
+
+// words writes a TCB_VERSION for people. Reserved parts are shown when they
+// aren't zero.
+func (p *product) words(t tcb) string {
+	var s []string
+	for i, name := range p.parts {
+		if t[i] != 0 || !strings.HasPrefix(name, "spl") {
+			s = append(s, name+" "+strconv.Itoa(int(t[i])))
+		}
+	}
+	return strings.Join(s, ", ")
+}
+
+// below reports whether any part of t is lower than in u.
+func (t tcb) below(u tcb) bool {
+	for i := range t {
+		if t[i] < u[i] {
+			return true
+		}
+	}
+	return false
+}
+
+// leaf is what a VCEK or VLEK certificate says in extensions of AMD's (AMD 57230,
+// VCEK and VLEK certificate extensions).
+type leaf struct {
+	cert    *cert.Certificate
+	layout  byte   // structVersion
+	product string // "Milan-B0"; of a VLEK "Milan"
+	spl     [10]int
+	hwid    []byte // of a VCEK: the chip's number
+	csp     string // of a VLEK: whose machines it is for
+}
+
+const (
+	oidAMD          = "1.3.6.1.4.1.3704.1."
+	oidAuthorityKey = "2.5.29.35"
+)
+
+// parseLeaf reads the extensions. All that a product needs must be there, and no
+// other: a condition that isn't known can't be kept.
+func parseLeaf(c *cert.Certificate) (*leaf, error) {
+	l := &leaf{cert: c}
+	for i := range l.spl {
+		l.spl[i] = -1
+	}
+	version, ok := -1, true
+	for _, e := range c.Extensions {
+		arc, amd := strings.CutPrefix(e.OID, oidAMD)
+		if !amd {
+			if e.OID != oidAuthorityKey {
+				return nil, errors.New("the chip's certificate holds something that this app does not know (" + e.OID + ")")
+			}
+			continue
+		}
+		switch arc {
+		case "1":
+			version, ok = small(e.Value)
+		case "2":
+			l.product, ok = text(e.Value)
+		case "4":
+			// AMD writes it bare; the tag of an OCTET STRING may come one day.
+			if l.hwid = e.Value; len(e.Value) > 2 && e.Value[0] == 0x04 && int(e.Value[1]) == len(e.Value)-2 {
+				l.hwid = e.Value[2:]
+			}
+		case "5":
+			l.csp, ok = text(e.Value)
+		default:
+			n, is := strings.CutPrefix(arc, "3.")
+			if !is || len(n) != 1 || n[0] < '1' || n[0] > '9' {
+				return nil, errors.New("the chip's certificate holds something that this app does not know (" + e.OID + ")")
+			}
+			l.spl[n[0]-'0'], ok = small(e.Value)
+		}
+		if !ok {
+			return nil, errors.New("a field of the chip's certificate is not in AMD's form (" + e.OID + ")")
+		}
+	}
+	p := productNamed("")
+	switch version {
+	case 0:
+	case 1:
+		p = productNamed("Turin")
+	default:
+		return nil, errors.New("the chip's certificate is of a form that this app does not know")
+	}
+	l.layout = p.layout
+	given := 0
+	for i := range l.spl {
+		if l.spl[i] >= 0 {
+			given++
+		}
+	}
+	for _, arc := range p.arcs {
+		if l.spl[arc] < 0 {
+			given = -1
+			break
+		}
+	}
+	vcek, vlek := len(l.hwid) > 0, l.csp != ""
+	if given != len(p.arcs) || l.product == "" || vcek == vlek || vcek && len(l.hwid) != p.hwidSize {
+		return nil, errors.New("the chip's certificate does not say which chip and which firmware it is for")
+	}
+	return l, nil
+}
+
+// tcb returns the level of firmware that the certificate is for, in the layout
+// of a product.
+func (l *leaf) tcb(p *product) (t tcb) {
+	for i, arc := range p.arcs {
+		t[i] = byte(max(l.spl[arc], 0))
+	}
+	return t
+}
+
+func (l *leaf) vlek() bool { return l.csp != "" }
+
+// small reads an INTEGER from 0 to 255 in DER.
+func small(b []byte) (int, bool) {
+	switch {
+	case len(b) == 3 && b[0] == 0x02 && b[1] == 1 && b[2] < 0x80:
+		return int(b[2]), true
+	case len(b) == 4 && b[0] == 0x02 && b[1] == 2 && b[2] == 0 && b[3] >= 0x80:
+		return int(b[3]), true
+	}
+	return -1, false
+}
+
+// text reads an IA5String of 1 to 64 printable characters in DER.
+func text(b []byte) (string, bool) {
+	if len(b) < 3 || len(b) > 2+64 || b[0] != 0x16 || int(b[1]) != len(b)-2 {
+		return "", false
+	}
+	for _, c := range b[2:] {
+		if c < 0x20 || c > 0x7e {
+			return "", false
+		}
+	}
+	return string(b[2:]), true
+}
+
+// evidence is what a piece of evidence holds, opened. Certificates that aren't
+// there are nil.
+type evidence struct {
+	report             *report
+	leaf               *leaf
+	intermediate, root *cert.Certificate
+	crls               []*cert.CRL
+}
+
+// parse opens the data of a piece of evidence. It is total and bounded: whatever
+// comes is opened as a whole or refused.
+func parse(data []byte) (*evidence, error) {
+	s, err := section.Parse(data, snpdata.Rules())
+	if err != nil {
+		return nil, err
+	}
+	e := &evidence{}
+	if e.report, err = parseReport(s.One(snpdata.KindReport)); err != nil {
+		return nil, err
+	}
+	var first *cert.Certificate
+	for _, at := range []struct {
+		kind byte
+		to   **cert.Certificate
+	}{{snpdata.KindLeaf, &first}, {snpdata.KindIntermediate, &e.intermediate}, {snpdata.KindRoot, &e.root}} {
+		if b := s.One(at.kind); b != nil {
+			if *at.to, err = cert.Parse(b); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if first != nil {
+		if e.leaf, err = parseLeaf(first); err != nil {
+			return nil, err
+		}
+	}
+	for _, b := range s.All(snpdata.KindCRL) {
+		c, err := cert.ParseCRL(b)
+		if err != nil {
+			return nil, err
+		}
+		e.crls = append(e.crls, c)
+	}
+	return e, nil
+}
+
+// name returns what the verdict calls the chip: the product and the first eight
+// bytes of its number, which no two share.
+func (r *report) name(p *product) string {
+	if zero(r.chipID) {
+		return "AMD " + p.name
+	}
+	return "AMD " + p.name + " " + hexOf(r.chipID[:8])
+}
+
+var _ attest.Platform = Platform{}
