@@ -16,7 +16,7 @@ let failed = 0;
 /** Runs one check on a page of its own. */
 async function check(name, href, f, size = { width: 1280, height: 800 }) {
   const page = await browser.newPage({ viewport: size });
-  page.setDefaultTimeout(20_000);
+  page.setDefaultTimeout(60_000);
   const errors = [];
   page.on('pageerror', (e) => errors.push(e.message));
   try {
@@ -34,6 +34,9 @@ async function check(name, href, f, size = { width: 1280, height: 800 }) {
 
 const trust = (page, state) => page.evaluate((s) => globalThis.core.trustIs(s), state);
 const box = '.composer-text';
+/** What waits for the next frames has had its time. */
+const settled = (page) =>
+  page.evaluate(() => new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(r, 50)))));
 
 await check('a message waits for the check and then goes by itself', '/?state=checking-queued', async (page) => {
   assert.equal(await page.locator('.message').count(), 0);
@@ -140,6 +143,99 @@ await check('what was typed in a chat is there again', '/chat/c2?state=chat', as
   await page.waitForFunction(() => document.querySelector('.composer-text').value === '');
   await page.goBack();
   await page.waitForFunction(() => document.querySelector('.composer-text').value === 'half a thought');
+});
+
+// A double click is two clicks, and a click goes to the chat: that must not take the field's focus.
+for (const row of [1, 4]) {
+  await check(
+    `a double click renames ${row === 1 ? 'the chat on the screen' : 'another chat'}`,
+    '/chat/c2?state=chat',
+    async (page) => {
+      await page.locator('.side-chat').nth(row).dblclick();
+      await page.waitForSelector('.side-rename:focus');
+      await settled(page);
+      await page.keyboard.type('A title typed blindly');
+      await page.keyboard.press('Enter');
+      await page.waitForSelector('.side-chat:has-text("A title typed blindly")');
+      await settled(page);
+      assert.equal(await page.inputValue(box), '');
+      assert.match(await page.evaluate(() => document.activeElement.textContent), /typed blindly/);
+    },
+  );
+}
+
+await check('the menus rename too, and Escape leaves the title as it was', '/chat/c2?state=chat', async (page) => {
+  const row = page.locator('.side-row').nth(1);
+  await row.hover();
+  await row.locator('.side-more').click();
+  await page.getByRole('menuitem', { name: 'Rename' }).click();
+  await page.waitForSelector('.side-rename:focus');
+  await settled(page);
+  await page.keyboard.type('Thrown away');
+  await page.keyboard.press('Escape');
+  await page.waitForSelector('.side-rename', { state: 'detached' });
+  assert.equal(await page.locator('.side-chat:has-text("Thrown away")').count(), 0);
+  await page.click('.head-title button');
+  await page.getByRole('menuitem', { name: 'Rename' }).click();
+  await page.waitForSelector('.head-rename:focus');
+  await settled(page);
+  await page.keyboard.type('From the head');
+  await page.keyboard.press('Enter');
+  await page.waitForSelector('.head-title h1:has-text("From the head")');
+  assert.ok(await page.evaluate(() => document.activeElement.matches('.head-title button')));
+});
+
+await check('a title that is being written stays where it is while chats come and go', '/?state=new-chat', async (page) => {
+  await page.locator('.side-chat').nth(5).dblclick();
+  await page.waitForSelector('.side-rename:focus');
+  await page.keyboard.type('Half');
+  // Another device writes in this chat: it becomes today's first.
+  await page.evaluate(() => globalThis.core.touch('c6'));
+  await settled(page);
+  await page.keyboard.type(' and half');
+  await page.keyboard.press('Enter');
+  await page.waitForSelector('.side-chat:has-text("Half and half")');
+  assert.match(await page.locator('.sidebar section').nth(1).innerText(), /Half and half/);
+});
+
+await check('the message box has the focus wherever a chat is opened', '/chat/c2?state=chat', async (page) => {
+  const focused = () => page.waitForSelector(`${box}:focus`);
+  await focused();
+  await page.locator('.side-chat').nth(4).click();
+  await page.waitForFunction(() => location.pathname === '/chat/c5');
+  await focused();
+  await page.locator('.sidebar-actions .side-link').first().click();
+  await page.waitForSelector('.fresh');
+  await focused();
+  await page.keyboard.type('first words');
+  assert.equal(await page.inputValue(box), 'first words');
+  await page.keyboard.press('Control+k');
+  await page.waitForSelector('.search-input:focus');
+  await page.keyboard.type('landlord');
+  await page.waitForSelector('.hit mark');
+  await page.keyboard.press('Enter');
+  await page.waitForSelector('#m-u1');
+  await focused();
+  await page.locator('#m-u2').hover();
+  await page.click('#m-u2 .icon-button[title="Edit"]');
+  await page.waitForSelector('.editing textarea:focus');
+  await settled(page);
+  assert.ok(await page.evaluate(() => document.activeElement.matches('.editing textarea')), 'an edit keeps the focus');
+  await page.keyboard.press('Escape');
+  await focused();
+});
+
+await check('after the demo was accepted the person can write at once', '/?state=consent', async (page) => {
+  await page.getByRole('button', { name: 'Use the demo machine' }).click();
+  await page.waitForSelector(`${box}:focus`);
+});
+
+await check('the search finds what comes in while it is open', '/?state=search', async (page) => {
+  await page.waitForSelector('.search-input:focus');
+  await page.keyboard.type('marmalade');
+  await page.waitForSelector('.search-none');
+  await page.evaluate(() => globalThis.core.arrive('c5', 'Marmalade, the boat’s name'));
+  await page.waitForSelector('.hit mark');
 });
 
 await check('editing makes a branch, the arrows go back', '/chat/c2?state=chat', async (page) => {

@@ -259,8 +259,18 @@ export function trust(state: TrustState): Trust {
   return { state, line: line[state], detail: detail[state], checkedAt: some.length ? NOW : 0, verdicts: some };
 }
 
+/** A fake core, and what a test can make happen in it. */
+export interface Fake extends Core {
+  emit(e: CoreEvent): void;
+  trustIs(s: TrustState): void;
+  /** Another device has written in a chat. */
+  touch(id: string): void;
+  /** A message of another device has come in. */
+  arrive(id: string, text: string): void;
+}
+
 /** Starts a fake core for a scene. */
-export function connectFake(scene: Scene): Core & { emit: (e: CoreEvent) => void; trustIs: (s: TrustState) => void } {
+export function connectFake(scene: Scene): Fake {
   if (scene.dead) throw { code: 'core_dead', message: '' } satisfies CoreError;
   const listeners = new Set<(e: CoreEvent) => void>();
   const chats = new Map(scene.chats.map((c) => [c.id, c]));
@@ -272,7 +282,10 @@ export function connectFake(scene: Scene): Core & { emit: (e: CoreEvent) => void
   let settings = scene.settings;
 
   const emit = (e: CoreEvent): void => listeners.forEach((f) => f(structuredClone(e)));
-  const list = (): CoreEvent => ({ t: 'chats', chats: [...chats.values()] });
+  const list = (): CoreEvent => ({
+    t: 'chats',
+    chats: [...chats.values()].sort((a, b) => Number(b.pinned) - Number(a.pinned) || b.updated - a.updated),
+  });
   const setSession = (s: Session): void => emit({ t: 'session', session: (session = s) });
   const setTrust = (s: TrustState): void => emit({ t: 'trust', trust: trust((state = s)) });
   const view = (id: string): ChatView => {
@@ -524,5 +537,13 @@ export function connectFake(scene: Scene): Core & { emit: (e: CoreEvent) => void
       emit({ t: 'settings', settings });
     },
   };
-  return Object.assign(core, { emit, trustIs: setTrust });
+  const touch = (id: string): void => {
+    chats.set(id, { ...chats.get(id)!, updated: NOW });
+    emit(list());
+  };
+  const arrive = (id: string, text: string): void => {
+    texts.set(id, [...(texts.get(id) ?? []), message(id, texts.get(id)?.at(-1)?.id ?? '', 'user', text)]);
+    touch(id);
+  };
+  return Object.assign(core, { emit, trustIs: setTrust, touch, arrive });
 }

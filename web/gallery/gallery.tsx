@@ -69,12 +69,16 @@ function show(s: State): void {
 }
 
 async function act(s: State): Promise<void> {
-  await pause(120);
+  // The keys are bound after the first paint.
+  await find(s.scene.session.state === 'open' ? '.app' : '.entry');
+  await painted();
+  await pause(60);
   for (const a of s.acts) {
     if (a === '^') {
-      document.querySelector('.log')!.scrollTop -= 1500;
+      const log = await find('.log');
+      log.scrollTop -= 1500;
       await pause(300);
-      document.querySelector('.log')!.scrollTop -= 10;
+      log.scrollTop -= 10;
     } else if (/^@\d+$/.test(a)) await pause(Number(a.slice(1)));
     else if (a.startsWith('@'))
       dispatchEvent(new KeyboardEvent('keydown', { key: a.slice(1), ctrlKey: true, cancelable: true }));
@@ -91,11 +95,17 @@ async function act(s: State): Promise<void> {
     }
     await pause(60);
   }
+  await painted();
   await pause(120);
 }
 
+/** The next two frames have been drawn, and what waits for them has run. */
+function painted(): Promise<void> {
+  return new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(r))));
+}
+
 async function find(selector: string): Promise<HTMLElement> {
-  for (let i = 0; i < 40; i++) {
+  for (let i = 0; i < 1000; i++) {
     const el = document.querySelector<HTMLElement>(selector);
     if (el) return el;
     await pause(50);

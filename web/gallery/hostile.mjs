@@ -102,10 +102,10 @@ for (const [name, text] of Object.entries(CASES)) {
         text: box.textContent.length,
       };
     }, text),
-    new Promise((r) => setTimeout(() => r(null), 60_000)),
+    new Promise((r) => setTimeout(() => r(null), 120_000)),
   ]);
   const wrong = [...away];
-  if (!found) wrong.push('hung for a minute');
+  if (!found) wrong.push('hung for two minutes');
   else {
     for (const e of found.elements) if (!HTML.has(e) && !MATHML.has(e)) wrong.push(`element ${e}`);
     for (const a of found.attributes) {

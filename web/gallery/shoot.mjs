@@ -66,6 +66,7 @@ async function shoot({ view, scheme, state }) {
     locale: 'en-GB',
   });
   const page = await context.newPage();
+  page.setDefaultTimeout(60_000);
   page.on('pageerror', (e) => failures.push(`${where}: ${e.message}`));
   page.on('console', (m) => m.type() === 'error' && failures.push(`${where}: ${m.text()}`));
   await page.addInitScript(() => {
@@ -74,7 +75,7 @@ async function shoot({ view, scheme, state }) {
     );
   });
   await page.goto(site.url + state.href);
-  await page.waitForSelector('html[data-ready]', { timeout: 15_000 });
+  await page.waitForSelector('html[data-ready]', { timeout: 60_000 });
   await page.waitForTimeout(250);
   await page.screenshot({ path: join(shots, `${state.name}.${view.name}.${scheme}.png`) });
   const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);

@@ -2,14 +2,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import type { VNode } from 'preact';
-import { useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import type { TrustState } from '../core/protocol.ts';
 import { Composer } from './composer.tsx';
 import { Icon } from './icons.tsx';
 import { Log } from './log.tsx';
 import { Menu } from './menu.tsx';
 import { ModelPicker } from './models.tsx';
-import { rowItems, TitleInput } from './sidebar.tsx';
+import { rowItems, TitleInput, useFocusAfter } from './sidebar.tsx';
 import { useStore } from './store.ts';
 import { t } from './strings.ts';
 
@@ -46,16 +46,27 @@ export function Chat(): VNode {
 function Header(): VNode {
   const store = useStore();
   const [naming, setNaming] = useState(false);
+  const title = useRef<HTMLDivElement>(null);
+  const ended = useFocusAfter(naming, () => title.current?.querySelector('button'));
   const chat = store.view.value?.chat;
+  useEffect(() => setNaming(false), [chat?.id]);
   const listed = chat && !chat.temporary ? (store.chats.value.find((c) => c.id === chat.id) ?? chat) : undefined;
   const temporary = chat ? chat.temporary : store.temporary.value;
   const empty = !chat || store.view.value!.messages.length === 0;
   return (
     <header class="head">
       <SidebarButton />
-      <div class="head-title">
+      <div class="head-title" ref={title}>
         {naming && listed ? (
-          <TitleInput chat={listed} class="head-rename" onDone={() => setNaming(false)} />
+          <TitleInput
+            key={listed.id}
+            chat={listed}
+            class="head-rename"
+            onDone={(byKey) => {
+              ended(byKey);
+              setNaming(false);
+            }}
+          />
         ) : (
           <h1 class={empty && !temporary && !store.missing.value ? 'visually-hidden' : listed ? '' : 'faint'}>
             <bdi>{temporary ? t.chat.temporary : listed?.title || t.chat.newTitle}</bdi>

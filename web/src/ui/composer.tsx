@@ -32,12 +32,19 @@ export function Composer(): VNode {
     b.style.height = 'auto';
     b.style.height = `${b.scrollHeight}px`;
   }, [text, key]);
+  const take = (): void => {
+    if (!matchMedia('(pointer: coarse)').matches) box.current?.focus({ preventScroll: true });
+  };
   // A chat that opens is written to next, unless the person is writing elsewhere: a double click on a
   // title goes to the chat and renames it, and taking the focus would end the renaming.
   useEffect(() => {
-    const writing = document.activeElement?.matches('input, textarea');
-    if (!writing && !matchMedia('(pointer: coarse)').matches) box.current?.focus({ preventScroll: true });
+    if (!document.activeElement?.matches('input, textarea')) take();
   }, [store.route.value, store.view.value?.chat.id]);
+  // What had the focus may be gone with a dialog or an edited message: then it isn't left to nothing.
+  useEffect(() => {
+    const at = document.activeElement;
+    if (!store.overlay.value && store.editing.value === '' && (!at || at === document.body)) take();
+  }, [store.overlay.value, store.editing.value]);
   useEffect(() => {
     if (!busy) setStopping(false);
   }, [busy]);

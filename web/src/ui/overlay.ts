@@ -4,7 +4,7 @@
 import type { Receipt } from '../core/protocol.ts';
 
 /** Time to take a deletion back, in milliseconds. */
-export const UNDO_MS = 6_000;
+export const UNDO_MS = 10_000;
 
 export interface Notice {
   kind: 'info' | 'warn' | 'history' | 'offline';

@@ -23,7 +23,10 @@ export function Search({ onClose }: { onClose: () => void }): VNode {
   const [at, setAt] = useState(0);
   const list = useRef<HTMLUListElement>(null);
   const asked = useRef(0);
+  const found = useRef('');
+  const chats = store.chats.value;
 
+  // Asked again when chats have come in: the words may be in one of them.
   useEffect(() => {
     const q = query.trim();
     const turn = ++asked.current;
@@ -36,16 +39,18 @@ export function Search({ onClose }: { onClose: () => void }): VNode {
         (h) => {
           if (turn !== asked.current) return;
           setHits(h);
-          setAt(0);
+          const same = q === found.current;
+          setAt((i) => (same ? Math.min(i, Math.max(0, h.length - 1)) : 0));
+          found.current = q;
           setError('');
         },
         (e) => turn === asked.current && setError(sentence(e)),
       );
     }, PAUSE);
     return () => clearTimeout(timer);
-  }, [query]);
+  }, [query, chats]);
 
-  const recent: Hit[] = store.chats.value
+  const recent: Hit[] = chats
     .filter((c) => !store.leaving.value.has(c.id))
     .slice(0, 6)
     .map((c) => ({

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import type { VNode } from 'preact';
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { ChatSummary } from '../core/protocol.ts';
 import { saveFile } from './copy.tsx';
 import { sections, type Section } from './dates.ts';
@@ -18,7 +18,11 @@ const PAGE = 150;
 export function Sidebar(): VNode {
   const store = useStore();
   const gone = store.leaving.value;
-  const all = store.chats.value.filter((c) => !gone.has(c.id) && !c.temporary);
+  // The list stands still while a title is written: a row that moves would take the field away.
+  const listed = useRef(store.chats.value);
+  const now = store.chats.value;
+  if (store.naming.value === '') listed.current = now;
+  const all = listed.current.filter((c) => !gone.has(c.id) && !c.temporary);
   const archived = all.filter((c) => c.archived);
   const progress = store.progress.value;
   const [limit, setLimit] = useState(PAGE);
@@ -145,14 +149,30 @@ function Group({ section }: { section: Section }): VNode {
 
 function Row({ chat }: { chat: ChatSummary }): VNode {
   const store = useStore();
-  const [naming, setNaming] = useState(false);
+  const naming = store.naming.value === chat.id;
+  const link = useRef<HTMLAnchorElement>(null);
+  const ended = useFocusAfter(naming, () => link.current);
   const title = chat.title || t.sidebar.untitled;
   const route = store.route.value;
   const here = route.at === 'chat' && route.id === chat.id;
-  if (naming) return <Rename chat={chat} onDone={() => setNaming(false)} />;
+  if (naming) {
+    return (
+      <li class="side-row">
+        <TitleInput
+          chat={chat}
+          class="side-rename"
+          onDone={(byKey) => {
+            ended(byKey);
+            store.naming.value = '';
+          }}
+        />
+      </li>
+    );
+  }
   return (
     <li class={here ? 'side-row here' : 'side-row'}>
       <a
+        ref={link}
         class="side-chat"
         href={`/chat/${chat.id}`}
         title={title}
@@ -162,7 +182,7 @@ function Row({ chat }: { chat: ChatSummary }): VNode {
           e.preventDefault();
           store.go({ at: 'chat', id: chat.id });
         }}
-        onDblClick={() => setNaming(true)}
+        onDblClick={() => (store.naming.value = chat.id)}
       >
         <bdi>{title}</bdi>
         {chat.busy && <span class="busy-dot" role="img" aria-label={t.sidebar.busy} />}
@@ -170,7 +190,7 @@ function Row({ chat }: { chat: ChatSummary }): VNode {
       <Menu
         label={t.sidebar.actions(title)}
         title={t.menu}
-        items={rowItems(store, chat, () => setNaming(true))}
+        items={rowItems(store, chat, () => (store.naming.value = chat.id))}
         class="icon-button small side-more"
       >
         <Icon name="more" />
@@ -227,38 +247,40 @@ export function rowItems(store: Store, chat: ChatSummary, rename: () => void): I
   ];
 }
 
-function Rename({ chat, onDone }: { chat: ChatSummary; onDone: () => void }): VNode {
-  return (
-    <li class="side-row">
-      <TitleInput chat={chat} class="side-rename" onDone={onDone} />
-    </li>
-  );
+/** Gives the focus to what stands where a field was, if a key ended the writing there. */
+export function useFocusAfter(writing: boolean, what: () => HTMLElement | null | undefined): (byKey: boolean) => void {
+  const back = useRef(false);
+  useLayoutEffect(() => {
+    if (!writing && back.current) what()?.focus();
+    back.current = false;
+  }, [writing]);
+  return (byKey) => void (back.current = byKey);
 }
 
-/** Renames in place: Enter keeps, Escape leaves it as it was. */
+/** Renames in place: Enter keeps, Escape leaves it as it was. Says whether a key ended it. */
 export function TitleInput({
   chat,
   onDone,
   class: cls,
 }: {
   chat: ChatSummary;
-  onDone: () => void;
+  onDone: (byKey: boolean) => void;
   class: string;
 }): VNode {
   const store = useStore();
   const ref = useRef<HTMLInputElement>(null);
   const over = useRef(false);
-  useEffect(() => {
-    // After the menu has given the focus back to its button.
-    const frame = requestAnimationFrame(() => ref.current?.select());
-    return () => cancelAnimationFrame(frame);
+  // At once: a person types on after a double click.
+  useLayoutEffect(() => {
+    ref.current!.focus({ preventScroll: true });
+    ref.current!.select();
   }, []);
-  const end = (keep: boolean): void => {
+  const end = (keep: boolean, byKey: boolean): void => {
     if (over.current) return;
     over.current = true;
     const title = ref.current!.value.trim();
     if (keep && title !== '' && title !== chat.title) store.do(store.core!.rename(chat.id, title));
-    onDone();
+    onDone(byKey);
   };
   return (
     <input
@@ -268,13 +290,13 @@ export function TitleInput({
       autocomplete="off"
       maxLength={200}
       aria-label={t.sidebar.titleLabel}
-      onBlur={() => end(true)}
+      onBlur={() => end(true, false)}
       onKeyDown={(e) => {
         if (e.isComposing) return;
-        if (e.key === 'Enter') end(true);
+        if (e.key === 'Enter') end(true, true);
         if (e.key === 'Escape') {
           e.stopPropagation();
-          end(false);
+          end(false, true);
         }
       }}
     />

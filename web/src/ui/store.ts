@@ -82,6 +82,8 @@ export class Store {
   readonly picked = signal('');
   readonly queued: Signal<Queued | null> = signal(null);
   readonly editing = signal('');
+  /** The chat whose title is being written in the sidebar. */
+  readonly naming = signal('');
   readonly problem = signal('');
   /** A message to scroll to and mark. */
   readonly target = signal('');
@@ -222,6 +224,7 @@ export class Store {
     this.live.clear();
     this.drafts.clear();
     this.queued.value = null;
+    this.naming.value = '';
     this.overlay.value = null;
     this.notices.value = [];
   }
