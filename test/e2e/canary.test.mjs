@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import { capture, find, findInFiles, newWord } from './canary.mjs';
-import { acceptDemo, demo, device, root, scratch, signUp, waitFor } from './sotto.mjs';
+import { acceptDemo, demo, device, escape, newChat, root, scratch, search, signUp, waitFor } from './sotto.mjs';
 
 const run = promisify(execFile);
 const asked = newWord(), named = newWord(), passing = newWord(), typed = newWord();
@@ -47,13 +47,11 @@ before(async () => {
   await waitFor(async () => (await nav.locator('a.side-chat').count()) === 1, 'the chat in the list');
   await nav.locator('a.side-chat').first().dblclick();
   await nav.getByRole('textbox', { name: 'Title' }).fill(named);
-  await p.keyboard.press('Enter');
+  await nav.getByRole('textbox', { name: 'Title' }).press('Enter');
   await waitFor(async () => (await nav.innerText()).includes(named), 'the new title');
-  await p.keyboard.press('ControlOrMeta+k');
-  await p.keyboard.type(asked);
-  await waitFor(async () => (await p.getByRole('dialog').locator('mark').count()) > 0, 'the search’s hit');
-  await p.keyboard.press('Escape');
-  await nav.getByRole('link', { name: 'New chat' }).click();
+  await search(p, asked);
+  await escape(p);
+  await newChat(p);
   await p.getByRole('button', { name: 'Temporary chat' }).click();
   await say(`Do not keep ${passing}`);
 

@@ -17,6 +17,12 @@ export const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 export const shots = join(root, 'test', 'e2e', 'shots');
 mkdirSync(shots, { recursive: true });
 
+/**
+ * How long anything may take before a test gives up, in milliseconds. Many times what it takes, because the machine may
+ * be busy with other things; a test that passes never waits for it.
+ */
+const PATIENCE = 60_000;
+
 /** A scratch folder that goes when the test process does. */
 export function scratch(name) {
   const dir = mkdtempSync(join(tmpdir(), `sotto-${name}-`));
@@ -43,7 +49,7 @@ export async function demo(args = [], { env = {} } = {}) {
   );
   let log = '';
   const port = await new Promise((resolve, reject) => {
-    const late = setTimeout(() => reject(new Error(`sottod demo didn't start in 60 s:\n${log}`)), 60_000);
+    const late = setTimeout(() => reject(new Error(`sottod demo didn't start in time:\n${log}`)), 2 * PATIENCE);
     const read = (chunk) => {
       log += chunk;
       const m = log.match(/"listen":"127.0.0.1:(\d+)"/);
@@ -94,7 +100,8 @@ export async function device({ width = 1280, height = 800, dark = false, profile
     hasTouch: width < 600,
   });
   const page = context.pages()[0] ?? (await context.newPage());
-  page.setDefaultTimeout(15_000);
+  page.setDefaultTimeout(PATIENCE);
+  page.setDefaultNavigationTimeout(PATIENCE);
   const problems = [];
   page.on('console', (m) => {
     // A refused request is a test's own doing and is asserted there; everything else that is red counts.
@@ -130,7 +137,7 @@ export async function shot(page, name) {
 }
 
 /** Waits until f answers true; says what it waited for when it doesn't. */
-export async function waitFor(f, what, timeout = 15_000) {
+export async function waitFor(f, what, timeout = PATIENCE) {
   const end = Date.now() + timeout;
   for (;;) {
     let ok = false, why = '';
@@ -169,7 +176,7 @@ export async function signUp(page, { passphrase, shots: pictures = false } = {})
     await page.locator('input[autocomplete="new-password"]').nth(1).fill(passphrase);
     await page.getByRole('button', { name: 'Create account' }).click();
   }
-  await page.getByRole('button', { name: 'Use the demo machine' }).waitFor({ timeout: 60_000 });
+  await page.getByRole('button', { name: 'Use the demo machine' }).waitFor();
   return kit;
 }
 
@@ -188,6 +195,22 @@ export async function openMenu(page, title) {
   const nav = page.getByRole('navigation', { name: 'Chats' });
   await nav.getByRole('link', { name: title }).first().hover();
   await nav.getByRole('button', { name: `Actions for ${title}` }).first().click();
+}
+
+/** Starts a new chat from the sidebar. */
+export const newChat = (page) => page.getByRole('navigation', { name: 'Chats' }).getByRole('link', { name: 'New chat' }).first().click();
+
+/** Searches for words, and waits until one of the hits shows them. Leaves the dialog open. */
+export async function search(page, words, what = 'a hit') {
+  await page.keyboard.press('ControlOrMeta+k');
+  await page.getByRole('combobox', { name: 'Search in your chats' }).fill(words);
+  await waitFor(async () => (await page.getByRole('dialog').locator('mark').count()) > 0, what);
+}
+
+/** Closes the dialog that is open. */
+export async function escape(page) {
+  await page.keyboard.press('Escape');
+  await page.getByRole('dialog').waitFor({ state: 'detached' });
 }
 
 /** The bytes of the file that act() makes the browser save. */

@@ -19,11 +19,20 @@ const markdown = [
 ].join('\n');
 
 /**
- * Starts it on a free loopback port: { url, requests, stopped(), close() }.
- * Each entry of requests is { body, aborted, done }.
+ * Starts it on a free loopback port: { url, requests, release(), close() }.
+ * Each entry of requests is { body, aborted, done }. An answer that is held stops
+ * in its middle until release(), so that no test depends on how fast it is.
  */
 export async function upstream() {
   const requests = [];
+  let open = () => {};
+  let gate;
+  const shut = () => {
+    gate = new Promise((resolve) => {
+      open = resolve;
+    });
+  };
+  shut();
   const server = createServer(async (req, res) => {
     if (req.url.endsWith('/models')) {
       res.setHeader('content-type', 'application/json');
@@ -41,11 +50,13 @@ export async function upstream() {
     const body = JSON.parse(text);
     const entry = { body, aborted: false, done: false };
     requests.push(entry);
-    res.on('close', () => {
+    const closed = new Promise((resolve) => res.on('close', resolve));
+    void closed.then(() => {
       entry.aborted = !res.writableFinished;
     });
     const last = body.messages.at(-1).content;
-    const [answer, pause] = script(last);
+    const [answer, pause, holdAfter = Infinity] = script(last);
+    let sent = 0;
     if (answer === null) {
       res.statusCode = 503;
       res.setHeader('content-type', 'application/json');
@@ -69,6 +80,7 @@ export async function upstream() {
       if (res.destroyed) return;
       send({ content: piece });
       if (pause) await sleep(pause);
+      if (++sent === holdAfter) await Promise.race([gate, closed]);
     }
     send({}, 'stop');
     res.write('data: [DONE]\n\n');
@@ -79,6 +91,11 @@ export async function upstream() {
   return {
     url: `http://127.0.0.1:${server.address().port}`,
     requests,
+    /** Lets every answer that is held go on. */
+    release: () => {
+      open();
+      shut();
+    },
     close: () => new Promise((resolve) => {
       server.closeAllConnections();
       server.close(resolve);
@@ -86,10 +103,10 @@ export async function upstream() {
   };
 }
 
-/** What to answer, and how many milliseconds to wait after each word. */
+/** What to answer, how many milliseconds to wait after each word, and after how many words to hold it. */
 function script(last) {
   if (/title/i.test(last)) return ['Scripted talk', 0];
-  if (last.includes('[slow]')) return [words(200), 50];
+  if (last.includes('[held]')) return [words(200), 5, 60];
   if (last.includes('[markdown]')) return [markdown, 5];
   if (last.includes('[down]')) return [null, 0];
   return [`You said: ${last}`, 5];
