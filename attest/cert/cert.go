@@ -31,9 +31,10 @@ import (
 // Limits, checked before anything is decoded.
 const (
 	MaxSize       = 16 << 10 // bytes of a certificate
-	maxSerial     = 21       // bytes of a serial number: 20 and a sign
+	maxSerial     = 20       // bytes of a serial number
 	maxExtensions = 64
-	maxDepth      = 8 // certificates of a chain
+	maxDepth      = 8  // certificates of a chain
+	maxSignatures = 16 // that are checked in search of a chain; each costs milliseconds in a browser
 )
 
 // Error says why certificates or lists were refused.
@@ -74,8 +75,7 @@ type Certificate struct {
 	Extensions          []Extension
 	Key                 *PublicKey
 
-	algorithm Algorithm
-	signature []byte
+	signed signed
 }
 
 // Bits of [Certificate.KeyUsage].
@@ -105,26 +105,25 @@ func parse(b []byte) (*Certificate, bool) {
 	if !ok || !r.Empty() {
 		return nil, false
 	}
-	if c.RawTBS, c.algorithm, c.signature, ok = signed(&body); !ok {
-		return nil, false
-	}
-	outer := der.New(c.RawTBS)
-	tbs, ok := outer.In(der.Sequence)
+	s, ok := parseSigned(&body)
 	if !ok {
 		return nil, false
 	}
+	c.RawTBS, c.signed = s.tbs, s
+	outer := der.New(s.tbs)
+	tbs, _ := outer.In(der.Sequence) // as it was read a moment ago
 	// version [0] EXPLICIT INTEGER, which is 2 for version 3
 	v, ok := tbs.In(der.Context(0))
 	if n, isInt := v.Int(2); !ok || !isInt || n != 2 || !v.Empty() {
 		return nil, false
 	}
-	if c.Serial, ok = tbs.Unsigned(); !ok || len(c.Serial) >= maxSerial {
+	if c.Serial, ok = tbs.Unsigned(); !ok || len(c.Serial) > maxSerial {
 		return nil, false
 	}
-	if alg, ok := algorithmOf(&tbs); !ok || alg != c.algorithm {
+	if alg, ok := tbs.Whole(der.Sequence); !ok || !bytes.Equal(alg, s.rawAlgorithm) {
 		return nil, false
 	}
-	if c.RawIssuer, ok = tbs.Whole(der.Sequence); !ok {
+	if c.RawIssuer, ok = parseName(&tbs); !ok || len(c.RawIssuer) == emptyName {
 		return nil, false
 	}
 	times, ok := tbs.In(der.Sequence)
@@ -137,7 +136,7 @@ func parse(b []byte) (*Certificate, bool) {
 	if !ok1 || !ok2 || !times.Empty() {
 		return nil, false
 	}
-	if c.RawSubject, ok = tbs.Whole(der.Sequence); !ok {
+	if c.RawSubject, ok = parseName(&tbs); !ok {
 		return nil, false
 	}
 	if c.RawSPKI, ok = tbs.Whole(der.Sequence); !ok {
@@ -156,17 +155,76 @@ func parse(b []byte) (*Certificate, bool) {
 	return c, true
 }
 
-// signed reads what RFC 5280 calls SIGNED: the bytes that were signed, the
-// algorithm, the signature, and nothing more.
-func signed(r *der.Reader) (tbs []byte, alg Algorithm, sig []byte, ok bool) {
-	if tbs, ok = r.Whole(der.Sequence); !ok {
-		return nil, 0, nil, false
+// signed is what RFC 5280 calls SIGNED: some bytes and a signature of them.
+type signed struct {
+	tbs, signature []byte
+	algorithm      Algorithm
+	rawAlgorithm   []byte // which stands inside tbs once more, byte for byte
+}
+
+// parseSigned reads it, and refuses what follows.
+func parseSigned(r *der.Reader) (s signed, ok bool) {
+	if s.tbs, ok = r.Whole(der.Sequence); !ok {
+		return s, false
 	}
-	if alg, ok = algorithmOf(r); !ok {
-		return nil, 0, nil, false
+	if s.rawAlgorithm, ok = r.Whole(der.Sequence); !ok {
+		return s, false
+	}
+	if s.algorithm, ok = parseAlgorithm(s.rawAlgorithm); !ok {
+		return s, false
 	}
 	sig, unused, ok := r.Bits()
-	return tbs, alg, sig, ok && unused == 0 && r.Empty()
+	s.signature = sig
+	return s, ok && unused == 0 && r.Empty()
+}
+
+func (s *signed) by(k *PublicKey) bool { return k.Verify(s.algorithm, s.tbs, s.signature) }
+
+// emptyName is the length of a name without parts: a SEQUENCE of nothing.
+const emptyName = 2
+
+// parseName reads a Name, in which the encoding alone is checked: every part has
+// an OID and a text of one of the types for it. What the text says is for people;
+// [Certificate.SubjectName] makes it harmless.
+func parseName(r *der.Reader) (raw []byte, ok bool) {
+	raw, ok = r.Whole(der.Sequence)
+	return raw, ok && eachOfName(raw, func(string, []byte) bool { return true })
+}
+
+// eachOfName calls f for each attribute of a Name until it returns false, and
+// reports whether all that was read is well-formed.
+func eachOfName(raw []byte, f func(oid string, text []byte) bool) bool {
+	outer := der.New(raw)
+	name, _ := outer.In(der.Sequence)
+	for !name.Empty() {
+		set, ok := name.In(der.Set)
+		if !ok || set.Empty() {
+			return false
+		}
+		for !set.Empty() {
+			attr, ok := set.In(der.Sequence)
+			if !ok {
+				return false
+			}
+			oid, ok := attr.OID()
+			if !ok {
+				return false
+			}
+			tag, text, _, ok := attr.Element()
+			if !ok || !attr.Empty() {
+				return false
+			}
+			switch tag {
+			case der.UTF8String, der.PrintableString, der.IA5String, der.NumericString, der.T61String, der.BMPString:
+			default:
+				return false
+			}
+			if !f(oid, text) {
+				return true
+			}
+		}
+	}
+	return true
 }
 
 func (c *Certificate) parseExtensions(r *der.Reader) bool {
@@ -253,15 +311,16 @@ func parseExtensions(r *der.Reader) ([]Extension, bool) {
 const (
 	oidBasicConstraints = "2.5.29.19"
 	oidKeyUsage         = "2.5.29.15"
+	oidExtKeyUsage      = "2.5.29.37"
 )
 
 // understood are the extensions that may be critical: those that [Chain] acts
 // on, and those that add nothing to what it must check.
 var understood = [...]string{
 	oidBasicConstraints, oidKeyUsage,
-	"2.5.29.17", // subject alternative name: of a TPM's maker and model
-	"2.5.29.37", // extended key usage: the platform looks at it
-	"2.5.29.32", // certificate policies: none is asked for
+	"2.5.29.17",    // subject alternative name: of a TPM's maker and model
+	oidExtKeyUsage, // the platform looks at it; not for CAs, see standing
+	"2.5.29.32",    // certificate policies: none is asked for
 }
 
 // Extension returns what is in the extension of a dotted OID.
@@ -276,24 +335,15 @@ func (c *Certificate) Extension(oid string) ([]byte, bool) {
 
 // SubjectName returns the first value of a dotted attribute in the subject
 // ("2.5.4.3" is the common name), with what isn't printable ASCII replaced, or "".
-func (c *Certificate) SubjectName(oid string) string {
-	r := der.New(c.RawSubject)
-	name, ok := r.In(der.Sequence)
-	for ok && !name.Empty() {
-		var set, attr der.Reader
-		if set, ok = name.In(der.Set); !ok {
-			break
+func (c *Certificate) SubjectName(oid string) (value string) {
+	eachOfName(c.RawSubject, func(id string, text []byte) bool {
+		if id != oid {
+			return true
 		}
-		if attr, ok = set.In(der.Sequence); !ok {
-			break
-		}
-		id, isOID := attr.OID()
-		_, value, _, isValue := attr.Element()
-		if isOID && isValue && id == oid {
-			return printable(value)
-		}
-	}
-	return ""
+		value = printable(text)
+		return false
+	})
+	return value
 }
 
 func printable(b []byte) string {
@@ -312,7 +362,7 @@ func (c *Certificate) KeyHash() [32]byte { return sha256.Sum256(c.RawSPKI) }
 
 // SignedBy reports whether the issuer's key signed the certificate.
 func (c *Certificate) SignedBy(issuer *Certificate) bool {
-	return issuer.Key.Verify(c.algorithm, c.RawTBS, c.signature)
+	return c.signed.by(issuer.Key)
 }
 
 // ParseAll reads certificates that are given each for itself.

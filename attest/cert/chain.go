@@ -18,54 +18,78 @@ type Root struct {
 }
 
 // Chain finds the way from leaf through pool to one of the roots, and returns it
-// with leaf first and the root last. At time now (Unix seconds) each certificate
+// with leaf first and the root last: two certificates at least. The last one must
+// have signed itself and be pinned. At time now (Unix seconds) each certificate
 // must be valid; each but the leaf must be a CA's that may sign certificates and
-// stand so high; no critical extension may be unknown; the last one must have
-// signed itself and be pinned.
+// stand so high; no critical extension may be unknown.
+//
+// A name leads to an issuer, and a signature tells which of several that have it.
+// Their number is a stranger's, so the search gives up after a few signatures. A
+// certificate whose issuer has its own name is a root; RFC 5280 lets a CA change
+// its key by another sort of those, which no maker of hardware does.
 //
 // Errors are of type [*Error]: [attest.FailChainUntrusted],
 // [attest.FailSignatureInvalid], [attest.FailCollateralExpired].
 func Chain(leaf *Certificate, pool []*Certificate, roots []Root, now int64) ([]*Certificate, error) {
-	chain := []*Certificate{leaf}
-	for {
-		c := chain[len(chain)-1]
-		if err := c.standing(len(chain)-1, now); err != nil {
-			return nil, err
-		}
-		if bytes.Equal(c.RawIssuer, c.RawSubject) {
-			if !c.SignedBy(c) {
-				return nil, &Error{attest.FailSignatureInvalid, "the certificate of " + c.who() + " isn't signed by itself, as it says"}
-			}
-			h := c.KeyHash()
-			if !slices.ContainsFunc(roots, func(r Root) bool { return r.Key == h }) {
-				return nil, &Error{attest.FailChainUntrusted, "the certificates lead to " + c.who() + ", which is not trusted"}
-			}
-			return chain, nil
-		}
-		issuer, err := c.findIssuer(pool)
-		if err != nil {
-			return nil, err
-		}
+	chain, root, checks := []*Certificate{leaf}, leaf, maxSignatures
+	for !bytes.Equal(root.RawIssuer, root.RawSubject) {
 		if len(chain) == maxDepth {
 			return nil, &Error{attest.FailChainUntrusted, "the certificates lead on and on"}
 		}
-		chain = append(chain, issuer)
+		issuer, err := root.findIssuer(pool, len(chain), now, &checks)
+		if err != nil {
+			return nil, err
+		}
+		chain, root = append(chain, issuer), issuer
 	}
+	if len(chain) == 1 {
+		return nil, &Error{attest.FailChainUntrusted, "nobody but itself vouches for the certificate of " + root.who()}
+	}
+	if !root.SignedBy(root) {
+		return nil, &Error{attest.FailSignatureInvalid, "the certificate of " + root.who() + " isn't signed by itself, as it says"}
+	}
+	h := root.KeyHash()
+	if !slices.ContainsFunc(roots, func(r Root) bool { return r.Key == h }) {
+		return nil, &Error{attest.FailChainUntrusted, "the certificates lead to " + root.who() + ", which is not trusted"}
+	}
+	// Only now: what a certificate says of itself counts when it is known who signed it.
+	for height, c := range chain {
+		if err := c.standing(height, now); err != nil {
+			return nil, err
+		}
+	}
+	return chain, nil
 }
 
 // findIssuer returns the certificate in pool whose key signed c. Of those that
-// have the right name there can be several, such as one that was issued again.
-func (c *Certificate) findIssuer(pool []*Certificate) (*Certificate, error) {
+// have the right name there can be several, such as one that was issued again:
+// the first that can stand at that height is taken, else the first.
+func (c *Certificate) findIssuer(pool []*Certificate, height int, now int64, checks *int) (*Certificate, error) {
 	named := false
+	var signer *Certificate
 	for _, i := range pool {
-		if bytes.Equal(i.RawSubject, c.RawIssuer) {
-			if c.SignedBy(i) {
-				return i, nil
-			}
-			named = true
+		if !bytes.Equal(i.RawSubject, c.RawIssuer) {
+			continue
+		}
+		if *checks == 0 {
+			return nil, &Error{attest.FailChainUntrusted, "too many certificates have one name"}
+		}
+		*checks--
+		named = true
+		if !c.SignedBy(i) {
+			continue
+		}
+		if i.standing(height, now) == nil {
+			return i, nil
+		}
+		if signer == nil {
+			signer = i
 		}
 	}
-	if named {
+	switch {
+	case signer != nil:
+		return signer, nil
+	case named:
 		return nil, &Error{attest.FailSignatureInvalid, "the signature of the certificate of " + c.who() + " is wrong"}
 	}
 	return nil, &Error{attest.FailChainUntrusted, "the certificate that signed that of " + c.who() + " is missing"}
@@ -74,7 +98,8 @@ func (c *Certificate) findIssuer(pool []*Certificate) (*Certificate, error) {
 // standing checks a certificate for itself, at its height above the leaf.
 func (c *Certificate) standing(height int, now int64) error {
 	for _, e := range c.Extensions {
-		if e.Critical && !slices.Contains(understood[:], e.OID) {
+		// Nobody asks what sort of others a CA may sign for.
+		if e.Critical && (!slices.Contains(understood[:], e.OID) || height > 0 && e.OID == oidExtKeyUsage) {
 			return &Error{attest.FailChainUntrusted, "the certificate of " + c.who() + " makes a condition that this app does not know (" + e.OID + ")"}
 		}
 	}

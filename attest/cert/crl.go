@@ -20,10 +20,9 @@ type CRL struct {
 	ThisUpdate, NextUpdate int64  // Unix seconds
 	Number                 []byte // big-endian; nil when absent
 
-	tbs, signature []byte
-	algorithm      Algorithm
-	entries        []byte // each was read once, and can be read again
-	critical       bool   // there is a critical extension, none of which is known here
+	signed  signed
+	entries []byte // each was read once, and can be read again
+	limited bool   // an extension makes less of it than a whole list, or something else
 }
 
 // ParseCRL reads a revocation list of version 2 (RFC 5280, section 5) of at most
@@ -47,18 +46,18 @@ func parseCRL(b []byte) (*CRL, bool) {
 	if !ok || !r.Empty() {
 		return nil, false
 	}
-	if c.tbs, c.algorithm, c.signature, ok = signed(&body); !ok {
+	if c.signed, ok = parseSigned(&body); !ok {
 		return nil, false
 	}
-	outer := der.New(c.tbs)
-	tbs, _ := outer.In(der.Sequence)
+	outer := der.New(c.signed.tbs)
+	tbs, _ := outer.In(der.Sequence) // as it was read a moment ago
 	if v, ok := tbs.Int(1); !ok || v != 1 {
 		return nil, false
 	}
-	if alg, ok := algorithmOf(&tbs); !ok || alg != c.algorithm {
+	if alg, ok := tbs.Whole(der.Sequence); !ok || !bytes.Equal(alg, c.signed.rawAlgorithm) {
 		return nil, false
 	}
-	if c.RawIssuer, ok = tbs.Whole(der.Sequence); !ok {
+	if c.RawIssuer, ok = parseName(&tbs); !ok || len(c.RawIssuer) == emptyName {
 		return nil, false
 	}
 	var ok1, ok2 bool
@@ -72,7 +71,7 @@ func parseCRL(b []byte) (*CRL, bool) {
 			return nil, false
 		}
 		for list := der.New(c.entries); !list.Empty(); {
-			if _, ok := c.entry(&list); !ok {
+			if !c.parseEntry(&list) {
 				return nil, false
 			}
 		}
@@ -87,42 +86,44 @@ func parseCRL(b []byte) (*CRL, bool) {
 			return nil, false
 		}
 		for _, e := range list {
-			c.critical = c.critical || e.Critical
-			if e.OID == "2.5.29.20" {
+			switch e.OID {
+			case "2.5.29.27", "2.5.29.28": // of changes only, of a part only: critical by rule, and refused without it
+				c.limited = true
+			case "2.5.29.20":
 				v := der.New(e.Value)
-				if c.Number, ok = v.Unsigned(); !ok || !v.Empty() || len(c.Number) >= maxSerial {
+				if c.Number, ok = v.Unsigned(); !ok || !v.Empty() || len(c.Number) > maxSerial {
 					return nil, false
 				}
 			}
+			c.limited = c.limited || e.Critical
 		}
 	}
 	return c, true
 }
 
-// entry reads one entry and returns its serial number.
-func (c *CRL) entry(list *der.Reader) (serial []byte, ok bool) {
+// parseEntry reads one entry.
+func (c *CRL) parseEntry(list *der.Reader) bool {
 	e, ok := list.In(der.Sequence)
 	if !ok {
-		return nil, false
+		return false
 	}
-	if serial, ok = e.Unsigned(); !ok || len(serial) >= maxSerial {
-		return nil, false
+	if serial, ok := e.Unsigned(); !ok || len(serial) > maxSerial {
+		return false
 	}
 	if _, ok = e.Time(); !ok {
-		return nil, false
+		return false
 	}
-	if !e.Empty() {
-		x, ok := parseExtensions(&e)
-		if !ok {
-			return nil, false
-		}
-		c.critical = c.critical || slices.ContainsFunc(x, func(e Extension) bool { return e.Critical })
+	if e.Empty() {
+		return true
 	}
-	return serial, true
+	x, ok := parseExtensions(&e)
+	c.limited = c.limited || slices.ContainsFunc(x, func(e Extension) bool { return e.Critical })
+	return ok
 }
 
-// Verify checks that issuer signed the list and may, and that now (Unix
-// seconds) is from its date up to the next one's.
+// Verify checks that issuer signed the list and may, that it is a whole list,
+// and that now (Unix seconds) is from its date up to the next one's. Issuer must
+// be part of a chain that [Chain] returned.
 //
 // Errors are of type [*Error]: [attest.FailChainUntrusted],
 // [attest.FailSignatureInvalid], [attest.FailCollateralExpired].
@@ -130,11 +131,11 @@ func (c *CRL) Verify(issuer *Certificate, now int64) error {
 	switch {
 	case !bytes.Equal(c.RawIssuer, issuer.RawSubject):
 		return &Error{attest.FailChainUntrusted, "the revocation list was issued by somebody else than " + issuer.who()}
-	case issuer.KeyUsage >= 0 && issuer.KeyUsage&UsageCRLSign == 0:
+	case !issuer.IsCA || issuer.KeyUsage >= 0 && issuer.KeyUsage&UsageCRLSign == 0:
 		return &Error{attest.FailChainUntrusted, issuer.who() + " may not sign revocation lists"}
-	case c.critical:
+	case c.limited:
 		return &Error{attest.FailChainUntrusted, "the revocation list makes a condition that this app does not know"}
-	case !issuer.Key.Verify(c.algorithm, c.tbs, c.signature):
+	case !c.signed.by(issuer.Key):
 		return &Error{attest.FailSignatureInvalid, "the signature of the revocation list of " + issuer.who() + " is wrong"}
 	case now < c.ThisUpdate:
 		return &Error{attest.FailCollateralExpired, "the revocation list of " + issuer.who() + " is not valid before " + day(c.ThisUpdate)}
@@ -144,13 +145,14 @@ func (c *CRL) Verify(issuer *Certificate, now int64) error {
 	return nil
 }
 
-// Revoked reports whether the list names a serial number, big-endian without
-// leading zeros. It says nothing unless [CRL.Verify] did.
+// Revoked reports whether the list names a serial number, which is big-endian.
+// It says nothing unless [CRL.Verify] did.
 func (c *CRL) Revoked(serial []byte) bool {
+	serial = bytes.TrimLeft(serial, "\x00")
 	for list := der.New(c.entries); !list.Empty(); {
-		s, ok := c.entry(&list)
-		if !ok || bytes.Equal(s, serial) {
-			return true // an entry that can't be read was refused before
+		e, _ := list.In(der.Sequence) // all were read when the list was
+		if s, _ := e.Unsigned(); bytes.Equal(bytes.TrimLeft(s, "\x00"), serial) {
+			return true
 		}
 	}
 	return false

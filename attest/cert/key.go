@@ -218,12 +218,10 @@ func null(r *der.Reader) bool {
 	return ok && len(b) == 0 && r.Empty()
 }
 
-// algorithmOf reads an AlgorithmIdentifier of a signature.
-func algorithmOf(outer *der.Reader) (Algorithm, bool) {
-	r, ok := outer.In(der.Sequence)
-	if !ok {
-		return 0, false
-	}
+// parseAlgorithm reads an AlgorithmIdentifier of a signature.
+func parseAlgorithm(raw []byte) (Algorithm, bool) {
+	outer := der.New(raw)
+	r, _ := outer.In(der.Sequence)
 	id, ok := r.OID()
 	if !ok {
 		return 0, false

@@ -24,10 +24,13 @@ const (
 	OID             = 0x06
 	Enumerated      = 0x0a
 	UTF8String      = 0x0c
+	NumericString   = 0x12
 	PrintableString = 0x13
+	T61String       = 0x14
 	IA5String       = 0x16
 	UTCTime         = 0x17
 	GeneralizedTime = 0x18
+	BMPString       = 0x1e
 	Sequence        = 0x30
 	Set             = 0x31
 )
@@ -181,10 +184,11 @@ func (r *Reader) OID() (string, bool) {
 	var out []byte
 	arc, start := uint64(0), true
 	for i, c := range b {
-		if start && c == 0x80 || arc > 1<<40 { // needless zero; no arc in use is so large
+		arc = arc<<7 | uint64(c&0x7f)
+		if start && c == 0x80 || arc > 1<<31-1 { // needless zero; no arc in use is so large
 			return "", false
 		}
-		arc, start = arc<<7|uint64(c&0x7f), false
+		start = false
 		if c >= 0x80 {
 			if i == len(b)-1 {
 				return "", false
