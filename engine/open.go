@@ -4,6 +4,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,9 +26,15 @@ type Options struct {
 	// Builtin opens the pure-Go runner on a GGUF file, or on the embedded model
 	// when file is "": builtin.Open. Nil when a program doesn't link it.
 	Builtin func(ctx context.Context, file string) (Engine, error)
-	// LlamaServer is the llama-server program for ModelFile. "" looks at the
+	// Child runs ModelFile in a model server of our own: llamaserver.Start. It
+	// returns nil and no error where none is installed. Nil when a program doesn't
+	// link it, and then can't start any other program.
+	Child func(context.Context, Options) (Engine, error)
+	// LlamaServer is the llama-server program for Child. "" looks at the
 	// environment's SOTTO_LLAMA_SERVER and then along PATH; "none" forbids it.
 	LlamaServer string
+	// Name replaces "model server at ADDRESS" for a server named by address.
+	Name string
 	// Probe replaces the usual loopback ports, in order; nil means DefaultProbe.
 	Probe []Probe
 	// ProbeTimeout bounds the search; 0 means 700 ms.
@@ -61,7 +68,7 @@ func Open(ctx context.Context, o Options) (Engine, error) {
 	if o.ModelFile != "" {
 		return nil, errors.New("a model server and a model file were both named: the server decides what it runs, so leave out the file")
 	}
-	return newUpstream("model server at "+a.String(), a, o.APIKey, o), nil
+	return newUpstream(cmp.Or(o.Name, "model server at "+a.String()), a, o.APIKey, o), nil
 }
 
 func openAuto(ctx context.Context, o Options) (Engine, error) {
@@ -74,14 +81,12 @@ func openAuto(ctx context.Context, o Options) (Engine, error) {
 	if o.ModelFile == "" {
 		return openBuiltin(ctx, o)
 	}
-	program, err := findLlamaServer(o.LlamaServer)
-	if err != nil {
-		return nil, err
+	if o.Child != nil {
+		if e, err := o.Child(ctx, o); e != nil || err != nil {
+			return e, err
+		}
 	}
-	if program == "" {
-		return openBuiltin(ctx, o)
-	}
-	return startLlamaServer(ctx, program, o)
+	return openBuiltin(ctx, o)
 }
 
 func openBuiltin(ctx context.Context, o Options) (Engine, error) {

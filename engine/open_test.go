@@ -30,6 +30,13 @@ func (f *fake) Close() error { return nil }
 
 func fakeBuiltin(_ context.Context, file string) (Engine, error) { return &fake{file: file}, nil }
 
+// childOf stands for package llamaserver, noChild for it where no program is.
+func childOf(name string) func(context.Context, Options) (Engine, error) {
+	return func(context.Context, Options) (Engine, error) { return &fake{file: name}, nil }
+}
+
+func noChild(context.Context, Options) (Engine, error) { return nil, nil }
+
 // place starts a server for detect to find, and returns its probe.
 func place(t *testing.T, name string, h http.HandlerFunc) Probe {
 	t.Helper()
@@ -79,7 +86,7 @@ func TestDetect(t *testing.T) {
 		{[]Probe{nobody, slow, page, locked, empty, ourselves, ourProxy}, "fake "},
 		{[]Probe{}, "fake "},
 	} {
-		e, err := Open(context.Background(), Options{Probe: c.probes, ProbeTimeout: time.Second, Builtin: fakeBuiltin, LlamaServer: "none"})
+		e, err := Open(context.Background(), Options{Probe: c.probes, ProbeTimeout: time.Second, Builtin: fakeBuiltin})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -115,7 +122,10 @@ func TestOpenChoices(t *testing.T) {
 		o    Options
 		want string
 	}{
-		{"auto with a file", Options{ModelFile: file, LlamaServer: "none", Probe: []Probe{}}, "fake " + file},
+		{"auto with a file", Options{ModelFile: file, Probe: []Probe{}}, "fake " + file},
+		{"auto with a file and a child", Options{ModelFile: file, Probe: []Probe{}, Child: childOf("llama")}, "fake llama"},
+		{"auto with a file and no child", Options{ModelFile: file, Probe: []Probe{}, Child: noChild}, "fake " + file},
+		{"a server by another name", Options{Spec: "http://127.0.0.1:1", Name: "mine"}, "mine"},
 		{"a server comes before a file", Options{ModelFile: file, Probe: []Probe{here}}, "A at"},
 		{"builtin", Options{Spec: "builtin", Probe: []Probe{here}}, "fake "},
 		{"builtin with a file", Options{Spec: "builtin", ModelFile: file}, "fake " + file},
@@ -137,13 +147,12 @@ func TestOpenChoices(t *testing.T) {
 		t.Error("a model file was passed over without a word")
 	}
 	for name, o := range map[string]Options{
-		"nonsense":          {Spec: "ollama"},
-		"URL and file":      {Spec: "http://127.0.0.1:1", ModelFile: file},
-		"no builtin":        {Spec: "builtin"},
-		"auto, nothing":     {Probe: []Probe{}},
-		"no such program":   {ModelFile: file, LlamaServer: "/no/such/llama-server", Probe: []Probe{}},
-		"not a GGUF":        {ModelFile: "open_test.go", LlamaServer: "true", Probe: []Probe{}},
-		"program that ends": {ModelFile: file, LlamaServer: "false", Probe: []Probe{}},
+		"nonsense":      {Spec: "ollama"},
+		"URL and file":  {Spec: "http://127.0.0.1:1", ModelFile: file},
+		"no builtin":    {Spec: "builtin"},
+		"auto, nothing": {Probe: []Probe{}},
+		"a failing child": {ModelFile: file, Builtin: fakeBuiltin, Probe: []Probe{},
+			Child: func(context.Context, Options) (Engine, error) { return nil, errors.New("no good") }},
 	} {
 		if e, err := Open(context.Background(), o); err == nil {
 			t.Errorf("%s: opened %s", name, e.Name())

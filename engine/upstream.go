@@ -36,9 +36,6 @@ type upstream struct {
 	client *http.Client
 
 	firstByte, whole, idle time.Duration
-
-	// tell adds what we know about a model beyond the server's list; may be nil.
-	tell func(*Model)
 }
 
 // newUpstream makes the engine; it connects to nothing yet.
@@ -170,11 +167,6 @@ func (u *upstream) Models(ctx context.Context) ([]Model, error) {
 			return nil, e
 		}
 		return nil, u.notTheAPI()
-	}
-	for i := range list {
-		if u.tell != nil {
-			u.tell(&list[i])
-		}
 	}
 	return list, nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/sotto-chat/sotto/attest/software/forge"
 	"github.com/sotto-chat/sotto/engine"
 	"github.com/sotto-chat/sotto/engine/builtin"
+	"github.com/sotto-chat/sotto/engine/llamaserver"
 	"github.com/sotto-chat/sotto/gateway"
 	"github.com/sotto-chat/sotto/node"
 	"github.com/sotto-chat/sotto/store"
@@ -38,7 +39,7 @@ func demo(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	log := logger()
 
-	eng, err := engine.Open(ctx, engine.Options{Spec: *spec, ModelFile: *model, Builtin: builtin.Open, Logger: log})
+	eng, err := engine.Open(ctx, engine.Options{Spec: *spec, ModelFile: *model, Builtin: builtin.Open, Child: llamaserver.Start, Logger: log})
 	if err != nil {
 		return err
 	}

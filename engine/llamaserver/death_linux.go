@@ -1,7 +1,7 @@
 // Copyright (c) Sotto authors
 // SPDX-License-Identifier: Apache-2.0
 
-package engine
+package llamaserver
 
 import (
 	"os/exec"

@@ -1,7 +1,13 @@
 // Copyright (c) Sotto authors
 // SPDX-License-Identifier: Apache-2.0
 
-package engine
+// Package llamaserver runs a model file in a llama-server of our own: a child
+// process on a loopback port that only we have the key to. It is told to write
+// nothing down: no log, no slot files, no cache of prompts, no network.
+//
+// It is apart from package engine so that a program which must start no other
+// program can't.
+package llamaserver
 
 import (
 	"bytes"
@@ -22,11 +28,10 @@ import (
 	"sync"
 	"syscall"
 	"time"
-)
+	"unicode"
 
-// A llama-server of ours: a child process on a loopback port that only we have
-// the key to. It is told to write nothing down: no log, no slot files, no cache
-// of prompts, no network.
+	"github.com/sotto-chat/sotto/engine"
+)
 
 const (
 	llamaContext  = 8192 // tokens of a conversation, at most; less where the model has less
@@ -60,13 +65,22 @@ func findLlamaServer(option string) (string, error) {
 
 // child is the engine over a llama-server of ours.
 type child struct {
-	*upstream
+	engine.Engine
+	base    string
+	digest  string // of the file, "sha256:<hex>"
 	process *os.Process
 	exited  chan struct{} // closed when the process has ended
 	closing sync.Once
 }
 
-func startLlamaServer(ctx context.Context, program string, o Options) (Engine, error) {
+// Start starts a llama-server on o.ModelFile and waits until it has loaded it. It
+// has the shape of [engine.Options.Child]: without a llama-server on this machine
+// it returns nil and no error.
+func Start(ctx context.Context, o engine.Options) (engine.Engine, error) {
+	program, err := findLlamaServer(o.LlamaServer)
+	if err != nil || program == "" {
+		return nil, err
+	}
 	file, err := filepath.Abs(o.ModelFile)
 	if err != nil {
 		return nil, err
@@ -79,28 +93,31 @@ func startLlamaServer(ctx context.Context, program string, o Options) (Engine, e
 
 	options := llamaOptions(ctx, program)
 	o.Logger.Info("loading the model", "file", file, "program", program)
-	var c *child
 	for attempt := 1; ; attempt++ {
-		c, err = startChild(ctx, program, file, options, o)
+		c, err := startChild(ctx, program, file, options, o)
 		if err == nil {
-			break
+			c.digest = <-digest
+			return c, nil
 		}
 		if attempt == llamaAttempts || !errors.Is(err, errPortTaken) {
 			return nil, err
 		}
 	}
-	sum := <-digest
-	c.tell = func(m *Model) {
-		m.Digest = sum
-		m.Name = m.ID
+}
+
+// Models adds to the server's list what we know of the file.
+func (c *child) Models(ctx context.Context) ([]engine.Model, error) {
+	list, err := c.Engine.Models(ctx)
+	for i := range list {
+		list[i].Digest, list[i].Name = c.digest, list[i].ID
 	}
-	return c, nil
+	return list, err
 }
 
 var errPortTaken = errors.New("the port was taken")
 
 // startChild starts one process and waits until it has loaded the model.
-func startChild(ctx context.Context, program, file string, options map[string]bool, o Options) (*child, error) {
+func startChild(ctx context.Context, program, file string, options map[string]bool, o engine.Options) (*child, error) {
 	port, err := freePort()
 	if err != nil {
 		return nil, err
@@ -159,14 +176,10 @@ func startChild(ctx context.Context, program, file string, options map[string]bo
 	if err := <-started; err != nil {
 		return nil, fmt.Errorf("llama-server can't be started: %w", err)
 	}
-	a, err := parseAddress(fmt.Sprintf("http://127.0.0.1:%d", port))
-	if err != nil {
+	o.Spec, o.APIKey, o.ModelFile, o.Name = fmt.Sprintf("http://127.0.0.1:%d", port), key, "", "llama.cpp with "+filepath.Base(file)
+	c := &child{base: o.Spec, process: cmd.Process, exited: exited}
+	if c.Engine, err = engine.Open(ctx, o); err != nil {
 		return nil, err
-	}
-	c := &child{
-		upstream: newUpstream("llama.cpp with "+filepath.Base(file), a, key, o),
-		process:  cmd.Process,
-		exited:   exited,
 	}
 	if err := c.waitLoaded(ctx, complaints); err != nil {
 		c.Close()
@@ -180,6 +193,9 @@ func startChild(ctx context.Context, program, file string, options map[string]bo
 func (c *child) waitLoaded(ctx context.Context, complaints *tail) error {
 	ctx, cancel := context.WithTimeout(ctx, llamaLoadTime)
 	defer cancel()
+	direct := &http.Client{ // round any proxy of the environment
+		Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second,
+	}
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -194,13 +210,7 @@ func (c *child) waitLoaded(ctx context.Context, complaints *tail) error {
 			return fmt.Errorf("llama-server didn't load the model in time: %w", ctx.Err())
 		case <-tick.C:
 		}
-		res, err := c.send(ctx, &Request{Method: "GET", Path: "/health"})
-		if err != nil {
-			continue
-		}
-		io.Copy(io.Discard, io.LimitReader(res.Body, 4096))
-		res.Body.Close()
-		if res.StatusCode != http.StatusOK {
+		if !c.healthy(ctx, direct) {
 			continue
 		}
 		// Whoever took the port before the child could would answer too. The
@@ -214,10 +224,24 @@ func (c *child) waitLoaded(ctx context.Context, complaints *tail) error {
 	}
 }
 
+// healthy asks the child, which answers this without a key.
+func (c *child) healthy(ctx context.Context, direct *http.Client) bool {
+	req, err := http.NewRequestWithContext(ctx, "GET", c.base+"/health", nil)
+	if err != nil {
+		return false
+	}
+	res, err := direct.Do(req)
+	if err != nil {
+		return false
+	}
+	res.Body.Close()
+	return res.StatusCode == http.StatusOK
+}
+
 // Close ends the child: politely, then not.
 func (c *child) Close() error {
 	c.closing.Do(func() {
-		c.upstream.Close()
+		c.Engine.Close()
 		c.process.Signal(syscall.SIGTERM)
 		select {
 		case <-c.exited:
@@ -328,5 +352,7 @@ func (t *tail) String() string {
 	if len(lines) > 3 {
 		lines = lines[len(lines)-3:]
 	}
-	return tidy(string(bytes.Join(lines, []byte(" "))))
+	return strings.Join(strings.FieldsFunc(strings.ToValidUTF8(string(bytes.Join(lines, []byte(" "))), ""), func(r rune) bool {
+		return unicode.IsSpace(r) || !unicode.IsPrint(r)
+	}), " ")
 }
