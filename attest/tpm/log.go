@@ -1,0 +1,277 @@
+// Copyright (c) Sotto authors
+// SPDX-License-Identifier: Apache-2.0
+
+package tpm
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/hex"
+	"slices"
+	"strconv"
+
+	"github.com/sotto-chat/sotto/attest"
+	"github.com/sotto-chat/sotto/attest/tcg"
+)
+
+// secureBootPCR is where firmware measures Secure Boot and what weakens it (TCG
+// PC Client Platform Firmware Profile, "PFP", 1.06, section 3.3.4.8).
+const secureBootPCR = 7
+
+// Actions that firmware measures there when it lets somebody look into the
+// machine (PFP, section 10.4.4).
+const actionDebug = "UEFI Debug Mode"
+
+// started checks the event log: that it explains the registers, and what it says.
+func (j *judge) started() {
+	const title = "The log explains the registers"
+	if j.log == nil {
+		if j.rules.RequireLog || j.rules.SecureBoot || j.rules.Locality != nil {
+			j.fail("chip.log", title, attest.FailCollateralMissing,
+				"This machine sent no list of what it started, which this app asks for.", "an event log", "none")
+		} else {
+			j.warn("chip.log", title, "This machine sent no list of what it started, only what it comes to.")
+		}
+		return
+	}
+	banks := j.banks()
+	want, found := "", ""
+	for _, b := range banks {
+		if want, found = j.replayed(b); want != "" {
+			break
+		}
+	}
+	switch {
+	case want != "":
+		j.fail("chip.log", title, attest.FailSoftwareMismatch,
+			"The list of what this machine started doesn't come to what its security chip measured.", want, found)
+	case len(banks) == 0 && j.rules.RequireLog:
+		j.fail("chip.log", title, attest.FailPolicyMismatch,
+			"This machine's security chip signed no measurement that the list of what it started could be compared with.",
+			"a quote of sha256, sha384 or sha512", "")
+	case len(banks) == 0:
+		j.warn("chip.log", title, "The chip signed no measurement of a kind that is safe to compare the list with.")
+	default:
+		j.ok("chip.log", title, "What the list says was started comes to exactly what the chip measured.")
+	}
+	j.told()
+	j.secureBoot()
+	if j.rules.Locality != nil {
+		const title = "The chip was started as asked for"
+		found, ok := j.locality()
+		_, explained := j.measurements(j.best(0), 0)
+		if !ok || !explained || found != *j.rules.Locality {
+			j.fail("chip.locality", title, attest.FailPolicyMismatch,
+				"This machine's security chip was started in another way than this app asks for.",
+				"locality "+strconv.Itoa(*j.rules.Locality), "locality "+strconv.Itoa(found))
+		} else {
+			j.ok("chip.locality", title, "It was started at locality "+strconv.Itoa(found)+".")
+		}
+	}
+}
+
+// banks returns the quoted banks that count.
+func (j *judge) banks() (out []uint16) {
+	for _, s := range j.quote.Selections {
+		if strong(s.Bank) && s.PCRs != 0 {
+			out = append(out, s.Bank)
+		}
+	}
+	return out
+}
+
+// replayed compares the quoted registers of a bank with what the log comes to,
+// and returns the first that is otherwise.
+func (j *judge) replayed(bank uint16) (want, found string) {
+	regs, err := j.log.Replay(bank, j.initial(bank))
+	if err != nil {
+		return "a log with digests of " + bankName(bank), err.Error()
+	}
+	for _, v := range j.values {
+		if v.bank != bank || slices.Contains(j.rules.Unlogged, v.pcr) {
+			continue
+		}
+		got := regs[v.pcr]
+		if got == nil {
+			if got = j.initial(bank)(v.pcr); got == nil {
+				got = make([]byte, digestSize(bank))
+			}
+		}
+		if !bytes.Equal(got, v.bytes) {
+			return registerName(bank, v.pcr) + " = " + hex.EncodeToString(v.bytes), hex.EncodeToString(got)
+		}
+	}
+	return "", ""
+}
+
+// initial gives the values that registers have when a TPM starts (PC Client
+// Platform TPM Profile, section 4.6.1): ones in those of a late launch, the
+// locality in register 0 (PFP, section 10.4.5.3), zeros in all others.
+func (j *judge) initial(bank uint16) func(int) []byte {
+	return func(pcr int) []byte {
+		switch {
+		case pcr == 0:
+			l, _ := j.locality()
+			b := make([]byte, digestSize(bank))
+			b[len(b)-1] = byte(l)
+			return b
+		case pcr >= 17 && pcr <= 22:
+			return bytes.Repeat([]byte{0xff}, digestSize(bank))
+		}
+		return nil
+	}
+}
+
+// locality returns the locality at which the log says that the TPM was started.
+// No digest covers that event, but register 0 comes to another value without
+// it. ok is false if what the log says can't be.
+func (j *judge) locality() (n int, ok bool) {
+	seen := false
+	for i := range j.log.Events {
+		e := &j.log.Events[i]
+		rest, is := bytes.CutPrefix(e.Data, []byte("StartupLocality\x00"))
+		if e.Type != tcg.EvNoAction || !is {
+			continue
+		}
+		if seen || len(rest) != 1 || rest[0] != 0 && rest[0] != 3 && rest[0] != 4 {
+			return 0, false
+		}
+		n, seen = int(rest[0]), true
+	}
+	return n, true
+}
+
+// measurements returns the digests that a register was extended with, in hex and
+// in order. explained says whether they come to what the quote says; otherwise
+// they are worth nothing.
+func (j *judge) measurements(bank uint16, pcr int) (digests []string, explained bool) {
+	v := j.value(bank, pcr)
+	if v == nil || j.log == nil {
+		return nil, false
+	}
+	regs, err := j.log.Replay(bank, j.initial(bank))
+	if err != nil || !bytes.Equal(regs[pcr], v) {
+		return nil, false
+	}
+	for i := range j.log.Events {
+		if e := &j.log.Events[i]; e.Extends() && e.Register == pcr {
+			digests = append(digests, hex.EncodeToString(e.Digest(bank)))
+		}
+	}
+	return digests, true
+}
+
+// best returns a bank of which the quote has a register, or 0.
+func (j *judge) best(pcr int) uint16 {
+	for _, b := range j.banks() {
+		if j.value(b, pcr) != nil {
+			return b
+		}
+	}
+	return 0
+}
+
+// told compares each event's data with its digests.
+func (j *judge) told() {
+	const title = "The log says what was measured"
+	for i := range j.log.Events {
+		e := &j.log.Events[i]
+		for _, d := range e.Digests {
+			if covered, ok := e.DataMatches(d.Alg); strong(d.Alg) && covered && !ok {
+				j.fail("chip.events", title, attest.FailSoftwareMismatch,
+					"The list of what this machine started was changed: an entry says something else than what was measured.",
+					"data of "+bankName(d.Alg)+" "+hex.EncodeToString(d.Value), "event "+strconv.Itoa(i+1)+", PCR "+strconv.Itoa(e.Register))
+				return
+			}
+		}
+	}
+	j.ok("chip.events", title, "Where entries say what was measured, they say it truly.")
+}
+
+// secureBoot checks what firmware measured into register 7 before it handed
+// over. An event's type is in no digest, so the log could call the real entry
+// something harmless and let whatever ran later measure a better one. So each
+// entry up to the hand-over must show the data that was measured, and is judged
+// by that data whatever it is called.
+func (j *judge) secureBoot() {
+	const title, title2 = "Nobody can look into the machine while it starts", "Only signed software was started"
+	state, debug, ok := j.firmware()
+	switch {
+	case debug:
+		j.fail("chip.debug", title, attest.FailDebugEnabled,
+			"This machine's firmware lets somebody look into it.", "no debug mode", actionDebug)
+	case ok:
+		j.ok("chip.debug", title, "The firmware measured no debug mode.")
+	default:
+		j.warn("chip.debug", title, "The log doesn't show all that the firmware measured of it.")
+	}
+	switch {
+	case !j.rules.SecureBoot:
+	case !ok || state == nil:
+		j.fail("chip.secure_boot", title2, attest.FailPolicyMismatch,
+			"This machine doesn't show whether it starts only signed software.", "SecureBoot = 1", "nothing")
+	case !bytes.Equal(state, []byte{1}):
+		j.fail("chip.secure_boot", title2, attest.FailPolicyMismatch,
+			"This machine starts software that nobody signed.", "SecureBoot = 1", "SecureBoot = "+hex.EncodeToString(state))
+	default:
+		j.ok("chip.secure_boot", title2, "Secure Boot was on.")
+	}
+}
+
+// firmware reads register 7 up to the separator. state is the worst that it
+// says of SecureBoot, nil if nothing. ok is false unless the quote covers all of it.
+func (j *judge) firmware() (state []byte, debug, ok bool) {
+	bank := j.best(secureBootPCR)
+	if _, explained := j.measurements(bank, secureBootPCR); !explained {
+		return nil, false, false
+	}
+	for i := range j.log.Events {
+		e := &j.log.Events[i]
+		if !e.Extends() || e.Register != secureBootPCR {
+			continue
+		}
+		if isSeparator(bank, e.Digest(bank)) {
+			return state, debug, true
+		}
+		data, covered, matches := e.Measured(bank)
+		if !covered || !matches {
+			return nil, debug, false
+		}
+		debug = debug || bytes.HasPrefix(data, []byte(actionDebug))
+		if v, is := variable(data, "SecureBoot"); is && !bytes.Equal(state, []byte{0}) {
+			state = append([]byte{}, v...)
+			if !bytes.Equal(v, []byte{1}) {
+				state = []byte{0}
+			}
+		}
+	}
+	return nil, debug, false
+}
+
+// isSeparator reports whether a digest is that of a separator: four bytes of
+// zeros or ones (PFP, section 10.4.1, EV_SEPARATOR).
+func isSeparator(bank uint16, d []byte) bool {
+	return bytes.Equal(d, digest(bank, []byte{0, 0, 0, 0})) || bytes.Equal(d, digest(bank, []byte{0xff, 0xff, 0xff, 0xff}))
+}
+
+// globalVariable is EFI_GLOBAL_VARIABLE, 8be4df61-93ca-11d2-aa0d-00e098032b8c,
+// as it stands in memory (UEFI 2.10, section 3.3).
+const globalVariable = "\x61\xdf\xe4\x8b\xca\x93\xd2\x11\xaa\x0d\x00\xe0\x98\x03\x2b\x8c"
+
+// variable returns what a UEFI_VARIABLE_DATA (PFP, section 10.2.6) says of a
+// global variable: GUID [16] ‖ characters of the name [8] ‖ bytes [8] ‖ name in
+// UTF-16 ‖ contents, little-endian.
+func variable(data []byte, name string) (contents []byte, is bool) {
+	const head = 32
+	if len(data) < head+2*len(name) || string(data[:16]) != globalVariable ||
+		binary.LittleEndian.Uint64(data[16:]) != uint64(len(name)) ||
+		binary.LittleEndian.Uint64(data[24:]) != uint64(len(data)-head-2*len(name)) {
+		return nil, false
+	}
+	for i := range len(name) {
+		if data[head+2*i] != name[i] || data[head+2*i+1] != 0 {
+			return nil, false
+		}
+	}
+	return data[head+2*len(name):], true
+}

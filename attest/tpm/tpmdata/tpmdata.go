@@ -1,0 +1,63 @@
+// Copyright (c) Sotto authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package tpmdata is the form in which a TPM's evidence travels: the sections of
+// spec/evidence-tpm.md. It is a package of its own so that a machine, which only
+// writes evidence, links nothing of what judges it.
+package tpmdata
+
+import "github.com/sotto-chat/sotto/attest/section"
+
+// Name is the platform's name in bundles.
+const Name = "tpm"
+
+// Kinds of sections.
+const (
+	KindQuote       = 1 // TPMS_ATTEST
+	KindSignature   = 2 // TPMT_SIGNATURE
+	KindPublic      = 3 // TPMT_PUBLIC of the key that signed
+	KindCertificate = 4 // DER; the key's first, then its issuers in any order, the root too
+	KindCRL         = 5 // DER
+	KindValues      = 6 // the quoted registers, one after another in the quote's order
+	KindLog         = 7 // crypto-agile TCG event log
+)
+
+// MaxLog is the most bytes of an event log that evidence may hold.
+const MaxLog = 512 << 10
+
+// Rules are what a container of a TPM's evidence has to keep.
+var Rules = []section.Rule{
+	{Kind: KindQuote, Name: "quote", Min: 1, Max: 1, MaxLen: 1024},
+	{Kind: KindSignature, Name: "signature", Min: 1, Max: 1, MaxLen: 1024},
+	{Kind: KindPublic, Name: "key", Min: 1, Max: 1, MaxLen: 1024},
+	{Kind: KindCertificate, Name: "certificate", Min: 0, Max: 8, MaxLen: 8192},
+	{Kind: KindCRL, Name: "revocation list", Min: 0, Max: 8, MaxLen: 256 << 10},
+	{Kind: KindValues, Name: "registers", Min: 0, Max: 1, MaxLen: 16 * 24 * 64},
+	{Kind: KindLog, Name: "event log", Min: 0, Max: 1, MaxLen: MaxLog},
+}
+
+// Parts is what a TPM's evidence is made of.
+type Parts struct {
+	Quote        []byte   // TPMS_ATTEST as it was signed
+	Signature    []byte   // TPMT_SIGNATURE
+	Public       []byte   // TPMT_PUBLIC of the signing key
+	Certificates [][]byte // DER, the signing key's first
+	CRLs         [][]byte // DER
+	Values       []byte   // quoted registers, concatenated in the order of the quote
+	Log          []byte   // crypto-agile event log, or nil
+}
+
+// Append returns the evidence's data.
+func (p Parts) Append(dst []byte) []byte {
+	dst = section.Append(dst, KindQuote, p.Quote)
+	dst = section.Append(dst, KindSignature, p.Signature)
+	dst = section.Append(dst, KindPublic, p.Public)
+	for _, c := range p.Certificates {
+		dst = section.Append(dst, KindCertificate, c)
+	}
+	for _, c := range p.CRLs {
+		dst = section.Append(dst, KindCRL, c)
+	}
+	dst = section.Append(dst, KindValues, p.Values)
+	return section.Append(dst, KindLog, p.Log)
+}
