@@ -11,6 +11,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -51,22 +52,62 @@ func (c Claim) bound(want, found []byte) Check {
 }
 
 // Rules decodes a platform's own rules into v, which the caller has filled with
-// defaults. It refuses unknown fields and trailing bytes. A policy without rules
-// for the platform leaves v as it is.
+// defaults. A policy without rules for the platform leaves v as it is. Whatever
+// could make a rule count for nothing is refused: a field that isn't known, one
+// that stands there twice (in whatever case, since the decoder overlooks that), a
+// null, bytes that follow.
 func (p Policy) Rules(platform string, v any) error {
 	raw, ok := p.Platforms[platform]
 	if !ok {
 		return nil
 	}
 	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(v); err != nil {
+	if err := clearly(dec, 0); err != nil {
 		return err
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return errors.New("bytes follow its end")
 	}
-	return nil
+	dec = json.NewDecoder(bytes.NewReader(raw))
+	dec.DisallowUnknownFields()
+	return dec.Decode(v)
+}
+
+// maxNesting is how deep rules may be nested.
+const maxNesting = 16
+
+// clearly reads one JSON value and reports what in it could be overlooked.
+func clearly(dec *json.Decoder, depth int) error {
+	t, err := dec.Token()
+	switch {
+	case err != nil:
+		return err
+	case t == nil:
+		return errors.New("it holds a null")
+	case t != json.Delim('{') && t != json.Delim('['):
+		return nil
+	case depth == maxNesting:
+		return errors.New("it is nested too deep")
+	}
+	var keys []string
+	for dec.More() {
+		if t == json.Delim('{') {
+			name, err := dec.Token()
+			if err != nil {
+				return err
+			}
+			key, _ := name.(string)
+			if slices.ContainsFunc(keys, func(k string) bool { return strings.EqualFold(k, key) }) {
+				return errors.New("the field “" + key + "” stands there twice")
+			}
+			keys = append(keys, key)
+		}
+		if err := clearly(dec, depth+1); err != nil {
+			return err
+		}
+	}
+	_, err = dec.Token()
+	return err
 }
 
 // Field is one field of evidence, for a person who looks at it without judging.
@@ -91,12 +132,15 @@ func Examine(evidence []Evidence, reportData *[64]byte, p Policy, now time.Time,
 		j.appraise(e, claim, p, now, platforms)
 	}
 	j.checkRequired(evidence, p)
-	v := j.verdict(p)
-	proved := func(row string) bool {
-		return slices.ContainsFunc(v.Checks, func(c Check) bool { return c.ID == row && c.Status != StatusFail })
+	for _, name := range j.v.Platforms {
+		if first, _ := j.firstFailure(); first == "" && j.unproved(name) == RowChip {
+			j.add(name, Failed("chip.whole", "Each kind of hardware is proved", FailEvidenceIncomplete,
+				"Nothing that this kind of hardware signed proves that it is genuine."))
+		}
 	}
+	v := j.verdict(p)
 	// The rows that only a key config or a policy can prove may stay open here.
-	if first, _ := j.firstFailure(); first == "" && proved(RowChip) && !j.demo {
+	if first, _ := j.firstFailure(); first == "" && len(evidence) > 0 && !j.demo {
 		v.State, v.Failure, v.Summary = StateGenuine, "", summaryGenuine
 		for i := range v.Checks {
 			if c := &v.Checks[i]; c.Status == StatusFail {
