@@ -19,6 +19,10 @@
 //	-listen ADDR           where gateways reach this node (127.0.0.1:8788)
 //	-debug-listen ADDR     where the operator reads /metrics, /livez and /readyz;
 //	                       off by default, keep it on loopback
+//	-platforms NAMES       exactly the kinds of hardware to use, with commas between:
+//	                       snp, tdx, tpm, nvidia (all that are found)
+//	-collateral DIR        what makers publish about their hardware, in a folder for
+//	                       each kind (docs/hardware.md); read anew for each key
 //	-release DIGEST        the release that this program belongs to, "sha256:<hex>";
 //	                       it stands in every key's description (none)
 //	-keep-answers TIME     how long a finished answer can be fetched again (5m)
@@ -30,10 +34,17 @@
 // # Hardware
 //
 // At its start the node looks for hardware that can vouch for it, and names
-// what it found in its first log line. Where there is none it ends with an
-// error: a node that can't prove what it is protects nobody. To try Sotto on any
-// machine use `sottod demo`. A node built with -tags demo vouches for itself,
-// which proves nothing; clients refuse it unless they are told not to.
+// what it found in its first log line. Where there is none, or some that can't be
+// asked, it ends with an error: a node that can't prove what it is protects
+// nobody. To try Sotto on any machine use `sottod demo`. A node built with -tags
+// demo vouches for itself where it finds no hardware, which proves nothing;
+// clients refuse it unless they are told not to.
+//
+// Hardware is asked when a key is made, every ten minutes, and all of it must
+// answer. Where it doesn't, there is no new key: /readyz says "degraded" and turns
+// to 503 when the last key has ended, sotto_node_evidence_failures_total counts,
+// sotto_node_evidence_age_seconds grows, and sotto_node_evidence_pieces shows
+// which kind fell silent.
 //
 // # HTTP
 //
@@ -70,6 +81,7 @@ import (
 	"github.com/sotto-chat/sotto/engine"
 	"github.com/sotto-chat/sotto/internal/connlimit"
 	"github.com/sotto-chat/sotto/node"
+	"github.com/sotto-chat/sotto/node/hardware"
 )
 
 func main() {
@@ -83,6 +95,7 @@ type options struct {
 	engine, engineKeyFile string
 	listen, debugListen   string
 	release               string
+	hardware              hardware.Options
 	keepAnswers, drain    time.Duration
 	keptMemory            int64
 	maxRequests           int
@@ -99,6 +112,11 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.StringVar(&o.engineKeyFile, "engine-key-file", "", "a `file` with the model server's bearer key")
 	f.StringVar(&o.listen, "listen", "127.0.0.1:8788", "where gateways reach this node")
 	f.StringVar(&o.debugListen, "debug-listen", "", "where the operator reads metrics; off when empty")
+	f.Func("platforms", "exactly the `kinds` of hardware to use, with commas between; all that are found when not given", func(s string) error {
+		o.hardware.Platforms = strings.Split(s, ",")
+		return nil
+	})
+	f.StringVar(&o.hardware.Collateral, "collateral", "", "`folder` of what makers publish about their hardware")
 	f.StringVar(&o.release, "release", "none", "`digest` of the release that this program belongs to")
 	f.DurationVar(&o.keepAnswers, "keep-answers", node.DefaultKeepAnswers, "how long a finished answer can be fetched again")
 	f.Int64Var(&o.keptMemory, "kept-memory", 256, "`MiB` for kept answers")
@@ -156,7 +174,7 @@ func (e *hintError) Error() string { return e.what }
 
 // serve runs a node until ctx ends.
 func serve(ctx context.Context, o options, log *slog.Logger) error {
-	hw, err := detect()
+	hw, err := detect(o.hardware)
 	if err != nil {
 		return err
 	}
@@ -164,7 +182,7 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	eng, err := engine.Open(ctx, engine.Options{Spec: o.engine, APIKey: key, LlamaServer: "none", Logger: log})
+	eng, err := engine.Open(ctx, engine.Options{Spec: o.engine, APIKey: key, Logger: log})
 	if err != nil {
 		return fmt.Errorf("opening the engine: %w", err)
 	}
@@ -203,7 +221,7 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 	defer end()
 	over := make(chan error, 1)
 	go func() { over <- n.Run(life) }()
-	log.Info("sotto-node is up", "listen", listen.Addr().String(), "node", n.ID(), "platform", hw.name,
+	log.Info("sotto-node is up", "listen", listen.Addr().String(), "node", n.ID(), "platforms", hw.platforms,
 		"engine", eng.Name(), "release", o.release, "version", version())
 	if hw.warning != "" {
 		log.Warn(hw.warning)

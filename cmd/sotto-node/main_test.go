@@ -89,6 +89,12 @@ func TestDependencies(t *testing.T) {
 		module + "/attest/software/forge": "a release must not be able to vouch for itself",
 		module + "/engine/builtin":        "the demo model is not for people's words",
 		module + "/client":                "the other side",
+		module + "/attest/cert":           "a machine shows evidence and judges none",
+		module + "/attest/snp":            "a machine shows evidence and judges none",
+		module + "/attest/tdx":            "a machine shows evidence and judges none",
+		module + "/attest/tpm":            "a machine shows evidence and judges none",
+		module + "/attest/nvidia":         "a machine shows evidence and judges none",
+		"os/exec":                         "a machine that starts no programs can't be made to start one",
 		"database/sql":                    "a node keeps nothing",
 		"net/http/pprof":                  "a heap profile holds people's words",
 		"testing":                         "for tests",
@@ -125,7 +131,11 @@ func TestReleaseCannotVouchForItself(t *testing.T) {
 	const seed = "everybody knows this key"
 	for tags, want := range map[string]bool{"": false, "demo": true} {
 		bin := build(t, tags)
-		symbols := strings.Contains(goTool(t, "tool", "nm", bin), module+"/attest/software")
+		table := goTool(t, "tool", "nm", bin)
+		if !strings.Contains(table, module+"/node/hardware.Detect") {
+			t.Errorf("tags %q: the table of symbols doesn't show what it should", tags)
+		}
+		symbols := strings.Contains(table, module+"/attest/software")
 		content, err := os.ReadFile(bin)
 		if err != nil {
 			t.Fatal(err)
@@ -153,6 +163,8 @@ func TestFlags(t *testing.T) {
 		{nil, 2, "which model server"},
 		{[]string{"-engine", "builtin"}, 2, "sottod demo"},
 		{[]string{"-engine", "http://x", "stray"}, 2, `"stray" is not a flag`},
+		{[]string{"-engine", "http://x", "-platforms", "snp,sgx"}, 1, `"sgx" is no platform`},
+		{[]string{"-engine", "http://x", "-platforms", "software"}, 1, `"software" is no platform`},
 		{[]string{"-engine", "http://x", "-max-requests", "0"}, 2, "between 1 and"},
 		{[]string{"-engine", "http://x", "-keep-answers", "-1s"}, 2, "not above zero"},
 		{[]string{"-verbose"}, 2, "not defined"},
@@ -174,6 +186,17 @@ func TestReadKey(t *testing.T) {
 		if got, err := readKey(file); got != want || (err == nil) != (want != "") {
 			t.Errorf("%.10q: %q, %v", content, got, err)
 		}
+	}
+}
+
+// What was asked for and isn't there is no reason to take something else, not
+// even in a demo build.
+func TestNoStandInForWhatWasAskedFor(t *testing.T) {
+	bin := build(t, "demo")
+	out, err := exec.Command(bin, "-engine", "http://127.0.0.1:1", "-listen", "127.0.0.1:0", "-platforms", "snp").CombinedOutput()
+	exit, ok := err.(*exec.ExitError)
+	if !ok || exit.ExitCode() != 1 || !strings.Contains(string(out), "snp was asked for") {
+		t.Errorf("%v: %s", err, out)
 	}
 }
 
@@ -200,15 +223,18 @@ func TestDemoBuildRuns(t *testing.T) {
 	addr := map[string]string{}
 	warned := false
 	for !warned && lines.Scan() {
-		var l struct{ Msg, Listen, Platform string }
+		var l struct {
+			Msg, Listen string
+			Platforms   []string
+		}
 		if err := json.Unmarshal(lines.Bytes(), &l); err != nil {
 			t.Fatalf("log line %q: %v", lines.Text(), err)
 		}
 		if l.Listen != "" {
 			addr[l.Msg] = l.Listen
 		}
-		if l.Msg == "sotto-node is up" && l.Platform != "software" {
-			t.Errorf("platform %q", l.Platform)
+		if l.Msg == "sotto-node is up" && !slices.Equal(l.Platforms, []string{"software"}) {
+			t.Errorf("platforms %q", l.Platforms)
 		}
 		warned = warned || strings.Contains(l.Msg, "not private")
 	}

@@ -1,0 +1,62 @@
+// Copyright (c) Sotto authors
+// SPDX-License-Identifier: Apache-2.0
+
+package collateral
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+)
+
+func TestRead(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name string, size int) {
+		t.Helper()
+		name = filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, make([]byte, size), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if files, err := Read("", "snp"); files != nil || err != nil {
+		t.Errorf("without a folder: %v, %v", files, err)
+	}
+	if files, err := Read(dir, "snp"); files != nil || err != nil {
+		t.Errorf("without the platform's folder: %v, %v", files, err)
+	}
+	write("snp/b.crl", 3)
+	write("snp/a.pem", 2)
+	write("snp/.new", 9)
+	write("snp/old/c.pem", 9)
+	write("tdx/d.json", 9)
+	files, err := Read(dir, "snp")
+	if err != nil || len(files) != 2 || files[0].Name != "a.pem" || len(files[0].Data) != 2 || files[1].Name != "b.crl" {
+		t.Errorf("%v, %v", files, err)
+	}
+	write("full/a", MaxSize-1)
+	write("full/b", 1)
+	if files, err := Read(dir, "full"); err != nil || len(files) != 2 {
+		t.Errorf("at the limit: %d files, %v", len(files), err)
+	}
+	write("full/b", 2)
+	if files, err := Read(dir, "full"); err == nil || files != nil {
+		t.Error("above the limit in size")
+	}
+	for i := range MaxFiles {
+		write("many/"+strconv.Itoa(i), 1)
+	}
+	if files, err := Read(dir, "many"); err != nil || len(files) != MaxFiles {
+		t.Errorf("at the limit: %d files, %v", len(files), err)
+	}
+	write("many/more", 1)
+	if _, err := Read(dir, "many"); err == nil {
+		t.Error("above the limit in number")
+	}
+	if _, err := Read(filepath.Join(dir, "snp"), "a.pem"); err == nil {
+		t.Error("a file for a folder")
+	}
+}
