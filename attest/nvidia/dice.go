@@ -1,0 +1,72 @@
+// Copyright (c) Sotto authors
+// SPDX-License-Identifier: Apache-2.0
+
+package nvidia
+
+import (
+	"github.com/sotto-chat/sotto/attest/cert"
+	"github.com/sotto-chat/sotto/attest/cert/der"
+)
+
+const (
+	oidHopper    = "2.23.133.5.4.1"   // tcg-dice-TcbInfo by its number, but in an older form
+	oidBlackwell = "2.23.133.5.4.1.1" // TCB info under a number of NVIDIA's choice
+	oidSHA384    = "2.16.840.1.101.3.4.2.2"
+)
+
+// firmwareID returns the measurement of the firmware to which the boot ROM gave
+// the leaf's key, or nil. The extension has two forms:
+//
+//	Hopper:    SEQUENCE { version INTEGER (1), deviceID SubjectPublicKeyInfo, FWID }
+//	Blackwell: DiceTcbInfo (TCG DICE Attestation Architecture 1.1, section 6.1.1),
+//	           of whose fwids [6] the first one counts
+//	FWID:      SEQUENCE { hashAlg OBJECT IDENTIFIER (SHA-384), digest OCTET STRING }
+func firmwareID(leaf *cert.Certificate) []byte {
+	if value, ok := leaf.Extension(oidHopper); ok {
+		r := der.New(value)
+		info, ok := r.In(der.Sequence)
+		version, isInt := info.Int(1)
+		_, isKey := info.Whole(der.Sequence)
+		id := fwid(&info)
+		if !ok || !r.Empty() || !isInt || version != 1 || !isKey || !info.Empty() {
+			return nil
+		}
+		return id
+	}
+	value, ok := leaf.Extension(oidBlackwell)
+	if !ok {
+		return nil
+	}
+	r := der.New(value)
+	info, ok := r.In(der.Sequence)
+	if !ok || !r.Empty() {
+		return nil
+	}
+	// All fields are optional, in order of their tags.
+	var id []byte
+	for last := byte(0); !info.Empty(); {
+		tag, content, _, ok := info.Element()
+		if !ok || tag&0x1f < last {
+			return nil
+		}
+		last = tag&0x1f + 1
+		if tag == der.Context(6) {
+			list := der.New(content)
+			id = fwid(&list)
+		}
+	}
+	return id
+}
+
+func fwid(r *der.Reader) []byte {
+	s, ok := r.In(der.Sequence)
+	if !ok {
+		return nil
+	}
+	alg, ok := s.OID()
+	digest, isBytes := s.Next(der.OctetString)
+	if !ok || !isBytes || !s.Empty() || alg != oidSHA384 || len(digest) != HashSize {
+		return nil
+	}
+	return digest
+}
