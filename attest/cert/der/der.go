@@ -110,9 +110,9 @@ func (r *Reader) In(tag byte) (Reader, bool) {
 // Unsigned reads an INTEGER of zero or more and returns it big-endian without
 // leading zeros; zero is one zero byte.
 func (r *Reader) Unsigned() ([]byte, bool) {
-	b, ok := r.Next(Integer)
+	b, _ := r.Next(Integer) // nothing, if there is none
 	switch {
-	case !ok || len(b) == 0 || b[0] >= 0x80:
+	case len(b) == 0 || b[0] >= 0x80:
 		return nil, false
 	case len(b) > 1 && b[0] == 0:
 		return b[1:], b[1] >= 0x80 // else the zero was needless
@@ -131,8 +131,8 @@ func (r *Reader) Int(most int) (int, bool) {
 
 // Enum reads an ENUMERATED from 0 to most, which is below 2^31.
 func (r *Reader) Enum(most int) (int, bool) {
-	b, ok := r.Next(Enumerated)
-	if !ok || len(b) == 0 || b[0] >= 0x80 || len(b) > 1 && b[0] == 0 && b[1] < 0x80 {
+	b, _ := r.Next(Enumerated)
+	if len(b) == 0 || b[0] >= 0x80 || len(b) > 1 && b[0] == 0 && b[1] < 0x80 {
 		return 0, false
 	}
 	return number(b, most)
@@ -151,8 +151,8 @@ func number(b []byte, most int) (int, bool) {
 
 // Bool reads a BOOLEAN.
 func (r *Reader) Bool() (value, ok bool) {
-	b, ok := r.Next(Boolean)
-	if !ok || len(b) != 1 || b[0] != 0 && b[0] != 0xff {
+	b, _ := r.Next(Boolean)
+	if len(b) != 1 || b[0] != 0 && b[0] != 0xff {
 		return false, false
 	}
 	return b[0] == 0xff, true
@@ -161,8 +161,8 @@ func (r *Reader) Bool() (value, ok bool) {
 // Bits reads a BIT STRING and returns its bytes and how many bits of the last
 // one are not part of it; those are zero.
 func (r *Reader) Bits() (bits []byte, unused int, ok bool) {
-	b, ok := r.Next(BitString)
-	if !ok || len(b) == 0 || b[0] > 7 || len(b) == 1 && b[0] != 0 {
+	b, _ := r.Next(BitString)
+	if len(b) == 0 || b[0] > 7 || len(b) == 1 && b[0] != 0 {
 		return nil, 0, false
 	}
 	bits, unused = b[1:], int(b[0])
@@ -177,8 +177,8 @@ const maxOID = 64
 
 // OID reads an OBJECT IDENTIFIER and returns it in dotted form.
 func (r *Reader) OID() (string, bool) {
-	b, ok := r.Next(OID)
-	if !ok || len(b) == 0 || len(b) > maxOID {
+	b, _ := r.Next(OID)
+	if len(b) == 0 || len(b) > maxOID {
 		return "", false
 	}
 	var out []byte
@@ -210,11 +210,9 @@ func (r *Reader) OID() (string, bool) {
 // Time reads a UTCTime or a GeneralizedTime as RFC 5280, section 4.1.2.5, writes
 // them, and returns it in Unix seconds.
 func (r *Reader) Time() (int64, bool) {
-	tag, b, _, ok := r.Element()
+	tag, b, _, _ := r.Element()
 	year := 0
 	switch {
-	case !ok:
-		return 0, false
 	case tag == UTCTime && len(b) == 13:
 		y, ok := digits(b[:2])
 		if !ok {
@@ -235,19 +233,11 @@ func (r *Reader) Time() (int64, bool) {
 	}
 	var f [5]int
 	for i := range f {
-		v, ok := digits(b[2*i : 2*i+2])
-		if !ok {
-			return 0, false
-		}
-		f[i] = v
+		f[i], _ = digits(b[2*i : 2*i+2])
 	}
 	t := time.Date(year, time.Month(f[0]), f[1], f[2], f[3], f[4], 0, time.UTC)
-	// A date that there isn't comes back as another one.
-	if b[10] != 'Z' || t.Year() != year || int(t.Month()) != f[0] || t.Day() != f[1] ||
-		t.Hour() != f[2] || t.Minute() != f[3] || t.Second() != f[4] {
-		return 0, false
-	}
-	return t.Unix(), true
+	// A date that there isn't comes back as another one, and what isn't digits as digits.
+	return t.Unix(), t.Format("0102150405Z") == string(b)
 }
 
 func digits(b []byte) (n int, ok bool) {

@@ -42,10 +42,12 @@ func TestElement(t *testing.T) {
 		"context 30":               {unhex("be 00"), 0},
 		"nothing":                  {nil, -1},
 		"no length":                {unhex("04"), -1},
-		"tag 31, in more bytes":    {unhex("1f 1f 00"), -1},
-		"context 31":               {unhex("bf 1f 00"), -1},
+		"tag 31, in more bytes":    {unhex("1f 02 aabb"), -1},
+		"context 31":               {unhex("bf 02 aabb"), -1},
 		"cut off":                  {unhex("04 02 aa"), -1},
 		"indefinite":               {unhex("30 80 0000"), -1},
+		"indefinite, and long":     {long("30 80", 200), -1},
+		"indefinite, and nothing":  {unhex("30 80"), -1},
 		"127 in the long form":     {long("04 81 7f", 127), -1},
 		"0 in the long form":       {unhex("04 81 00"), -1},
 		"128 in three bytes":       {long("04 82 0080", 128), -1},
@@ -107,6 +109,17 @@ func TestReaders(t *testing.T) {
 	}
 	if b, ok := r.Next(Null); !ok || len(b) != 0 || !r.Empty() {
 		t.Error("NULL isn't there")
+	}
+	for _, cut := range []string{"30 02 05", "30 82 01"} {
+		for name, f := range map[string]func(*Reader) bool{
+			"Next":  func(r *Reader) bool { _, ok := r.Next(Sequence); return ok },
+			"Whole": func(r *Reader) bool { _, ok := r.Whole(Sequence); return ok },
+			"In":    func(r *Reader) bool { _, ok := r.In(Sequence); return ok },
+		} {
+			if r := New(unhex(cut)); f(&r) {
+				t.Errorf("%s reads %s, which is cut off", name, cut)
+			}
+		}
 	}
 	// Tag 0 is what a reader says at its end; nothing can be found by it.
 	for _, f := range []func(*Reader) bool{
