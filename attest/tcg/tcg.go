@@ -338,10 +338,14 @@ func (l *Log) Replay(alg uint16, initial func(register int) []byte) (map[int][]b
 		if len(old) != size {
 			return nil, errors.New("a register's first value has a wrong length")
 		}
-		registers[e.Register] = hash(alg, old, e.Digest(alg))
+		registers[e.Register] = Extend(alg, old, e.Digest(alg))
 	}
 	return registers, nil
 }
+
+// Extend returns what a register holds after a digest went into it: the hash of
+// both. nil for an algorithm that isn't replayed.
+func Extend(alg uint16, register, digest []byte) []byte { return hash(alg, register, digest) }
 
 // Extends reports whether the event changes a register. Those that don't
 // are in no digest at all, so that anybody can add or change them.

@@ -1,0 +1,256 @@
+// Copyright (c) Sotto authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package tdxdata puts the evidence of the platform "tdx" together: the quote of
+// an Intel TDX machine beside what it takes to judge it, which Intel calls
+// collateral. It judges nothing; attest/tdx does. It stands alone so that the
+// program inside a machine holds as little as possible:
+//
+//	data, err := tdxdata.FromQuote(outblob, files, ccel)
+//
+// The format of the data is that of spec/evidence-tdx.md.
+package tdxdata
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"strconv"
+
+	"github.com/sotto-chat/sotto/attest/cert"
+	"github.com/sotto-chat/sotto/attest/section"
+	"github.com/sotto-chat/sotto/attest/tcg"
+)
+
+// Kinds of sections, in the order in which they stand.
+const (
+	KindQuote       = 1 // the exact quote, without padding
+	KindCertificate = 2 // a certificate that isn't in the quote: TCB signing, DER
+	KindTCBInfo     = 3 // Intel's TCB info of the machine's model, as Intel serves it
+	KindQEIdentity  = 4 // Intel's identity of the quoting enclave, as Intel serves it
+	KindCRL         = 5 // revocation list of Intel's root or of the CA of PCKs, DER
+	KindEventLog    = 6 // the log of measured boot, without padding
+)
+
+// Limits of the sections in bytes.
+const (
+	MaxQuote      = 32 << 10  // real ones have 5 KB
+	MaxTCBInfo    = 256 << 10 // 3 to 30 KB
+	MaxQEIdentity = 32 << 10  // 1 KB
+	MaxCRL        = 512 << 10 // 1 to 300 KB
+)
+
+// Rules are the rules of the container, for [section.Parse]. All but the quote may
+// be missing: whether that matters is a judgement, not a form.
+func Rules() []section.Rule {
+	return []section.Rule{
+		{Kind: KindQuote, Name: "quote", Min: 1, Max: 1, MaxLen: MaxQuote},
+		{Kind: KindCertificate, Name: "certificate", Max: 4, MaxLen: cert.MaxSize},
+		{Kind: KindTCBInfo, Name: "TCB info", Max: 1, MaxLen: MaxTCBInfo},
+		{Kind: KindQEIdentity, Name: "QE identity", Max: 1, MaxLen: MaxQEIdentity},
+		{Kind: KindCRL, Name: "revocation list", Max: 4, MaxLen: MaxCRL},
+		{Kind: KindEventLog, Name: "event log", Max: 1, MaxLen: tcg.MaxSize},
+	}
+}
+
+// headSize is the length of a quote's header, and the parts of a quote after it
+// that a length can be read from (Intel, TDX DCAP Quoting Library API, A.3).
+const (
+	headSize     = 48
+	body10       = 584
+	bodyHeadSize = 6 // of version 5: type [2] ‖ size [4]
+)
+
+// Trim returns the exact quote at the beginning of b. Drivers hand out a whole
+// buffer: what follows the quote must be zeros. It looks at lengths only.
+func Trim(b []byte) ([]byte, error) {
+	at := uint64(headSize + body10)
+	if len(b) >= headSize+bodyHeadSize && binary.LittleEndian.Uint16(b) == 5 {
+		at = headSize + bodyHeadSize + uint64(binary.LittleEndian.Uint32(b[headSize+2:]))
+	}
+	if at+4 > uint64(len(b)) {
+		return nil, errors.New("the quote is cut off")
+	}
+	end := at + 4 + uint64(binary.LittleEndian.Uint32(b[at:]))
+	if end > uint64(len(b)) {
+		return nil, errors.New("the quote is cut off")
+	}
+	for _, c := range b[end:] {
+		if c != 0 {
+			return nil, errors.New("bytes follow the quote that are no padding")
+		}
+	}
+	return b[:end:end], nil
+}
+
+// FromQuote makes the evidence of a quote as the hardware gave it, which may end
+// in zeros. files are what Intel publishes, in any order, each recognised by what
+// is in it: TCB infos and QE identities (JSON), certificates and revocation lists
+// (DER, PEM with several in one, or DER in hex). It takes what belongs to
+// the quote and leaves the rest out; what is missing the verdict will say.
+// eventLog is the area that the firmware's CCEL table names, or nil. It fails on
+// files that are nothing of the kind.
+func FromQuote(quote []byte, files [][]byte, eventLog []byte) ([]byte, error) {
+	quote, err := Trim(quote)
+	if err != nil {
+		return nil, err
+	}
+	var c collateral
+	for i, f := range files {
+		if !c.add(bytes.TrimSpace(f)) {
+			return nil, errors.New("number " + strconv.Itoa(i+1) + " of the files is nothing that Intel publishes for this")
+		}
+	}
+	own := quoteCertificates(quote)
+
+	data := section.Append(nil, KindQuote, quote)
+	n := 0
+	for _, crt := range c.certs {
+		if contains(own, crt.Raw) {
+			continue
+		}
+		if n++; n > 4 {
+			return nil, errors.New("there are more than 4 certificates that aren't in the quote")
+		}
+		data = section.Append(data, KindCertificate, crt.Raw)
+	}
+	data = section.Append(data, KindTCBInfo, tcbInfoOf(c.tcbInfos, own))
+	data = section.Append(data, KindQEIdentity, c.qeIdentity)
+	n = 0
+	for _, l := range c.crls {
+		if !issued(own, l) {
+			continue
+		}
+		if n++; n > 4 {
+			return nil, errors.New("there are more than 4 revocation lists")
+		}
+		data = section.Append(data, KindCRL, l.Raw)
+	}
+	if len(eventLog) > 0 {
+		if eventLog, err = tcg.Trim(eventLog); err != nil {
+			return nil, err
+		}
+		data = section.Append(data, KindEventLog, eventLog)
+	}
+	if _, err := section.Parse(data, Rules()); err != nil {
+		return nil, err
+	}
+	return data, nil
+}
+
+// collateral is what was found in files.
+type collateral struct {
+	certs      []*cert.Certificate
+	crls       []*cert.CRL
+	tcbInfos   [][]byte
+	qeIdentity []byte
+}
+
+// add takes one file in. The JSON documents of Intel's other technologies have
+// the same form and are passed over.
+func (c *collateral) add(f []byte) bool {
+	switch {
+	case bytes.HasPrefix(f, []byte(`{"tcbInfo":`)):
+		if bytes.Contains(f, []byte(`"id":"TDX"`)) {
+			c.tcbInfos = append(c.tcbInfos, f)
+		}
+		return true
+	case bytes.HasPrefix(f, []byte(`{"enclaveIdentity":`)):
+		if bytes.Contains(f, []byte(`"id":"TD_QE"`)) {
+			c.qeIdentity = f
+		}
+		return true
+	case bytes.HasPrefix(f, []byte("-----BEGIN ")):
+		for block, rest := pem.Decode(f); block != nil; block, rest = pem.Decode(rest) {
+			if !c.addDER(block.Bytes) {
+				return false
+			}
+		}
+		return true
+	}
+	if b, err := hex.DecodeString(string(f)); err == nil && len(b) > 0 {
+		f = b
+	}
+	return c.addDER(f)
+}
+
+func (c *collateral) addDER(b []byte) bool {
+	if crt, err := cert.Parse(b); err == nil {
+		for _, have := range c.certs {
+			if bytes.Equal(have.Raw, b) {
+				return true
+			}
+		}
+		c.certs = append(c.certs, crt)
+		return true
+	}
+	l, err := cert.ParseCRL(b)
+	if err != nil {
+		return false
+	}
+	for _, have := range c.crls {
+		if bytes.Equal(have.Raw, b) {
+			return true
+		}
+	}
+	c.crls = append(c.crls, l)
+	return true
+}
+
+// quoteCertificates returns the certificates in a quote: they are the PEM text at
+// its end. Nothing depends on whether that is so in a strange quote.
+func quoteCertificates(quote []byte) (own []*cert.Certificate) {
+	at := bytes.Index(quote, []byte("-----BEGIN CERTIFICATE-----"))
+	if at < 0 {
+		return nil
+	}
+	own, _ = cert.ParsePEM(quote[at:], 4)
+	return own
+}
+
+func contains(certs []*cert.Certificate, raw []byte) bool {
+	for _, c := range certs {
+		if bytes.Equal(c.Raw, raw) {
+			return true
+		}
+	}
+	return false
+}
+
+// issued reports whether a list is by the issuer of one of the certificates.
+func issued(certs []*cert.Certificate, l *cert.CRL) bool {
+	for _, c := range certs {
+		if bytes.Equal(c.RawIssuer, l.RawIssuer) {
+			return true
+		}
+	}
+	return false
+}
+
+// fmspcHead is what stands before the six bytes of the model (FMSPC) in the
+// certificate of a machine's key: the OID 1.2.840.113741.1.13.1.4, and the head of
+// an OCTET STRING.
+var fmspcHead = []byte{6, 10, 0x2a, 0x86, 0x48, 0x86, 0xf8, 0x4d, 1, 13, 1, 4, 4, 6}
+
+// tcbInfoOf returns the TCB info of the model that the quote's certificate names,
+// else the first, so that the verdict can say what is wrong with it.
+func tcbInfoOf(infos [][]byte, own []*cert.Certificate) []byte {
+	if len(infos) == 0 {
+		return nil
+	}
+	for _, c := range own {
+		at := bytes.Index(c.Raw, fmspcHead)
+		if at < 0 || at+len(fmspcHead)+6 > len(c.Raw) {
+			continue
+		}
+		model := hex.EncodeToString(c.Raw[at+len(fmspcHead):][:6])
+		for _, i := range infos {
+			if bytes.Contains(bytes.ToLower(i), []byte(`"fmspc":"`+model+`"`)) {
+				return i
+			}
+		}
+	}
+	return infos[0]
+}
