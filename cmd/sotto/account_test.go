@@ -30,6 +30,8 @@ type accountFixture struct {
 	id     vault.AccountID
 	root   vault.RootKey
 
+	file string
+
 	mu     sync.Mutex
 	away   bool           // the account server can't be reached
 	upTo   uint64         // pages of the feed pretend to end here; 0: they don't
@@ -41,16 +43,10 @@ func newAccountFixture(dir string) (*accountFixture, error) {
 		return nil, err
 	}
 	ctx := context.Background()
-	db, err := store.Open(ctx, filepath.Join(dir, "sotto.db"))
-	if err != nil {
+	a := &accountFixture{file: filepath.Join(dir, "sotto.db"), id: vault.NewAccountID(), root: vault.NewRootKey()}
+	if err := a.open(); err != nil {
 		return nil, err
 	}
-	server, err := account.New(account.Config{Store: db, Origin: "http://localhost:8787"})
-	if err != nil {
-		db.Close()
-		return nil, err
-	}
-	a := &accountFixture{db: db, server: server, id: vault.NewAccountID(), root: vault.NewRootKey()}
 	recovery, err := vault.WrapRecovery(a.root, a.id, vault.NewRecoveryKey())
 	if err != nil {
 		return nil, err
@@ -62,8 +58,32 @@ func newAccountFixture(dir string) (*accountFixture, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a, db.CreateAccount(ctx, a.id, passkey, []vault.Wrap{recovery, wrap},
+	return a, a.db.CreateAccount(ctx, a.id, passkey, []vault.Wrap{recovery, wrap},
 		store.NewSession{ID: vault.NewRecordID(), Kind: store.Browser, Label: vault.SealLabel(a.root, a.id, "my browser")})
+}
+
+// open starts the server on its file.
+func (a *accountFixture) open() (err error) {
+	if a.db, err = store.Open(context.Background(), a.file); err != nil {
+		return err
+	}
+	a.server, err = account.New(account.Config{Store: a.db, Origin: "http://localhost:8787"})
+	return err
+}
+
+// copyFile stops the server, copies one file over another, and starts it again.
+func (a *accountFixture) copyFile(to, from string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.close()
+	b, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(to, b, 0o600); err != nil {
+		return err
+	}
+	return a.open()
 }
 
 func (a *accountFixture) handle(w http.ResponseWriter, r *http.Request) bool {
@@ -71,7 +91,7 @@ func (a *accountFixture) handle(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	a.mu.Lock()
-	away, upTo, change := a.away, a.upTo, a.change
+	away, upTo, change, server := a.away, a.upTo, a.change, a.server
 	a.mu.Unlock()
 	switch {
 	case away:
@@ -79,7 +99,7 @@ func (a *accountFixture) handle(w http.ResponseWriter, r *http.Request) bool {
 	case r.Method == http.MethodGet && r.URL.Path == "/api/v1/feed" && (upTo > 0 || change != nil):
 		a.lie(w, r, upTo, change)
 	default:
-		a.server.Handler().ServeHTTP(w, r)
+		server.Handler().ServeHTTP(w, r)
 	}
 	return true
 }
@@ -160,6 +180,17 @@ func approveCommand(ts *testscript.TestScript, neg bool, args []string) {
 	waitForCommand(ts, false, []string{args[0], `(/link/[0-9a-f]{32}#\S+)\n`})
 	a := service(ts).account
 	ts.Check(a.approve(ts.ReadFile(args[0]), len(args) > 1))
+}
+
+// backup keeps a copy of the server's database, restore brings it back.
+func backupCommand(ts *testscript.TestScript, neg bool, args []string) {
+	a := service(ts).account
+	ts.Check(a.copyFile(a.file+".backup", a.file))
+}
+
+func restoreCommand(ts *testscript.TestScript, neg bool, args []string) {
+	a := service(ts).account
+	ts.Check(a.copyFile(a.file, a.file+".backup"))
 }
 
 // away yes|no, roll back|forward, tamper, untamper make the account server lie.

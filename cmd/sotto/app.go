@@ -16,6 +16,8 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/sotto-chat/sotto/attest"
+	"github.com/sotto-chat/sotto/attest/platforms"
 	"github.com/sotto-chat/sotto/client"
 )
 
@@ -35,10 +37,12 @@ type app struct {
 	out     io.Writer // the thing asked for
 	err     io.Writer // everything else
 	saidIt  map[string]bool
+
+	platforms []attest.Platform // the kinds of hardware that are judged
 }
 
 func newApp() *app {
-	return &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, saidIt: make(map[string]bool)}
+	return &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, saidIt: make(map[string]bool), platforms: platforms.All()}
 }
 
 // say prints a line of information.
@@ -104,6 +108,9 @@ func words(err error) (text, hint string, code int) {
 	switch {
 	case errors.Is(err, errNotLinked), errors.Is(err, errSignedOut):
 		return err.Error(), "Link it: sotto login.", exitSignIn
+	case canRejoin(err):
+		return "the server’s copy of the history doesn’t fit what this terminal has seen: " + innermost(err) + ".",
+			"Nothing here was changed. Ask whoever runs the server; to go on with its copy: sotto history rejoin", exitError
 	case breaksTrust(err):
 		return "the server’s copy of the history doesn’t fit what this terminal has seen: " + innermost(err) + ".",
 			"Nothing here was changed. Ask whoever runs the server; another device may show what is missing.", exitError

@@ -140,13 +140,9 @@ func (d *device) appendFeed(entries []vault.Entry) error {
 	if len(entries) == 0 {
 		return nil
 	}
-	var b []byte
-	for _, e := range entries {
-		line, err := json.Marshal(e)
-		if err != nil {
-			return err
-		}
-		b = append(append(b, line...), '\n')
+	b, err := feedLines(entries)
+	if err != nil {
+		return err
 	}
 	f, err := os.OpenFile(d.feedFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -157,6 +153,28 @@ func (d *device) appendFeed(entries []vault.Entry) error {
 		err = closeErr
 	}
 	return err
+}
+
+// replaceFeed keeps entries in the place of all that came before.
+func (d *device) replaceFeed(entries []vault.Entry) error {
+	b, err := feedLines(entries)
+	if err != nil {
+		return err
+	}
+	return writePrivate(d.feedFile(), b)
+}
+
+// feedLines writes each entry on a line of its own.
+func feedLines(entries []vault.Entry) ([]byte, error) {
+	var b []byte
+	for _, e := range entries {
+		line, err := json.Marshal(e)
+		if err != nil {
+			return nil, err
+		}
+		b = append(append(b, line...), '\n')
+	}
+	return b, nil
 }
 
 // readPending returns the records that the server has not acknowledged.

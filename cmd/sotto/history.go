@@ -64,7 +64,10 @@ func (h *history) sync(ctx context.Context) error {
 }
 
 // pull fetches the feed up to its head.
-func (h *history) pull(ctx context.Context) error {
+func (h *history) pull(ctx context.Context) error { return h.pages(ctx, h.device.appendFeed) }
+
+// pages fetches what is new of the feed and gives it to keep once it was taken.
+func (h *history) pages(ctx context.Context, keep func([]vault.Entry) error) error {
 	for {
 		at := h.replica.Head().Seq
 		var page vault.Page
@@ -74,13 +77,37 @@ func (h *history) pull(ctx context.Context) error {
 		if err := h.replica.Apply(page); err != nil {
 			return err
 		}
-		if err := h.device.appendFeed(page.Entries); err != nil {
+		if err := keep(page.Entries); err != nil {
 			return err
 		}
 		if h.replica.Head().Seq >= page.Head.Seq {
 			return nil
 		}
 	}
+}
+
+// rejoin goes on with the server's feed as it is now, whatever was known before,
+// and says how many records the server had lost. The disk holds what it held
+// until the whole feed is here, so that nothing is lost on the way.
+func (h *history) rejoin(ctx context.Context) (lost int, err error) {
+	if err := h.replica.Rejoin(); err != nil {
+		return 0, err
+	}
+	var entries []vault.Entry
+	if err := h.pages(ctx, func(page []vault.Entry) error {
+		entries = append(entries, page...)
+		return nil
+	}); err != nil {
+		return 0, err
+	}
+	puts := h.replica.Pending()
+	if err := h.device.writePending(puts); err != nil {
+		return 0, err
+	}
+	if err := h.device.replaceFeed(entries); err != nil {
+		return 0, err
+	}
+	return len(puts), h.push(ctx)
 }
 
 // maxPost is how many records go into one post.

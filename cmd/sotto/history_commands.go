@@ -4,6 +4,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,19 +20,22 @@ func (a *app) historyCommand(args []string) error {
 	fs := a.flags()
 	server := addServerFlags(fs)
 	asJSON := fs.Bool("json", false, "print it as JSON")
+	yes := fs.Bool("yes", false, "with rejoin: do it")
 	rest, err := a.parse(fs, args)
 	if err != nil {
 		return err
 	}
+	const verbsAre = "sotto history list, show ID, search WORDS, export, or rejoin"
 	if len(rest) == 0 {
-		return usageError("history of what?", "sotto history list, show ID, search WORDS, or export")
+		return usageError("history of what?", verbsAre)
 	}
 	verbs := map[string]func(*history, []string, bool) error{
 		"list": a.historyList, "show": a.historyShow, "search": a.historySearch, "export": a.historyExport,
 	}
 	verb, ok := verbs[rest[0]]
-	if !ok {
-		return usageError("there is no “sotto history "+rest[0]+"”", "sotto history list, show ID, search WORDS, or export")
+	rejoin := rest[0] == "rejoin"
+	if !ok && !rejoin {
+		return usageError("there is no “sotto history "+rest[0]+"”", verbsAre)
 	}
 	h, err := openHistory(server.url)
 	if err != nil {
@@ -39,6 +43,9 @@ func (a *app) historyCommand(args []string) error {
 	}
 	ctx, stop := interruptible()
 	defer stop()
+	if rejoin {
+		return a.historyRejoin(ctx, h, rest[1:], *yes)
+	}
 	if err := h.sync(ctx); err != nil {
 		if errors.Is(err, errSignedOut) || ctx.Err() != nil || breaksTrust(err) {
 			return err
@@ -140,6 +147,37 @@ func (a *app) historyExport(h *history, args []string, _ bool) error {
 	return a.printJSON(doc)
 }
 
+// historyRejoin goes on with the server's copy after it went back or showed
+// another history. It asks once: without -yes it only says what there is to
+// decide.
+func (a *app) historyRejoin(ctx context.Context, h *history, args []string, yes bool) error {
+	if len(args) > 0 {
+		return usageError("“sotto history rejoin” takes no argument", "")
+	}
+	err := h.sync(ctx)
+	switch {
+	case err == nil:
+		a.say("the server’s copy fits what this terminal has; there is nothing to decide")
+		return nil
+	case !canRejoin(err):
+		return err
+	case !yes:
+		_, _, code := words(err)
+		return &failure{
+			err: errors.New("the server’s copy of the history doesn’t fit what this terminal has seen: " + innermost(err) +
+				". A server that was repaired goes back like this; one that hides something does too"),
+			hint: "Everything that this terminal has is kept. To take the history that the server has now, and save there again what only this terminal has: sotto history rejoin -yes",
+			code: code,
+		}
+	}
+	lost, err := h.rejoin(ctx)
+	if err != nil {
+		return err
+	}
+	a.say("the history is in step with the server again; %d records that the server didn’t have were saved there", lost)
+	return nil
+}
+
 // deviceCommand is "sotto device list": where the account is signed in.
 func (a *app) deviceCommand(args []string) error {
 	fs := a.flags()
@@ -218,6 +256,12 @@ func findChat(r *vault.Replica, prefix string) (vault.Chat, error) {
 		return found[0], nil
 	}
 	return vault.Chat{}, withHint(fmt.Errorf("%d chats begin with %s", len(found), prefix), "Give more characters of the id.")
+}
+
+// canRejoin says whether a person can decide to go on with the server's copy: it
+// went back, or became another one.
+func canRejoin(err error) bool {
+	return errors.Is(err, vault.ErrRollback) || errors.Is(err, vault.ErrFork)
 }
 
 // breaksTrust says whether the server contradicts what it showed before.

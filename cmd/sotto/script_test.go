@@ -24,7 +24,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"sotto": main})
+	testscript.Main(m, map[string]func(){"sotto": main, "sotto-of-fakes": mainOfFakes})
 }
 
 // TestScripts runs the scripts of testdata: the real program against a service
@@ -49,9 +49,13 @@ func TestScripts(t *testing.T) {
 			"approve":  approveCommand,
 			"unlink":   unlinkCommand,
 			"away":     awayCommand,
+			"backup":   backupCommand,
+			"restore":  restoreCommand,
 			"roll":     rollCommand,
 			"tamper":   tamperCommand,
 			"untamper": untamperCommand,
+			"silicon":  siliconCommand,
+			"wrap":     wrapCommand,
 		},
 	})
 }
