@@ -251,10 +251,7 @@ func parseLeaf(c *cert.Certificate) (*leaf, error) {
 		case "2":
 			l.product, ok = text(e.Value)
 		case "4":
-			// AMD writes it bare; the tag of an OCTET STRING may come one day.
-			if l.hwid = e.Value; len(e.Value) > 2 && e.Value[0] == 0x04 && int(e.Value[1]) == len(e.Value)-2 {
-				l.hwid = e.Value[2:]
-			}
+			l.hwid = e.Value
 		case "5":
 			l.csp, ok = text(e.Value)
 		default:
@@ -277,6 +274,10 @@ func parseLeaf(c *cert.Certificate) (*leaf, error) {
 		return nil, errors.New("the chip's certificate is of a form that this app does not know")
 	}
 	l.layout = p.layout
+	// AMD writes the number bare, where the tag of an OCTET STRING would be due.
+	if b := l.hwid; len(b) == 2+p.hwidSize && b[0] == 0x04 && int(b[1]) == p.hwidSize {
+		l.hwid = b[2:]
+	}
 	given := 0
 	for i := range l.spl {
 		if l.spl[i] >= 0 {

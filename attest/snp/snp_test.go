@@ -4,20 +4,868 @@
 package snp_test
 
 import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/sotto-chat/sotto/attest"
+	"github.com/sotto-chat/sotto/attest/section"
 	"github.com/sotto-chat/sotto/attest/snp"
+	"github.com/sotto-chat/sotto/attest/snp/snpdata"
 	"github.com/sotto-chat/sotto/attest/snp/snptest"
 )
 
-func TestBasic(t *testing.T) {
-	for _, p := range []string{"Milan", "Genoa", "Turin"} {
-		m := snptest.New(p, [64]byte{1})
-		a := snp.Platform{Roots: m.AMD.Roots()}.Verify(m.Data(), attest.Claim{ReportData: [64]byte{1}}, attest.Policy{}, time.Unix(snptest.Now, 0))
+var reportData = [64]byte{1, 2, 3}
+
+// verify judges data by the fake roots, at the time that fakes are made for.
+func verify(m *snptest.Machine, data []byte, rules string) attest.Appraisal {
+	var p attest.Policy
+	if rules != "" {
+		p.Platforms = map[string]json.RawMessage{"snp": json.RawMessage(rules)}
+	}
+	return snp.Platform{Roots: m.AMD.Roots()}.Verify(data, attest.Claim{ReportData: reportData}, p, time.Unix(snptest.Now, 0))
+}
+
+// failures lists what failed, with the failure's name: "chip.debug debug_enabled".
+func failures(a attest.Appraisal) string { return with(a, attest.StatusFail) }
+
+func with(a attest.Appraisal, status string) string {
+	var out []string
+	for _, c := range a.Checks {
+		if c.Status == status {
+			out = append(out, strings.TrimSpace(c.ID+" "+c.Failure))
+		}
+	}
+	return strings.Join(out, "; ")
+}
+
+func hexOf(b ...byte) string { return hex.EncodeToString(b) }
+
+const measurement = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2f"
+
+// everything is rules that ask for all that can be asked for, of any product.
+const everything = `{
+	"measurements": ["` + measurement + `"],
+	"id_keys": ["aa00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000bb"],
+	"author_keys": ["cc00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000dd"],
+	"family_ids": ["f0000000000000000000000000000000"], "image_ids": ["e0000000000000000000000000000000"],
+	"host_data": ["d000000000000000000000000000000000000000000000000000000000000000"],
+	"min_guest_svn": 1,
+	"min_tcb": {"Milan": {"bootloader": 4, "tee": 1, "snp": 22, "microcode": 213},
+		"Genoa": {"bootloader": 4, "tee": 1, "snp": 22, "microcode": 213},
+		"Turin": {"fmc": 2, "bootloader": 4, "tee": 1, "snp": 22, "microcode": 213}},
+	"min_launch_tcb": {"Milan": {"snp": 21}, "Genoa": {"snp": 21}, "Turin": {"snp": 21}},
+	"min_firmware": "1.55.21",
+	"guest": {"smt": true, "single_socket": false, "cxl": false, "mem_aes_256_xts": false, "rapl_dis": false,
+		"ciphertext_hiding": false, "page_swap_disable": false},
+	"platform": {"smt": true, "tsme": false, "ecc": true, "rapl_dis": false, "ciphertext_hiding": false,
+		"alias_check_complete": true, "iommu_write_safe": false, "tio": false},
+	"min_abi": "1.51", "vmpl": [0, 1],
+	"chip_ids": ["c0c1c2c3c4c5c6c7", "c0c1c2c3c4c5c6c7c8c9cacbcccdcecfd0d1d2d3d4d5d6d7d8d9dadbdcdddedfe0e1e2e3e4e5e6e7e8e9eaebecedeeeff0f1f2f3f4f5f6f7f8f9fafbfcfdfeff"]
+}`
+
+// identified gives a machine an ID block with keys, as everything asks for.
+func identified(m *snptest.Machine) {
+	r := &m.Report
+	r.IDKey[0], r.IDKey[47] = 0xaa, 0xbb
+	r.AuthorKey[0], r.AuthorKey[47] = 0xcc, 0xdd
+	r.Flags |= 1
+	r.FamilyID[0], r.ImageID[0], r.HostData[0] = 0xf0, 0xe0, 0xd0
+}
+
+var products = []string{"Milan", "Genoa", "Turin"}
+
+func TestGenuine(t *testing.T) {
+	for _, p := range products {
+		m := snptest.New(p, reportData)
+		a := verify(m, m.Data(), "")
+		if f := failures(a); f != "" {
+			t.Errorf("%s: %s", p, f)
+		}
+		if w := with(a, attest.StatusWarn); w != "chip.firmware; software.measurement" {
+			t.Errorf("%s without a policy warns of %s", p, w)
+		}
+		const ok = "chip.report; chip.chain; chip.signature; chip.revocation; chip.certified; chip.masked; chip.committed; chip.debug; chip.migration; chip.vmpl; key.bound"
+		if got := with(a, attest.StatusOK); got != ok {
+			t.Errorf("%s: right are %s", p, got)
+		}
+		if want := "AMD " + p + " c0c1c2c3c4c5c6c7"; a.Chip != want {
+			t.Errorf("the chip is called %q, want %q", a.Chip, want)
+		}
+
+		identified(m)
+		a = verify(m, m.Data(), everything)
+		if f := failures(a) + with(a, attest.StatusWarn); f != "" {
+			t.Errorf("%s with all rules: %s", p, f)
+		}
+		const asked = "software.measurement; software.id_key; software.author_key; software.family_id; software.image_id; software.host_data; software.guest_svn; key.bound"
+		if got := with(a, attest.StatusOK); !strings.HasSuffix(got, asked) || !strings.Contains(got, "chip.chip_id") ||
+			!strings.Contains(got, "chip.firmware;") || !strings.Contains(got, "chip.abi") ||
+			strings.Count(got, "chip.guest.") != 7 || strings.Count(got, "chip.platform.") != 8 {
+			t.Errorf("%s with all rules: right are %s", p, got)
+		}
+	}
+}
+
+// A bundle of such a machine is verified, and one of which nothing is asked is not.
+func TestVerdict(t *testing.T) {
+	m := snptest.New("Genoa", reportData)
+	pf := snp.Platform{Roots: m.AMD.Roots()}
+	evidence := []attest.Evidence{{Platform: snp.Name, Data: m.Data()}}
+	if pf.Name() != "snp" {
+		t.Error(pf.Name())
+	}
+	at := time.Unix(snptest.Now, 0)
+	if v := attest.Examine(evidence, &reportData, attest.Policy{}, at, pf); v.State != attest.StateGenuine || v.Failure != "" {
+		t.Errorf("%s %s", v.State, v.Failure)
+	}
+	if v := attest.Examine(evidence, &[64]byte{9}, attest.Policy{}, at, pf); v.State != attest.StateFailed || v.Failure != attest.FailKeyNotBound {
+		t.Errorf("%s %s", v.State, v.Failure)
+	}
+	// AMD's own roots don't know the fake.
+	if v := attest.Examine(evidence, &reportData, attest.Policy{}, at, snp.Platform{}); v.Failure != attest.FailChainUntrusted {
+		t.Errorf("%s %s", v.State, v.Failure)
+	}
+	if v := attest.Examine([]attest.Evidence{{Platform: snp.Name, Data: []byte{1}}}, nil, attest.Policy{}, at, pf); v.Failure != attest.FailEvidenceMalformed {
+		t.Errorf("%s %s", v.State, v.Failure)
+	}
+}
+
+// Each case breaks one thing only. Where product is empty it is Genoa.
+func TestEachRule(t *testing.T) {
+	identifiedAnd := func(change func(m *snptest.Machine)) func(m *snptest.Machine) {
+		return func(m *snptest.Machine) { identified(m); change(m) }
+	}
+	report := func(change func(r *snptest.Report)) func(m *snptest.Machine) {
+		return func(m *snptest.Machine) { change(&m.Report) }
+	}
+	// level changes the firmware everywhere, and in the certificate too.
+	level := func(m *snptest.Machine, change func(t *snptest.TCB)) {
+		for _, t := range []*snptest.TCB{&m.Report.Current, &m.Report.Reported, &m.Report.Committed, &m.Report.Launch, &m.Leaf.TCB} {
+			change(t)
+		}
+	}
+	amd := func(change func(name string, c *x509.Certificate)) func(m *snptest.Machine) {
+		return func(m *snptest.Machine) { m.AMD.Change = change }
+	}
+	only := func(name string, change func(c *x509.Certificate)) func(m *snptest.Machine) {
+		return amd(func(n string, c *x509.Certificate) {
+			if n == name {
+				change(c)
+			}
+		})
+	}
+	vlek := func(m *snptest.Machine) { m.UseVLEK("example.com") }
+	const floors = `{"min_tcb":{"Genoa":{"bootloader":4,"tee":1,"snp":22,"microcode":213},"Turin":{"fmc":2,"bootloader":4,"tee":1,"snp":22,"microcode":213}}}`
+
+	for _, tt := range []struct {
+		name, product, rules string
+		change               func(m *snptest.Machine)
+		want                 string // what fails
+	}{
+		// verify: chain
+		{"another maker's chain", "", "", func(m *snptest.Machine) { m.AMD.Other = true }, ""}, // its own roots know it
+		{"root not a CA's", "", "", only("ARK", func(c *x509.Certificate) { c.IsCA, c.KeyUsage = false, x509.KeyUsageCRLSign }), "chip.chain chain_untrusted"},
+		{"leaf ended", "", "", only("leaf", func(c *x509.Certificate) { c.NotAfter = time.Unix(snptest.Now-1, 0) }), "chip.chain collateral_expired"},
+		{"leaf ends now", "", "", only("leaf", func(c *x509.Certificate) { c.NotAfter = time.Unix(snptest.Now, 0) }), ""},
+		{"leaf not yet", "", "", only("leaf", func(c *x509.Certificate) { c.NotBefore = time.Unix(snptest.Now+1, 0) }), "chip.chain collateral_expired"},
+		{"signing key ended", "", "", only("ASK", func(c *x509.Certificate) { c.NotAfter = time.Unix(snptest.Now-1, 0) }), "chip.chain collateral_expired"},
+		{"leaf for something else", "", "", only("leaf", func(c *x509.Certificate) { c.Subject = snptest.Name("SEV-VLEK") }), "chip.chain chain_untrusted"},
+		{"signing key for something else", "", "", only("ASK", func(c *x509.Certificate) { c.Subject = snptest.Name("SEV-VLEK-Genoa") }), "chip.chain chain_untrusted"},
+		{"signing key of another product", "", "", only("ASK", func(c *x509.Certificate) { c.Subject = snptest.Name("SEV-Milan") }), "chip.chain chain_untrusted"},
+		{"root of another product", "", "", only("ARK", func(c *x509.Certificate) { c.Subject = snptest.Name("ARK-Milan") }), "chip.chain chain_untrusted"},
+		{"another company's leaf", "", "", only("leaf", func(c *x509.Certificate) { c.Subject.Organization = []string{"Someone"} }), "chip.chain chain_untrusted"},
+		{"another unit's leaf", "", "", only("leaf", func(c *x509.Certificate) { c.Subject.OrganizationalUnit = []string{"Sales"} }), "chip.chain chain_untrusted"},
+		{"a leaf from elsewhere", "", "", only("leaf", func(c *x509.Certificate) { c.Subject.Country = []string{"DE"} }), "chip.chain chain_untrusted"},
+		{"a leaf from another state", "", "", only("leaf", func(c *x509.Certificate) { c.Subject.Province = []string{"TX"} }), "chip.chain chain_untrusted"},
+		{"a leaf from another town", "", "", only("leaf", func(c *x509.Certificate) { c.Subject.Locality = []string{"Austin"} }), "chip.chain chain_untrusted"},
+		{"another company's signing key", "", "", only("ASK", func(c *x509.Certificate) { c.Subject.Organization = []string{"Someone"} }), "chip.chain chain_untrusted"},
+		{"Milan's chain for a Genoa report", "Milan", "", report(func(r *snptest.Report) { r.Version, r.Family, r.Model = 3, 0x19, 0x11 }), "chip.chain chain_untrusted"},
+
+		// verify: signature
+		{"signed bytes changed", "", "", func(m *snptest.Machine) { m.AfterSigning = func(b []byte) { b[0x90] ^= 1 } }, "chip.signature signature_invalid"},
+		{"last signed byte changed", "Turin", "", func(m *snptest.Machine) { m.AfterSigning = func(b []byte) { b[0x207] ^= 1 } }, "chip.signature signature_invalid"},
+		{"r changed", "", "", func(m *snptest.Machine) { m.AfterSigning = func(b []byte) { b[0x2a0] ^= 1 } }, "chip.signature signature_invalid"},
+		{"r changed at its end", "", "", func(m *snptest.Machine) { m.AfterSigning = func(b []byte) { b[0x2cf] ^= 1 } }, "chip.signature signature_invalid"},
+		{"s changed", "", "", func(m *snptest.Machine) { m.AfterSigning = func(b []byte) { b[0x2e8] ^= 1 } }, "chip.signature signature_invalid"},
+		{"s changed at its end", "", "", func(m *snptest.Machine) { m.AfterSigning = func(b []byte) { b[0x317] ^= 1 } }, "chip.signature signature_invalid"},
+		{"no signature", "", "", func(m *snptest.Machine) { m.AfterSigning = func(b []byte) { clear(b[0x2a0:]) } }, "chip.signature signature_invalid"},
+		{"not signed, it says", "", "", report(func(r *snptest.Report) { r.Flags |= 7 << 2 }), "chip.signature signature_invalid"},
+		{"told not to sign", "", "", report(func(r *snptest.Report) { r.Flags |= 1 << 1 }), "chip.signature signature_invalid"},
+		{"the other kind of key", "", "", report(func(r *snptest.Report) { r.Flags |= 1 << 2 }), "chip.signature chain_untrusted"},
+		{"a kind of key that there isn't", "", "", report(func(r *snptest.Report) { r.Flags |= 2 << 2 }), "chip.signature chain_untrusted"},
+		{"VLEK called VCEK", "", `{"allow_vlek":true}`, func(m *snptest.Machine) { vlek(m); m.Report.Flags = 0 }, "chip.signature chain_untrusted"},
+
+		// verify: revocation
+		{"no list", "", "", func(m *snptest.Machine) { m.List = nil }, "chip.revocation collateral_missing"},
+		{"no list, allowed", "", `{"allow_no_crl":true}`, func(m *snptest.Machine) { m.List = nil }, ""},
+		{"list ended", "", "", func(m *snptest.Machine) { m.List.NextUpdate = snptest.Now }, "chip.revocation collateral_expired"},
+		{"list ended, none asked for", "", `{"allow_no_crl":true}`, func(m *snptest.Machine) { m.List.NextUpdate = snptest.Now }, "chip.revocation collateral_expired"},
+		{"list in its last second", "", "", func(m *snptest.Machine) { m.List.NextUpdate = snptest.Now + 1 }, ""},
+		{"list not yet", "", "", func(m *snptest.Machine) { m.List.ThisUpdate = snptest.Now + 1 }, "chip.revocation collateral_expired"},
+		{"signing key revoked", "", "", func(m *snptest.Machine) { m.List.Revoked = []int64{7, 0x10001} }, "chip.revocation revoked"},
+		{"chip revoked", "", "", func(m *snptest.Machine) { m.List.Revoked = []int64{0} }, "chip.revocation revoked"},
+		{"root revoked", "", "", func(m *snptest.Machine) { m.List.Revoked = []int64{0x10000} }, "chip.revocation revoked"},
+		{"others revoked", "", "", func(m *snptest.Machine) { m.List.Revoked = []int64{1, 0x10002} }, ""},
+		{"list by somebody else", "", "", func(m *snptest.Machine) { m.List.Signer = "ASK" }, "chip.revocation chain_untrusted"},
+
+		// verify: the certificate is of this chip and firmware
+		{"certified bootloader", "", "", func(m *snptest.Machine) { m.Leaf.TCB.Bootloader++ }, "chip.certified firmware_old"},
+		{"certified tee", "", "", func(m *snptest.Machine) { m.Leaf.TCB.TEE-- }, "chip.certified firmware_old"},
+		{"certified spl4", "", "", func(m *snptest.Machine) { m.Leaf.TCB.SPL[0]++ }, "chip.certified firmware_old"},
+		{"certified spl5", "", "", func(m *snptest.Machine) { m.Leaf.TCB.SPL[1]++ }, "chip.certified firmware_old"},
+		{"certified spl6", "", "", func(m *snptest.Machine) { m.Leaf.TCB.SPL[2]++ }, "chip.certified firmware_old"},
+		{"certified spl7", "Turin", "", func(m *snptest.Machine) { m.Leaf.TCB.SPL[3]++ }, "chip.certified firmware_old"},
+		{"certified snp", "", "", func(m *snptest.Machine) { m.Leaf.TCB.SNP-- }, "chip.certified firmware_old"},
+		{"certified microcode", "", "", func(m *snptest.Machine) { m.Leaf.TCB.Microcode-- }, "chip.certified firmware_old"},
+		{"certified fmc", "Turin", "", func(m *snptest.Machine) { m.Leaf.TCB.FMC++ }, "chip.certified firmware_old"},
+		{"certified bootloader of Turin", "Turin", "", func(m *snptest.Machine) { m.Leaf.TCB.Bootloader-- }, "chip.certified firmware_old"},
+		{"another chip", "", "", func(m *snptest.Machine) { m.Leaf.HWID[0] ^= 1 }, "chip.certified chain_untrusted"},
+		{"another chip, last byte", "", "", func(m *snptest.Machine) { m.Leaf.HWID[63] ^= 1 }, "chip.certified chain_untrusted"},
+		{"another Turin", "Turin", "", func(m *snptest.Machine) { m.Leaf.HWID[7] ^= 1 }, "chip.certified chain_untrusted"},
+		{"a longer number on Turin", "Turin", "", report(func(r *snptest.Report) { r.ChipID[63] = 1 }), "chip.certified chain_untrusted"},
+		{"Turin's certificate", "", "", func(m *snptest.Machine) {
+			m.Leaf.Layout, m.Leaf.HWID = 1, m.Leaf.HWID[:8]
+		}, "chip.certified chain_untrusted"},
+		{"number in an OCTET STRING", "", "", func(m *snptest.Machine) { m.Leaf.HWID = append([]byte{4, 64}, m.Leaf.HWID...) }, ""},
+		{"number in an OCTET STRING on Turin", "Turin", "", func(m *snptest.Machine) { m.Leaf.HWID = append([]byte{4, 8}, m.Leaf.HWID...) }, ""},
+		{"number that looks like an OCTET STRING", "", "", func(m *snptest.Machine) {
+			m.Report.ChipID[0], m.Report.ChipID[1] = 4, 62
+			m.Leaf.HWID = m.Report.ChipID[:]
+		}, ""},
+
+		// which product
+		{"unknown family", "", "", report(func(r *snptest.Report) { r.Family = 0x18 }), "chip.product platform_unknown"},
+		{"unknown model", "", "", report(func(r *snptest.Report) { r.Model = 0x20 }), "chip.product platform_unknown"},
+		{"unknown model of Turin's family", "Turin", "", report(func(r *snptest.Report) { r.Model = 0x20 }), "chip.product platform_unknown"},
+		{"Bergamo", "", "", report(func(r *snptest.Report) { r.Model = 0xa0 }), ""},
+		{"last of Milan", "Milan", "", report(func(r *snptest.Report) { r.Version, r.Family, r.Model = 3, 0x19, 0x0f }), ""},
+		{"last of Turin", "Turin", "", report(func(r *snptest.Report) { r.Model = 0x1f }), ""},
+		{"Genoa in version 2", "", "", report(func(r *snptest.Report) { r.Version, r.Family, r.Model, r.Stepping = 2, 0, 0, 0 }), ""},
+		{"Turin in version 2", "Turin", "", report(func(r *snptest.Report) {
+			r.Version, r.Family, r.Model, r.Stepping, r.LaunchMit, r.CurrentMit = 2, 0, 0, 0, 0, 0
+		}), "chip.product platform_unknown"},
+		{"another product's name in version 2", "Milan", "", func(m *snptest.Machine) { m.Leaf.Product = "Milano-B1" }, "chip.product platform_unknown"},
+		{"Genoa's name on Milan", "Milan", "", func(m *snptest.Machine) { m.Leaf.Product = "Genoa-B1" }, "chip.chain chain_untrusted"},
+		{"a wrong name since version 3", "", "", func(m *snptest.Machine) { m.Leaf.Product = "Milan-B0" }, ""}, // AMD made such
+
+		// appraise: the chip
+		{"masked chip", "", "", report(func(r *snptest.Report) { r.ChipID = [64]byte{} }), "chip.masked policy_mismatch"},
+		{"masked chip, allowed", "", `{"allow_masked_chip":true}`, report(func(r *snptest.Report) { r.ChipID = [64]byte{} }), ""},
+		{"masked chip, allowed, but listed", "", `{"allow_masked_chip":true,"chip_ids":["c0c1c2c3c4c5c6c7"]}`,
+			report(func(r *snptest.Report) { r.ChipID = [64]byte{} }), "chip.chip_id policy_mismatch"},
+		{"chip not listed", "", `{"chip_ids":["c0c1c2c3c4c5c6c7","c1` + strings.Repeat("00", 63) + `"]}`, nil, "chip.chip_id policy_mismatch"},
+		{"chip listed", "Turin", `{"chip_ids":["c0c1c2c3c4c5c6c8","c0c1c2c3c4c5c6c7"]}`, nil, ""},
+		{"VLEK", "", "", vlek, "chip.vlek policy_mismatch"},
+		{"VLEK, allowed", "", `{"allow_vlek":true}`, vlek, ""},
+		{"VLEK of Turin, allowed", "Turin", `{"allow_vlek":true}`, vlek, ""},
+		{"VLEK of whom", "", `{"allow_vlek":true,"csp_ids":["a","example.com"]}`, vlek, ""},
+		{"VLEK of another", "", `{"allow_vlek":true,"csp_ids":["a","example.org"]}`, vlek, "chip.vlek policy_mismatch"},
+		{"VLEK named, not allowed", "", `{"csp_ids":["example.com"]}`, vlek, "chip.vlek policy_mismatch"},
+		{"operators named, VCEK", "", `{"csp_ids":["example.com"]}`, nil, ""},
+		{"VLEK hides the chip", "", `{"allow_vlek":true}`, func(m *snptest.Machine) { vlek(m); m.Report.ChipID = [64]byte{} }, "chip.masked policy_mismatch"},
+
+		// appraise: firmware
+		{"current below reported", "", `{"allow_provisional":true}`, report(func(r *snptest.Report) {
+			r.Current.SNP--
+			r.Committed.SNP--
+		}), "chip.committed firmware_old"},
+		{"current below committed", "", `{"allow_provisional":true}`, report(func(r *snptest.Report) { r.Committed.Microcode++ }), "chip.committed firmware_old"},
+		{"running version below committed", "", `{"allow_provisional":true}`, report(func(r *snptest.Report) { r.CommittedVersion[1]++ }), "chip.committed firmware_old"},
+		{"on trial", "", "", report(func(r *snptest.Report) { r.Committed.SNP-- }), "chip.committed firmware_old"},
+		{"build on trial", "", "", report(func(r *snptest.Report) { r.CommittedVersion[2]-- }), "chip.committed firmware_old"},
+		{"on trial, allowed", "", `{"allow_provisional":true}`, report(func(r *snptest.Report) { r.Committed.SNP-- }), ""},
+		{"build on trial, allowed", "", `{"allow_provisional":true}`, report(func(r *snptest.Report) { r.CommittedVersion[2]-- }), ""},
+		{"current above reported", "", floors, report(func(r *snptest.Report) { r.Current.SNP++; r.Committed.SNP++ }), ""},
+		{"floors reached", "", floors, nil, ""},
+		{"floors of Turin reached", "Turin", floors, nil, ""},
+		{"no floor for it", "Milan", floors, nil, "chip.firmware policy_mismatch"},
+		{"no launch floor for it", "Milan", `{"min_launch_tcb":{"Genoa":{}}}`, nil, "chip.firmware policy_mismatch"},
+		{"no floor but for its launch", "Milan", `{"min_tcb":{"Genoa":{}},"min_launch_tcb":{"Milan":{}}}`, nil, "chip.firmware policy_mismatch"},
+		{"old bootloader", "", floors, func(m *snptest.Machine) { level(m, func(t *snptest.TCB) { t.Bootloader-- }) },
+			"chip.firmware.reported firmware_old; chip.firmware.committed firmware_old; chip.firmware.launch firmware_old"},
+		{"old tee", "", floors, func(m *snptest.Machine) { level(m, func(t *snptest.TCB) { t.TEE-- }) },
+			"chip.firmware.reported firmware_old; chip.firmware.committed firmware_old; chip.firmware.launch firmware_old"},
+		{"old snp of Turin", "Turin", floors, func(m *snptest.Machine) { level(m, func(t *snptest.TCB) { t.SNP-- }) },
+			"chip.firmware.reported firmware_old; chip.firmware.committed firmware_old; chip.firmware.launch firmware_old"},
+		{"old microcode", "", floors, func(m *snptest.Machine) { level(m, func(t *snptest.TCB) { t.Microcode-- }) },
+			"chip.firmware.reported firmware_old; chip.firmware.committed firmware_old; chip.firmware.launch firmware_old"},
+		{"old fmc", "Turin", floors, func(m *snptest.Machine) { level(m, func(t *snptest.TCB) { t.FMC-- }) },
+			"chip.firmware.reported firmware_old; chip.firmware.committed firmware_old; chip.firmware.launch firmware_old"},
+		{"old reported", "", floors, func(m *snptest.Machine) { m.Report.Reported.SNP--; m.Leaf.TCB.SNP-- }, "chip.firmware.reported firmware_old"},
+		{"old committed", "", `{"allow_provisional":true,` + floors[1:], report(func(r *snptest.Report) { r.Committed.SNP-- }), "chip.firmware.committed firmware_old"},
+		{"old at launch", "", floors, report(func(r *snptest.Report) { r.Launch.SNP-- }), "chip.firmware.launch firmware_old"},
+		{"old at launch, allowed", "", `{"min_launch_tcb":{"Genoa":{"snp":21}},` + floors[1:], report(func(r *snptest.Report) { r.Launch.SNP-- }), ""},
+		{"too old at launch", "", `{"min_launch_tcb":{"Genoa":{"snp":21}},` + floors[1:], report(func(r *snptest.Report) { r.Launch.SNP -= 2 }), "chip.firmware.launch firmware_old"},
+		{"only a launch floor", "", `{"min_launch_tcb":{"Genoa":{"snp":23}}}`, nil, "chip.firmware.launch firmware_old"},
+		{"old build", "", `{"min_firmware":"1.55.22"}`, nil, "chip.firmware.version firmware_old"},
+		{"old minor", "", `{"min_firmware":"1.56.0"}`, nil, "chip.firmware.version firmware_old"},
+		{"old major", "", `{"min_firmware":"2.0.0"}`, nil, "chip.firmware.version firmware_old"},
+		{"old version committed", "", `{"min_firmware":"1.55.21","allow_provisional":true}`, report(func(r *snptest.Report) { r.CommittedVersion[2]-- }), "chip.firmware.version firmware_old"},
+		{"version reached", "", `{"min_firmware":"1.55.21"}`, nil, ""},
+		{"a protection missing at launch", "Turin", `{"mitigations":4}`, nil, "chip.mitigations firmware_old"},
+		{"a protection missing now", "Turin", `{"mitigations":1}`, report(func(r *snptest.Report) { r.CurrentMit = 2 }), "chip.mitigations firmware_old"},
+		{"protections there", "Turin", `{"mitigations":3}`, nil, ""},
+		{"protections before version 5", "", `{"mitigations":1}`, nil, "chip.mitigations firmware_old"},
+
+		// appraise: the machine
+		{"debugging", "", "", report(func(r *snptest.Report) { r.Policy |= 1 << 19 }), "chip.debug debug_enabled"},
+		{"migration", "", "", report(func(r *snptest.Report) { r.Policy |= 1 << 18 }), "chip.migration policy_mismatch"},
+		{"outer layer", "", "", report(func(r *snptest.Report) { r.VMPL = 1 }), "chip.vmpl policy_mismatch"},
+		{"outer layer, allowed", "", `{"vmpl":[2,1]}`, report(func(r *snptest.Report) { r.VMPL = 1 }), ""},
+		{"inner layer, not allowed", "", `{"vmpl":[2,1]}`, nil, "chip.vmpl policy_mismatch"},
+		{"asked for by the host", "", `{"vmpl":[0,1,2,3]}`, report(func(r *snptest.Report) { r.VMPL = 0xffffffff }), "chip.vmpl policy_mismatch"},
+		{"unknown setting of the host", "", "", report(func(r *snptest.Report) { r.Platform |= 1 << 8 }), "chip.platform platform_unknown"},
+		{"unknown last setting", "", "", report(func(r *snptest.Report) { r.Platform |= 1 << 63 }), "chip.platform platform_unknown"},
+		{"all known settings", "", "", report(func(r *snptest.Report) { r.Platform = 0xff }), ""},
+		{"old ABI", "", `{"min_abi":"1.52"}`, nil, "chip.abi policy_mismatch"},
+		{"old ABI, major", "", `{"min_abi":"2.0"}`, nil, "chip.abi policy_mismatch"},
+		{"ABI reached", "", `{"min_abi":"1.51"}`, nil, ""},
+		{"ABI above", "", `{"min_abi":"0.99"}`, nil, ""},
+
+		// appraise: the software
+		{"other software", "", `{"measurements":["` + strings.Repeat("00", 48) + `","` + strings.Repeat("01", 48) + `"]}`, nil, "software.measurement software_mismatch"},
+		{"one of several", "", `{"measurements":["` + strings.Repeat("00", 48) + `","` + measurement + `"]}`, nil, ""},
+		{"other ID key", "", everything, identifiedAnd(report(func(r *snptest.Report) { r.IDKey[1] = 1 })), "software.id_key software_mismatch"},
+		{"other author key", "", everything, identifiedAnd(report(func(r *snptest.Report) { r.AuthorKey[1] = 1 })), "software.author_key software_mismatch"},
+		{"author key not given", "", everything, identifiedAnd(report(func(r *snptest.Report) { r.Flags = 0 })), "software.author_key software_mismatch"},
+		{"other family", "", everything, identifiedAnd(report(func(r *snptest.Report) { r.FamilyID[15] = 1 })), "software.family_id software_mismatch"},
+		{"other image", "", everything, identifiedAnd(report(func(r *snptest.Report) { r.ImageID[15] = 1 })), "software.image_id software_mismatch"},
+		{"other host data", "", everything, identifiedAnd(report(func(r *snptest.Report) { r.HostData[31] = 1 })), "software.host_data software_mismatch"},
+		{"old software", "", everything, identifiedAnd(report(func(r *snptest.Report) { r.GuestSVN = 0 })), "software.guest_svn software_mismatch"},
+
+		// the key
+		{"another key", "", "", report(func(r *snptest.Report) { r.ReportData[63] = 1 }), "key.bound key_not_bound"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m := snptest.New(cmp(tt.product, "Genoa"), reportData)
+			if tt.change != nil {
+				tt.change(m)
+			}
+			a := verify(m, m.Data(), tt.rules)
+			if got := failures(a); got != tt.want {
+				t.Errorf("failed %q, want %q", got, tt.want)
+			}
+			for _, c := range a.Checks {
+				if c.Detail == "" || c.Title == "" || !strings.HasSuffix(c.Detail, ".") {
+					t.Errorf("%s lacks words: %q", c.ID, c.Detail)
+				}
+			}
+		})
+	}
+}
+
+func cmp(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}
+
+// Allowances show: they are warnings, and never make a row right.
+func TestAllowancesWarn(t *testing.T) {
+	zeros := strings.Repeat("00", 32)
+	for _, tt := range []struct {
+		rules  string
+		change func(m *snptest.Machine)
+		want   string
+	}{
+		{`{"allow_no_crl":true}`, func(m *snptest.Machine) { m.List = nil }, "chip.revocation"},
+		{`{"allow_masked_chip":true}`, func(m *snptest.Machine) { m.Report.ChipID = [64]byte{} }, "chip.masked"},
+		{`{"allow_vlek":true}`, func(m *snptest.Machine) { m.UseVLEK("x") }, "chip.vlek"},
+		{`{"allow_provisional":true}`, func(m *snptest.Machine) { m.Report.Committed.SNP-- }, "chip.committed"},
+		// What the host chooses proves nothing by itself.
+		{`{"host_data":["` + zeros + `"]}`, nil, "software.host_data"},
+		{`{"family_ids":["` + zeros[:32] + `"]}`, nil, "software.family_id"},
+		{`{"image_ids":["` + zeros[:32] + `"]}`, nil, "software.image_id"},
+		{`{"min_guest_svn":1}`, nil, "software.guest_svn"},
+	} {
+		m := snptest.New("Genoa", reportData)
+		if tt.change != nil {
+			tt.change(m)
+		}
+		a := verify(m, m.Data(), tt.rules)
+		if failures(a) != "" || !slices.Contains(strings.Split(with(a, attest.StatusWarn), "; "), tt.want) || strings.Contains(with(a, attest.StatusOK), "software.") {
+			t.Errorf("%s: failed %q, warned of %q, right %q", tt.rules, failures(a), with(a, attest.StatusWarn), with(a, attest.StatusOK))
+		}
+	}
+	// A key that signs for the software stands for a measurement.
+	for _, rules := range []string{
+		`{"id_keys":["aa` + strings.Repeat("00", 46) + `bb"],"host_data":["d0` + zeros[:62] + `"]}`,
+		`{"author_keys":["cc` + strings.Repeat("00", 46) + `dd"],"host_data":["d0` + zeros[:62] + `"]}`,
+	} {
+		m := snptest.New("Genoa", reportData)
+		identified(m)
+		a := verify(m, m.Data(), rules)
+		if failures(a) != "" || with(a, attest.StatusWarn) != "chip.firmware" || !strings.Contains(with(a, attest.StatusOK), "software.host_data") {
+			t.Errorf("%s: failed %q, warned of %q", rules, failures(a), with(a, attest.StatusWarn))
+		}
+	}
+	m := snptest.New("Genoa", reportData)
+	m.Report.ChipID = [64]byte{}
+	if a := verify(m, m.Data(), `{"allow_masked_chip":true}`); a.Chip != "AMD Genoa" {
+		t.Errorf("a masked chip is called %q", a.Chip)
+	}
+}
+
+// Each bit that rules can name is the one that AMD's document gives it.
+func TestSettings(t *testing.T) {
+	for where, names := range map[string]map[string]int{
+		"guest": {"smt": 16, "single_socket": 20, "cxl": 21, "mem_aes_256_xts": 22, "rapl_dis": 23, "ciphertext_hiding": 24, "page_swap_disable": 25},
+		"platform": {"smt": 0, "tsme": 1, "ecc": 2, "rapl_dis": 3, "ciphertext_hiding": 4, "alias_check_complete": 5,
+			"iommu_write_safe": 6, "tio": 7},
+	} {
+		for name, at := range names {
+			for _, set := range []bool{false, true} {
+				m := snptest.New("Genoa", reportData)
+				m.Report.Policy &^= 1 << 16
+				m.Report.Platform = 0
+				if set && where == "guest" {
+					m.Report.Policy |= 1 << at
+				} else if set {
+					m.Report.Platform |= 1 << at
+				}
+				data := m.Data()
+				for _, asked := range []string{"false", "true"} {
+					want := "chip." + where + "." + name + " policy_mismatch"
+					if (asked == "true") == set {
+						want = ""
+					}
+					if got := failures(verify(m, data, `{"`+where+`":{"`+name+`":`+asked+`}}`)); got != want {
+						t.Errorf("%s %s is %v, asked for %s: %q, want %q", where, name, set, asked, got, want)
+					}
+				}
+			}
+		}
+	}
+}
+
+// Rules that can't be meant are refused, and then nothing is appraised by them.
+func TestRulesMalformed(t *testing.T) {
+	m := snptest.New("Genoa", reportData)
+	m.Report.Policy |= 1 << 19
+	data := m.Data()
+	for _, rules := range []string{
+		`{"measurement":[]}`, `{"measurements":[]}`, `{"id_keys":[]}`, `{"author_keys":[]}`, `{"family_ids":[]}`, `{"image_ids":[]}`,
+		`{"host_data":[]}`, `{"chip_ids":[]}`, `{"csp_ids":[]}`, `{"vmpl":[]}`, `{"min_tcb":{}}`, `{"min_launch_tcb":{}}`,
+		`{"measurements":["00"]}`, `{"measurements":["` + measurement + `00"]}`, `{"measurements":["x` + measurement[1:] + `"]}`, `{"measurements":[""]}`,
+		`{"measurements":["0000000000000000"]}`, // eight bytes are enough for a chip's number only
+		`{"family_ids":["` + measurement + `"]}`, `{"chip_ids":["` + measurement + `"]}`,
+		`{"chip_ids":["0000000000000000"]}`, `{"id_keys":["` + strings.Repeat("00", 48) + `"]}`, `{"author_keys":["` + strings.Repeat("00", 48) + `"]}`,
+		`{"min_firmware":"1.55"}`, `{"min_firmware":"1.55.256"}`, `{"min_firmware":"1.55.x"}`, `{"min_firmware":"1.55.21.0"}`,
+		`{"min_abi":"1"}`, `{"min_abi":"1.51.0"}`, `{"min_abi":"a.51"}`,
+		`{"min_tcb":{"Naples":{}}}`, `{"min_launch_tcb":{"milan":{}}}`, `{"min_tcb":{"Milan":{"fmc":1}}}`, `{"min_tcb":{"Genoa":{"fmc":1}}}`,
+		`{"min_tcb":{"Genoa":{"snp":256}}}`, `{"guest":{"debug":true}}`, `{"platform":{"SMT":true}}`, `{"guest":{"tsme":true}}`, `{"platform":{"cxl":true}}`,
+		`[]`, `{} {}`, `{`,
+	} {
+		if got := failures(verify(m, data, rules)); got != "chip.policy policy_malformed" {
+			t.Errorf("%s: failed %q", rules, got)
+		}
+	}
+}
+
+// Certificates that aren't there are missing, which is not a wrong form.
+func TestMissingCertificates(t *testing.T) {
+	for _, tt := range []struct {
+		product string
+		kinds   []byte // left out
+		want    string
+	}{
+		{"Genoa", []byte{snpdata.KindLeaf}, "chip.chain collateral_missing; chip.signature collateral_missing"},
+		{"Genoa", []byte{snpdata.KindIntermediate}, "chip.chain collateral_missing"},
+		{"Genoa", []byte{snpdata.KindRoot}, "chip.chain collateral_missing"},
+		{"Milan", []byte{snpdata.KindLeaf, snpdata.KindIntermediate, snpdata.KindRoot, snpdata.KindCRL}, "chip.product collateral_missing"},
+	} {
+		m := snptest.New(tt.product, reportData)
+		s := slices.DeleteFunc(m.Sections(), func(s snptest.Section) bool { return slices.Contains(tt.kinds, s.Kind) })
+		a := verify(m, snptest.Join(s), "")
+		if got := failures(a); got != tt.want {
+			t.Errorf("%s without %v: %q, want %q", tt.product, tt.kinds, got, tt.want)
+		}
+		if !strings.Contains(with(a, attest.StatusOK), "key.bound") {
+			t.Error("the key was not looked at")
+		}
+	}
+}
+
+// Sections of other machines, in every place, are refused.
+func TestSwappedSections(t *testing.T) {
+	m, other := snptest.New("Genoa", reportData), snptest.New("Genoa", reportData)
+	other.AMD.Other = true
+	other.Leaf.Key = ecdsaKey(elliptic.P384())
+	a, b := m.Sections(), other.Sections()
+	for mask := 1; mask < 31; mask++ {
+		s := slices.Clone(a)
+		for i := range s {
+			if mask>>i&1 != 0 {
+				s[i] = b[i]
+			}
+		}
+		// Everything but the report being another maker's, or the like, is never right.
+		if got := failures(verify(m, snptest.Join(s), "")); got == "" {
+			t.Errorf("sections %05b of another machine: accepted", mask)
+		}
+	}
+	// A key of another curve can't stand in.
+	m.Leaf.Key = ecdsaKey(elliptic.P256())
+	if got := failures(verify(m, m.Data(), "")); got != "chip.chain chain_untrusted; chip.signature signature_invalid" {
+		t.Errorf("P-256: %q", got)
+	}
+	// Several lists count all.
+	m = snptest.New("Genoa", reportData)
+	s := m.Sections()
+	s = append(s, snptest.Section{Kind: snpdata.KindCRL, Data: m.AMD.CRL(snptest.List{Revoked: []int64{0x10001}, ThisUpdate: snptest.Now, NextUpdate: snptest.Now + 1})})
+	if got := failures(verify(m, snptest.Join(s), "")); got != "chip.revocation revoked" {
+		t.Errorf("second list: %q", got)
+	}
+}
+
+func ecdsaKey(c elliptic.Curve) *ecdsa.PrivateKey {
+	k, err := ecdsa.GenerateKey(c, rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	return k
+}
+
+// Reserved bytes and bits are zero, or the report is refused; all others may be
+// anything.
+func TestReserved(t *testing.T) {
+	for _, p := range products {
+		m := snptest.New(p, reportData)
+		s := m.Sections()
+		version := m.Report.Version
+		reserved := func(at int) bool {
+			in := func(lo, hi int) bool { return at >= lo && at < hi }
+			return in(0x49, 0x50) || in(0x188, 0x18b) && version < 3 || in(0x18b, 0x1a0) || at == 0x1eb || at == 0x1ef ||
+				in(0x1f8, 0x208) && version < 5 || in(0x208, 0x2a0) || in(0x2d0, 0x2e8) || in(0x318, 0x4a0) ||
+				in(0x0c, 0x10) || in(0x01, 0x04) || in(0x35, 0x38)
+		}
+		for at := range snpdata.ReportSize {
+			for _, bit := range []byte{1, 0x80} {
+				if at == 0 || at == 0x34 || at == 0x48 || at == 0x0a || at == 0x0b {
+					continue // looked at bit by bit below
+				}
+				b := bytes.Clone(s[0].Data)
+				b[at] ^= bit
+				if _, err := snp.Describe(b); (err != nil) != reserved(at) {
+					malformed := err != nil
+					t.Fatalf("%s: byte %#x changed, malformed: %v", p, at, malformed)
+				}
+			}
+		}
+		word := func(at int, value uint32) string {
+			b := bytes.Clone(s[0].Data)
+			binary.LittleEndian.PutUint32(b[at:], value)
+			return failures(verify(m, snptest.Join(append([]snptest.Section{{Kind: snpdata.KindReport, Data: b}}, s[1:]...)), ""))
+		}
+		const malformed = "chip.report evidence_malformed; key.bound evidence_malformed"
+		for v := range uint32(9) {
+			if got := word(0, v); (got == malformed) != (v != 2 && v != 3 && v != 5) && v > version {
+				t.Errorf("version %d: %q", v, got)
+			}
+			if got := word(0x34, v); (got == malformed) != (v != 1) {
+				t.Errorf("algorithm %d: %q", v, got)
+			}
+		}
+		for bit := range 32 {
+			if got := word(0x48, 1<<bit); (got == malformed) != (bit >= 5) {
+				t.Errorf("flag %d: %q", bit, got)
+			}
+			if got := word(0x08, 1<<17|1<<bit); (got == malformed) != (bit >= 26) {
+				t.Errorf("policy %d: %q", bit, got)
+			}
+		}
+		if got := word(0x08, 1<<16); got != malformed {
+			t.Errorf("policy without its one: %q", got)
+		}
+	}
+}
+
+// What is not in the form of spec/evidence-snp.md is refused as a whole.
+func TestMalformed(t *testing.T) {
+	m := snptest.New("Genoa", reportData)
+	s := m.Sections()
+	change := func(f func(s []snptest.Section) []snptest.Section) []byte { return snptest.Join(f(slices.Clone(s))) }
+	set := func(i int, b []byte) []byte {
+		return change(func(s []snptest.Section) []snptest.Section { s[i].Data = b; return s })
+	}
+	data := m.Data()
+	for name, b := range map[string][]byte{
+		"nothing":        nil,
+		"no report":      snptest.Join(s[1:]),
+		"two reports":    snptest.Join(append([]snptest.Section{s[0]}, s...)),
+		"two leaves":     change(func(s []snptest.Section) []snptest.Section { return slices.Insert(s, 1, s[1]) }),
+		"two signers":    change(func(s []snptest.Section) []snptest.Section { return slices.Insert(s, 2, s[2]) }),
+		"two roots":      change(func(s []snptest.Section) []snptest.Section { return slices.Insert(s, 3, s[3]) }),
+		"five lists":     change(func(s []snptest.Section) []snptest.Section { return append(s, s[4], s[4], s[4], s[4]) }),
+		"unknown kind":   section.Append(bytes.Clone(data), 6, []byte{1}),
+		"out of order":   change(func(s []snptest.Section) []snptest.Section { s[1], s[2] = s[2], s[1]; return s }),
+		"trailing byte":  append(bytes.Clone(data), 0),
+		"cut off":        data[:len(data)-1],
+		"short report":   set(0, s[0].Data[:snpdata.ReportSize-1]),
+		"long report":    set(0, append(bytes.Clone(s[0].Data), 0)),
+		"leaf cut off":   set(1, s[1].Data[:len(s[1].Data)-1]),
+		"signer cut off": set(2, s[2].Data[:len(s[2].Data)-1]),
+		"root cut off":   set(3, s[3].Data[:len(s[3].Data)-1]),
+		"list cut off":   set(4, s[4].Data[:len(s[4].Data)-1]),
+		"leaf of a CA":   set(1, s[2].Data), // has none of the extensions
+	} {
+		a := verify(m, b, "")
+		if got := failures(a); got != "chip.report evidence_malformed; key.bound evidence_malformed" || len(a.Checks) != 2 {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+	if f := failures(verify(m, change(func(s []snptest.Section) []snptest.Section { return append(s, s[4], s[4], s[4]) }), "")); f != "" {
+		t.Errorf("four lists: %q", f)
+	}
+}
+
+// The certificate says all that it must about chip and firmware, in AMD's form,
+// and nothing else.
+func TestLeafExtensions(t *testing.T) {
+	type exts = []pkix.Extension
+	at := func(e exts, arc ...int) *pkix.Extension {
+		for i := range e {
+			if e[i].Id.Equal(snptest.OID(arc...)) {
+				return &e[i]
+			}
+		}
+		panic(arc)
+	}
+	drop := func(arc ...int) func(e exts) exts {
+		return func(e exts) exts {
+			return slices.DeleteFunc(e, func(x pkix.Extension) bool { return x.Id.Equal(snptest.OID(arc...)) })
+		}
+	}
+	value := func(v []byte, arc ...int) func(e exts) exts {
+		return func(e exts) exts { at(e, arc...).Value = v; return e }
+	}
+	add := func(v []byte, id asn1.ObjectIdentifier) func(e exts) exts {
+		return func(e exts) exts { return append(e, pkix.Extension{Id: id, Value: v}) }
+	}
+	ia5 := func(s string) []byte { return append([]byte{0x16, byte(len(s))}, s...) }
+	const malformed = "chip.report evidence_malformed; key.bound evidence_malformed"
+	for _, tt := range []struct {
+		name, product string
+		change        func(e exts) exts
+		want          string
+	}{
+		{"as it is", "Genoa", func(e exts) exts { return e }, ""},
+		{"authority key", "Genoa", add([]byte{0x30, 0}, asn1.ObjectIdentifier{2, 5, 29, 35}), ""},
+		{"subject key", "Genoa", add([]byte{4, 1, 1}, asn1.ObjectIdentifier{2, 5, 29, 14}), malformed},
+		{"no structVersion", "Genoa", drop(1), malformed},
+		{"no productName", "Genoa", drop(2), malformed},
+		{"no hwID", "Genoa", drop(4), malformed},
+		{"no blSPL", "Genoa", drop(3, 1), malformed},
+		{"no teeSPL", "Genoa", drop(3, 2), malformed},
+		{"no snpSPL", "Genoa", drop(3, 3), malformed},
+		{"no spl4", "Genoa", drop(3, 4), malformed},
+		{"no spl7", "Genoa", drop(3, 7), malformed},
+		{"no ucodeSPL", "Genoa", drop(3, 8), malformed},
+		{"no fmcSPL", "Turin", drop(3, 9), malformed},
+		{"spl4 on Turin", "Turin", add([]byte{2, 1, 0}, snptest.OID(3, 4)), malformed},
+		{"fmcSPL on Genoa", "Genoa", add([]byte{2, 1, 0}, snptest.OID(3, 9)), malformed},
+		{"fmcSPL for spl4", "Genoa", func(e exts) exts { at(e, 3, 4).Id = snptest.OID(3, 9); return e }, malformed},
+		{"SPL 0", "Genoa", add([]byte{2, 1, 0}, snptest.OID(3, 0)), malformed},
+		{"SPL 10", "Genoa", add([]byte{2, 1, 0}, snptest.OID(3, 10)), malformed},
+		{"SPL of nothing", "Genoa", add([]byte{2, 1, 0}, snptest.OID(3)), malformed},
+		{"arc 6", "Genoa", add([]byte{2, 1, 0}, snptest.OID(6)), malformed},
+		{"arc 1.1", "Genoa", add([]byte{2, 1, 0}, snptest.OID(1, 1)), malformed},
+		{"arc 13.1", "Genoa", add([]byte{2, 1, 0}, snptest.OID(13, 1)), malformed},
+		{"structVersion 2", "Genoa", value([]byte{2, 1, 2}, 1), malformed},
+		{"structVersion text", "Genoa", value([]byte{0x16, 1, 0}, 1), malformed},
+		{"SPL negative", "Genoa", value([]byte{2, 1, 0x84}, 3, 1), malformed},
+		{"SPL long", "Genoa", value([]byte{2, 2, 0, 4}, 3, 1), malformed},
+		{"SPL 256", "Genoa", value([]byte{2, 2, 1, 0}, 3, 1), malformed},
+		{"SPL 256 and more", "Genoa", value([]byte{2, 2, 1, 0x84}, 3, 1), malformed},
+		{"SPL of no length", "Genoa", value([]byte{2, 0}, 3, 1), malformed},
+		{"SPL followed", "Genoa", value([]byte{2, 1, 4, 0}, 3, 1), malformed},
+		{"SPL followed by much", "Genoa", value([]byte{2, 1, 4, 0x84}, 3, 1), malformed},
+		{"SPL an OCTET STRING", "Genoa", value([]byte{4, 1, 4}, 3, 1), malformed},
+		{"SPL an OCTET STRING of two", "Genoa", value([]byte{4, 2, 0, 0x84}, 3, 1), malformed},
+		{"SPL two long of one", "Genoa", value([]byte{2, 2, 4}, 3, 1), malformed},
+		{"hwID short", "Genoa", func(e exts) exts { x := at(e, 4); x.Value = x.Value[:63]; return e }, malformed},
+		{"hwID long", "Genoa", func(e exts) exts { x := at(e, 4); x.Value = append(slices.Clone(x.Value), 0); return e }, malformed},
+		{"hwID 66 bytes", "Genoa", func(e exts) exts { x := at(e, 4); x.Value = append(slices.Clone(x.Value), 0, 0); return e }, malformed},
+		{"hwID with another tag", "Genoa", func(e exts) exts { x := at(e, 4); x.Value = append([]byte{5, 64}, x.Value...); return e }, malformed},
+		{"hwID with another length", "Genoa", func(e exts) exts { x := at(e, 4); x.Value = append([]byte{4, 63}, x.Value...); return e }, malformed},
+		{"hwID of Genoa on Turin", "Turin", func(e exts) exts {
+			x := at(e, 4)
+			x.Value = append(slices.Clone(x.Value), make([]byte, 56)...)
+			return e
+		}, malformed},
+		{"hwID and cspID", "Genoa", add(ia5("example.com"), snptest.OID(5)), malformed},
+		{"cspID empty", "Genoa", func(e exts) exts { return add(ia5(""), snptest.OID(5))(drop(4)(e)) }, malformed},
+		{"productName empty", "Genoa", value(ia5(""), 2), malformed},
+		{"productName long", "Genoa", value(ia5(strings.Repeat("a", 65)), 2), malformed},
+		{"productName as long as can be", "Genoa", value(ia5(strings.Repeat("a", 64)), 2), ""},
+		{"productName of one letter", "Genoa", value(ia5("~"), 2), ""},
+		{"productName UTF-8", "Genoa", value(append([]byte{0x0c, 1}, 'a'), 2), malformed},
+		{"productName followed", "Genoa", value(append(ia5("Genoa-B1"), 'x'), 2), malformed},
+		{"productName not printable", "Genoa", value(ia5("Genoa\x1f"), 2), malformed},
+		{"productName not ASCII", "Genoa", value(ia5("Genoa\x7f"), 2), malformed},
+		{"productName with a space", "Genoa", value(ia5("Genoa B1"), 2), ""},
+	} {
+		m := snptest.New(tt.product, reportData)
+		m.Leaf.Extensions = tt.change(m.Leaf.AMDExtensions())
+		if got := failures(verify(m, m.Data(), "")); got != tt.want {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
+	}
+	// High levels have two bytes.
+	m := snptest.New("Genoa", reportData)
+	for _, level := range []byte{0, 1, 127, 128, 255} {
+		m.Report.Current.SNP, m.Report.Reported.SNP, m.Report.Committed.SNP, m.Leaf.TCB.SNP = level, level, level, level
+		if got := failures(verify(m, m.Data(), "")); got != "" {
+			t.Errorf("level %d: %q", level, got)
+		}
+	}
+}
+
+// The pins are three, of three families, and none is empty.
+func TestRoots(t *testing.T) {
+	roots := snp.Roots()
+	if len(roots) != 3 || roots[0].Name != "ARK-Milan" || roots[1].Name != "ARK-Genoa" || roots[2].Name != "ARK-Turin" {
+		t.Fatal(roots)
+	}
+	for i, r := range roots {
+		if r.Key == [32]byte{} || r.Key == roots[(i+1)%3].Key {
+			t.Errorf("%s: %x", r.Name, r.Key)
+		}
+	}
+	if hexOf(roots[0].Key[:2]...) != "9f05" {
+		t.Errorf("%x", roots[0].Key)
+	}
+}
+
+func TestDescribe(t *testing.T) {
+	get := func(t *testing.T, data []byte) map[string]attest.Field {
+		t.Helper()
+		fields, err := snp.Describe(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := map[string]attest.Field{}
+		for _, f := range fields {
+			if _, ok := out[f.Name]; ok && !strings.HasPrefix(f.Name, "crl.") {
+				t.Errorf("%s stands there twice", f.Name)
+			}
+			out[f.Name] = f
+		}
+		return out
+	}
+	m := snptest.New("Turin", reportData)
+	for _, fields := range []map[string]attest.Field{get(t, m.Data()), get(t, m.ReportBytes())} {
+		for name, want := range map[string]string{
+			"VERSION": "5", "CPUID": "family 26, model 2, stepping 1", "GUEST_SVN": "1", "POLICY": "0x30133",
+			"POLICY.SMT": "true", "POLICY.CXL": "false", "POLICY.DEBUG": "false", "POLICY.MIGRATE_MA": "false",
+			"VMPL": "0", "REPORTED_TCB": "fmc 2, bootloader 4, tee 1, snp 22, microcode 213", "PLATFORM_INFO.ECC": "true", "PLATFORM_INFO.TSME": "false",
+			"SIGNING_KEY": "VCEK", "MEASUREMENT": measurement, "CURRENT_VERSION": "1.55.21", "CURRENT_MIT_VECTOR": "0x7",
+			"MASK_CHIP_KEY": "false", "AUTHOR_KEY_EN": "false",
+		} {
+			if fields[name].Value != want {
+				t.Errorf("%s is %q, want %q", name, fields[name].Value, want)
+			}
+		}
+		if !strings.Contains(fields["POLICY"].Meaning, "ABI 1.51 ") || !strings.Contains(fields["CPUID"].Meaning, "Turin") ||
+			!strings.Contains(fields["ID_KEY_DIGEST"].Meaning, "nobody") || fields["CHIP_ID"].Meaning != "" {
+			t.Errorf("meanings: %q %q %q %q", fields["POLICY"].Meaning, fields["CPUID"].Meaning, fields["ID_KEY_DIGEST"].Meaning, fields["CHIP_ID"].Meaning)
+		}
+	}
+	fields := get(t, m.Data())
+	for name, want := range map[string]string{
+		"leaf.subject": "SEV-VCEK", "leaf.productName": "Turin-B1", "leaf.hwID": "c0c1c2c3c4c5c6c7", "leaf.serial": "00",
+		"leaf.TCB": "fmc 2, bootloader 4, tee 1, snp 22, microcode 213", "intermediate.subject": "SEV-Turin", "root.subject": "ARK-Turin",
+		"root.serial": "010000", "crl.number": "01", "crl.nextUpdate": "2027-02-14 08:00 UTC", "leaf.validity": "2023-11-14 22:13 UTC to 2030-11-04 05:20 UTC",
+	} {
+		if fields[name].Value != want {
+			t.Errorf("%s is %q, want %q", name, fields[name].Value, want)
+		}
+	}
+	// Without a certificate nothing says what an old report's levels mean.
+	old := snptest.New("Milan", reportData)
+	fields = get(t, old.ReportBytes())
+	if fields["REPORTED_TCB"].Value != "04010000000016d5" || fields["CPUID"].Value != "" || fields["CURRENT_MIT_VECTOR"].Value != "" {
+		t.Errorf("%+v", fields["REPORTED_TCB"])
+	}
+	fields = get(t, old.Data())
+	if fields["leaf.TCB"].Value != "bootloader 4, tee 1, snp 22, microcode 213" {
+		t.Errorf("%+v", fields["leaf.TCB"])
+	}
+	vlek := snptest.New("Genoa", reportData)
+	vlek.UseVLEK("example.com")
+	vlek.Report.Reported.SPL[2] = 9
+	vlek.Report.ChipID = [64]byte{}
+	fields = get(t, vlek.Data())
+	if fields["leaf.cspID"].Value != "example.com" || fields["SIGNING_KEY"].Value != "VLEK" || fields["leaf.hwID"].Value != "" ||
+		!strings.Contains(fields["REPORTED_TCB"].Value, "spl6 9") || !strings.Contains(fields["CHIP_ID"].Meaning, "hidden") || !strings.Contains(fields["SIGNING_KEY"].Meaning, "operator") {
+		t.Errorf("%+v", fields)
+	}
+	future := snptest.New("Genoa", reportData)
+	future.Report.Model, future.Report.Flags = 0x30, 5<<2
+	if fields = get(t, future.Data()); !strings.Contains(fields["CPUID"].Meaning, "not known") || fields["SIGNING_KEY"].Value != "kind 5" {
+		t.Errorf("%+v", fields["CPUID"])
+	}
+	for _, b := range [][]byte{nil, {1}, make([]byte, snpdata.ReportSize)} {
+		if _, err := snp.Describe(b); err == nil {
+			t.Errorf("%d bytes described", len(b))
+		}
+	}
+}
+
+func FuzzVerify(f *testing.F) {
+	for _, p := range products {
+		m := snptest.New(p, reportData)
+		f.Add(m.Data(), everything)
+		f.Add(m.Data(), `{}`)
+		f.Add(section.Append(nil, snpdata.KindReport, m.ReportBytes()), `{"allow_no_crl":true}`)
+	}
+	vlek := snptest.New("Genoa", reportData)
+	vlek.UseVLEK("example.com")
+	f.Add(vlek.Data(), `{"allow_vlek":true}`)
+	f.Fuzz(func(t *testing.T, data []byte, rules string) {
+		m := snptest.New("Genoa", reportData)
+		a := verify(m, data, rules)
+		chip, key := false, false
 		for _, c := range a.Checks {
-			t.Logf("%s %s %s %s | %s | %s", c.ID, c.Status, c.Failure, c.Detail, c.Want, c.Found)
+			chip, key = chip || strings.HasPrefix(c.ID, "chip."), key || strings.HasPrefix(c.ID, "key.")
+			if c.Detail == "" || (c.Status == attest.StatusFail) != (c.Failure != "") {
+				t.Fatalf("%+v", c)
+			}
+		}
+		if !chip || !key {
+			t.Fatalf("%d bytes: the chip or the key was not looked at", len(data))
+		}
+		// Nothing signed by nobody passes AMD's roots.
+		real := snp.Platform{}.Verify(data, attest.Claim{Unbound: true}, attest.Policy{}, time.Unix(snptest.Now, 0))
+		if strings.Contains(with(real, attest.StatusOK), "chip.chain") {
+			t.Fatal("a fake passed AMD's roots")
+		}
+		if _, err := snp.Describe(data); (err != nil) != strings.Contains(failures(a), "chip.report") {
+			t.Fatalf("described: %v, judged: %s", err, failures(a))
+		}
+	})
+}
+
+func BenchmarkVerify(b *testing.B) {
+	m := snptest.New("Genoa", reportData)
+	data := m.Data()
+	b.ReportAllocs()
+	for b.Loop() {
+		if a := verify(m, data, ""); failures(a) != "" {
+			b.Fatal(failures(a))
 		}
 	}
 }

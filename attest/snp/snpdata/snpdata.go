@@ -128,7 +128,7 @@ func ParseCertTable(table []byte) (certs, crls [][]byte, err error) {
 		if off+n > uint64(len(table)) {
 			return nil, nil, errors.New("entry " + strconv.Itoa(i+1) + " of the table of certificates lies outside it")
 		}
-		found, _ := open(table[off : off+n])
+		found, _ := open(table[off : off+n]) // nothing, of another kind
 		for _, o := range found {
 			if o.list {
 				crls = append(crls, o.raw)
@@ -165,7 +165,10 @@ func open(b []byte) (found []object, ok bool) {
 		return found, true
 	}
 	o, ok := openDER(b)
-	return []object{o}, ok
+	if !ok {
+		return nil, false
+	}
+	return []object{o}, true
 }
 
 // openDER reads one certificate (RFC 5280, section 4.1) or list (section 5.1).

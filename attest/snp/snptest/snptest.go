@@ -52,18 +52,43 @@ type AMD struct {
 	Algorithm x509.SignatureAlgorithm
 }
 
-// keys are made once per process. They are shorter than AMD's, which have 4,096
-// bits, because those take seconds to make.
+// keys are the keys of the fake AMD's, which anybody can compute: the primes of
+// each are the first at or after what a hash of its name says, so many further on.
+// They are shorter than AMD's, which have 4,096 bits, to be quick.
 var keys = map[string]func() *rsa.PrivateKey{
-	"ARK": newKey(), "ASK": newKey(), "ASVK": newKey(),
-	"ARK other": newKey(), "ASK other": newKey(), "ASVK other": newKey(),
+	"ARK": newKey("ARK", 1970, 860), "ARK other": newKey("ARK other", 320, 858),
+	"ASK": newKey("ASK", 754, 1836), "ASK other": newKey("ASK other", 366, 30),
+	"ASVK": newKey("ASVK", 4, 78), "ASVK other": newKey("ASVK other", 5132, 1476),
 }
 
-func newKey() func() *rsa.PrivateKey {
-	return sync.OnceValue(func() *rsa.PrivateKey { return must(rsa.GenerateKey(rand.Reader, 2048)) })
+func newKey(name string, p, q int64) func() *rsa.PrivateKey {
+	return sync.OnceValue(func() *rsa.PrivateKey {
+		prime := func(letter string, further int64) *big.Int {
+			var b []byte
+			for i := range byte(2) {
+				h := sha512.Sum512(append([]byte("sotto fake AMD "+name+" "+letter), i))
+				b = append(b, h[:]...)
+			}
+			b[0] |= 0xc0
+			b[len(b)-1] |= 1
+			n := new(big.Int).SetBytes(b)
+			return n.Add(n, big.NewInt(further))
+		}
+		one := big.NewInt(1)
+		k := &rsa.PrivateKey{Primes: []*big.Int{prime("p", p), prime("q", q)}}
+		k.E = 65537
+		k.N = new(big.Int).Mul(k.Primes[0], k.Primes[1])
+		phi := new(big.Int).Mul(new(big.Int).Sub(k.Primes[0], one), new(big.Int).Sub(k.Primes[1], one))
+		k.D = new(big.Int).ModInverse(big.NewInt(int64(k.E)), phi)
+		k.Precompute()
+		return k
+	})
 }
 
-var chipKey = sync.OnceValue(func() *ecdsa.PrivateKey { return must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader)) })
+var chipKey = sync.OnceValue(func() *ecdsa.PrivateKey {
+	seed := sha512.Sum384([]byte("sotto fake AMD chip"))
+	return must(ecdsa.ParseRawPrivateKey(elliptic.P384(), seed[:]))
+})
 
 func must[T any](v T, err error) T {
 	if err != nil {
@@ -94,8 +119,30 @@ func (a *AMD) Roots() []cert.Root {
 	return []cert.Root{{Name: "ARK-" + a.Product, Key: root.KeyHash()}}
 }
 
+// made are certificates of authorities that were made before and nothing changed.
+var made sync.Map
+
+func (a *AMD) once(name string, make func() *x509.Certificate) *x509.Certificate {
+	if a.Change != nil {
+		return make()
+	}
+	type key struct {
+		AMD  [3]any
+		name string
+	}
+	k := key{[3]any{a.Product, a.Other, a.algorithm()}, name}
+	c, ok := made.Load(k)
+	if !ok {
+		c, _ = made.LoadOrStore(k, make())
+	}
+	copied := *c.(*x509.Certificate)
+	return &copied
+}
+
 // Root returns the root's certificate, signed by itself.
-func (a *AMD) Root() *x509.Certificate {
+func (a *AMD) Root() *x509.Certificate { return a.once("ARK", a.root) }
+
+func (a *AMD) root() *x509.Certificate {
 	c := a.authority("ARK", "ARK-"+a.Product, 0x10000)
 	c.KeyUsage |= x509.KeyUsageCRLSign
 	return a.sign("ARK", c, c, a.Key("ARK").Public(), a.Key("ARK"))
@@ -103,6 +150,10 @@ func (a *AMD) Root() *x509.Certificate {
 
 // Intermediate returns the certificate of the key that signs chips' certificates.
 func (a *AMD) Intermediate(vlek bool) *x509.Certificate {
+	return a.once(map[bool]string{false: "ASK", true: "ASVK"}[vlek], func() *x509.Certificate { return a.intermediate(vlek) })
+}
+
+func (a *AMD) intermediate(vlek bool) *x509.Certificate {
 	name, common, serial := "ASK", "SEV-"+a.Product, int64(0x10001)
 	if vlek {
 		name, common, serial = "ASVK", "SEV-VLEK-"+a.Product, 0x10002
@@ -155,8 +206,10 @@ func (a *AMD) CRL(l List) []byte {
 	issuer, key := a.Root(), a.Key("ARK")
 	if l.Signer == "ASK" {
 		issuer, key = a.Intermediate(false), a.Key("ASK")
-		issuer.KeyUsage |= x509.KeyUsageCRLSign // else the library refuses to
 	}
+	// The library refuses to sign for an issuer that may not, and a test may want it.
+	issuer.KeyUsage |= x509.KeyUsageCRLSign
+	issuer.SubjectKeyId = []byte{1}
 	t := &x509.RevocationList{
 		Number: big.NewInt(1), ThisUpdate: time.Unix(l.ThisUpdate, 0), NextUpdate: time.Unix(l.NextUpdate, 0),
 		SignatureAlgorithm: a.algorithm(),
