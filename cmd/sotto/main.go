@@ -9,6 +9,9 @@
 //	sotto ask [-model M] [-f FILE]... [--json] [QUESTION...]
 //	sotto chat [-model M]
 //	sotto verify [-v] [--json] [URL]
+//	sotto attest verify [--policy FILE] [--time T] [--cert FILE]... [--collateral DIR]
+//	                    [--report-data HEX] [-v] [--json] [EVIDENCE]
+//	sotto attest show [--cert FILE]... [--collateral DIR] [--json] [EVIDENCE]
 //	sotto models [--json]
 //	sotto proxy [-listen ADDR] [-allow-origin ORIGIN]... [--env]
 //	sotto login [-name NAME]
@@ -28,6 +31,13 @@
 // "sotto verify" prints one line for each check that was made of the server's
 // machines: ok, warn or FAIL.
 //
+// "sotto attest" looks at evidence in a file or from standard input, of any
+// system's machine: a raw report of AMD SEV-SNP, a quote of Intel TDX or of a TPM, a
+// report of an NVIDIA GPU, a bundle of Sotto's; as bytes, hex, base64 or PEM.
+// "verify" judges it offline. Without a policy it still checks signature, chain and
+// revocation, and says that nothing pinned the software. "show" prints every
+// field with what it means, and judges nothing.
+//
 // "sotto proxy" serves /v1/models, /v1/chat/completions and their neighbours on
 // 127.0.0.1 to programs that speak OpenAI's API. It prints the address and the
 // key that they need.
@@ -42,6 +52,7 @@
 //	-server URL                  the server; default http://127.0.0.1:8787
 //	--insecure-software-node     accept a server that runs without protected
 //	                             hardware: a demo, which is not private
+//	--policy FILE                ask of the machines what stands in FILE
 //
 // # Output
 //
@@ -53,7 +64,8 @@
 //	0    done
 //	1    an error
 //	2    the command line was not understood
-//	3    the server's machines could not prove what they are; nothing was sent
+//	3    the server's machines, or the evidence in a file, could not prove what
+//	     they are; nothing was sent
 //	4    sign in first: sotto login
 //	130  interrupted
 //
@@ -69,11 +81,10 @@ import (
 	"strings"
 )
 
-func main() { os.Exit(run(os.Args[1:])) }
+func main() { os.Exit(newApp().run(os.Args[1:])) }
 
 // run is the program up to its exit code.
-func run(args []string) int {
-	a := newApp()
+func (a *app) run(args []string) int {
 	if len(args) == 0 {
 		a.usage(os.Stderr)
 		return exitUsage

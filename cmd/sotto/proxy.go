@@ -45,7 +45,7 @@ func (a *app) proxy(args []string) error {
 		fmt.Fprint(a.out, envLines(*listen, key))
 		return nil
 	}
-	c, err := server.client()
+	c, err := a.client(server)
 	if err != nil {
 		return err
 	}

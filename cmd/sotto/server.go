@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 
 	"github.com/sotto-chat/sotto/attest"
-	"github.com/sotto-chat/sotto/attest/software"
 	"github.com/sotto-chat/sotto/client"
 	"github.com/sotto-chat/sotto/client/nethttp"
 )
@@ -24,6 +23,7 @@ const defaultServer = "http://127.0.0.1:8787"
 type serverFlags struct {
 	url      string
 	software bool
+	policy   string // file
 }
 
 func addServerFlags(fs *flag.FlagSet) *serverFlags {
@@ -35,25 +35,30 @@ func addServerFlags(fs *flag.FlagSet) *serverFlags {
 	fs.StringVar(&s.url, "server", url, "talk to the server at `URL`")
 	fs.BoolVar(&s.software, "insecure-software-node", os.Getenv("SOTTO_INSECURE_SOFTWARE_NODE") == "1",
 		"accept a server without protected hardware: a demo, which is not private")
+	fs.StringVar(&s.policy, "policy", os.Getenv("SOTTO_POLICY"), "ask of the machines what stands in `FILE`")
 	return s
 }
 
 // client makes the client for the server. The caller closes it.
-func (s *serverFlags) client() (*client.Client, error) {
+func (a *app) client(s *serverFlags) (*client.Client, error) {
 	if _, err := nethttp.ParseBase(s.url); err != nil {
 		return nil, usageError("the server’s address "+err.Error(), "it looks like https://chat.example or "+defaultServer)
 	}
-	return client.New(client.Config{
-		Transport: nethttp.New(s.url),
-		Policy:    attest.Policy{AllowSoftware: s.software},
-		Platforms: []attest.Platform{software.Platform{}},
-	}), nil
+	var policy attest.Policy
+	if s.policy != "" {
+		var err error
+		if policy, err = readPolicy(s.policy, a.platforms); err != nil {
+			return nil, err
+		}
+	}
+	policy.AllowSoftware = policy.AllowSoftware || s.software
+	return client.New(client.Config{Transport: nethttp.New(s.url), Policy: policy, Platforms: a.platforms}), nil
 }
 
 // connect makes the client, checks the machines and says what a person must
 // know before writing anything. The caller closes the client.
 func (a *app) connect(ctx context.Context, s *serverFlags) (*client.Client, error) {
-	c, err := s.client()
+	c, err := a.client(s)
 	if err != nil {
 		return nil, err
 	}

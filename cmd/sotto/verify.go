@@ -29,7 +29,7 @@ func (a *app) verify(args []string) error {
 	}
 	ctx, stop := interruptible()
 	defer stop()
-	c, err := server.client()
+	c, err := a.client(server)
 	if err != nil {
 		return err
 	}
@@ -79,6 +79,7 @@ func (a *app) printVerdict(v attest.Verdict, details bool) {
 
 var stateMarks = map[string]string{
 	attest.StateVerified: attest.StatusOK,
+	attest.StateGenuine:  attest.StatusOK,
 	attest.StateDemo:     attest.StatusWarn,
 	attest.StateFailed:   attest.StatusFail,
 	attest.StateUnknown:  attest.StatusFail,
