@@ -167,13 +167,11 @@ func (j *judge) signed() {
 // key checks what the TPM says its key can do (TPM 2.0 Library, part 1, section
 // 31.4: only a restricted key's signature says that the TPM made what it signs).
 func (j *judge) key() {
-	const must = FixedTPM | FixedParent | SensitiveDataOrigin | Restricted | Sign
-	const mustNot = Decrypt | X509Sign | EncryptedDuplication
 	const title = "The chip's key is one that can only vouch"
-	if a := j.public.Attributes; a&must != must || a&mustNot != 0 || j.public.Symmetric != AlgNull {
+	if !j.public.Vouches() {
 		j.fail("chip.attributes", title, attest.FailPolicyMismatch,
 			"The key by which this machine's security chip signs can leave the chip, or sign what the chip didn't make.",
-			attributeNames(must), attributeNames(a))
+			attributeNames(vouches), attributeNames(j.public.Attributes))
 	} else {
 		j.ok("chip.attributes", title, "The key was made in the chip, can't leave it, and signs only what the chip says of itself.")
 	}

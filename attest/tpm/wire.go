@@ -393,6 +393,22 @@ func (p *Public) parseECC(r *reader) (err error) {
 	return nil
 }
 
+// vouches is what a key must be to vouch for its TPM.
+const vouches = FixedTPM | FixedParent | SensitiveDataOrigin | Restricted | Sign
+
+// Vouches reports whether the key was made in its TPM, can't leave it, and signs
+// only what the TPM made: an attestation key.
+func (p *Public) Vouches() bool {
+	return p.Attributes&vouches == vouches && p.Attributes&(Decrypt|X509Sign|EncryptedDuplication) == 0 && p.Symmetric == AlgNull
+}
+
+// Endorses reports whether the key was made in its TPM, can't leave it, and
+// decrypts only what the TPM uses itself: an endorsement key.
+func (p *Public) Endorses() bool {
+	const must = FixedTPM | FixedParent | SensitiveDataOrigin | Restricted | Decrypt
+	return p.Attributes&must == must && p.Attributes&(Sign|X509Sign|EncryptedDuplication) == 0 && p.Symmetric == AlgAES && p.Scheme == AlgNull
+}
+
 // Name returns the key's name: its hash algorithm [2] and the hash of its public
 // area (part 1, section 16).
 func (p *Public) Name() []byte {

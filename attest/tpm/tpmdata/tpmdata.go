@@ -6,7 +6,13 @@
 // writes evidence, links nothing of what judges it.
 package tpmdata
 
-import "github.com/sotto-chat/sotto/attest/section"
+import (
+	"bytes"
+	"encoding/pem"
+	"errors"
+
+	"github.com/sotto-chat/sotto/attest/section"
+)
 
 // Name is the platform's name in bundles.
 const Name = "tpm"
@@ -60,4 +66,79 @@ func (p Parts) Append(dst []byte) []byte {
 	}
 	dst = section.Append(dst, KindValues, p.Values)
 	return section.Append(dst, KindLog, p.Log)
+}
+
+// Add adds certificates and revocation lists from files, which may be PEM, with
+// several in one, or DER. The certificate of the signing key comes to stand
+// first, so Public must be there already. One that is there already isn't added
+// again. It looks no closer: the client does.
+func (p *Parts) Add(files ...[]byte) error {
+	for _, rest := range files {
+		found := false
+		for b, r := pem.Decode(rest); b != nil; b, r = pem.Decode(r) {
+			if found = p.add(b.Bytes); !found {
+				return errors.New("a file holds something else than certificates and revocation lists")
+			}
+		}
+		if !found && !p.add(rest) {
+			return errors.New("a file is neither a certificate nor a revocation list")
+		}
+	}
+	return nil
+}
+
+func (p *Parts) add(der []byte) bool {
+	// Both are a sequence of a sequence, whose first element is a certificate's
+	// version [0], or the number that is a list's version (RFC 5280, sections 4.1
+	// and 5.1).
+	body, ok := enter(der)
+	if ok {
+		body, ok = enter(body)
+	}
+	switch {
+	case !ok:
+		return false
+	case body[0] == 0xa0:
+		if contains(p.Certificates, der) {
+			break
+		}
+		// A certificate of the key holds the end of its point or modulus.
+		if n := len(p.Public); n >= 32 && bytes.Contains(der, p.Public[n-32:]) {
+			p.Certificates = append([][]byte{der}, p.Certificates...)
+		} else {
+			p.Certificates = append(p.Certificates, der)
+		}
+	case body[0] == 0x02:
+		if !contains(p.CRLs, der) {
+			p.CRLs = append(p.CRLs, der)
+		}
+	default:
+		return false
+	}
+	return true
+}
+
+// enter gives what is in a DER sequence, and more where there is more: at least
+// one byte.
+func enter(der []byte) ([]byte, bool) {
+	if len(der) < 2 || der[0] != 0x30 {
+		return nil, false
+	}
+	head := 2
+	if der[1] > 0x80 {
+		head += int(der[1] - 0x80)
+	}
+	if len(der) <= head {
+		return nil, false
+	}
+	return der[head:], true
+}
+
+func contains(list [][]byte, b []byte) bool {
+	for _, o := range list {
+		if bytes.Equal(o, b) {
+			return true
+		}
+	}
+	return false
 }
