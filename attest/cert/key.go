@@ -115,13 +115,17 @@ func (k *PublicKey) VerifyRS(alg Algorithm, message, r, s []byte) bool {
 		return false
 	}
 	_, digest := digestOf(alg, message)
+	return ecdsa.VerifyASN1(k.ec, digest, signatureOf(r, s))
+}
+
+// signatureOf writes two numbers of at most 66 bytes as a signature in ASN.1.
+func signatureOf(r, s []byte) []byte {
 	body := appendInt(appendInt(nil, r), s)
-	// Two numbers of at most 66 bytes: the length may need a second byte.
-	sig := []byte{der.Sequence, byte(len(body))}
-	if len(body) >= 0x80 {
-		sig = []byte{der.Sequence, 0x81, byte(len(body))}
+	head := []byte{der.Sequence, byte(len(body))}
+	if len(body) >= 0x80 { // the length takes a second byte
+		head = []byte{der.Sequence, 0x81, byte(len(body))}
 	}
-	return ecdsa.VerifyASN1(k.ec, digest, append(sig, body...))
+	return append(head, body...)
 }
 
 // appendInt appends a big-endian number of at most 126 bytes as an INTEGER.
