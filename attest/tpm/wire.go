@@ -178,7 +178,7 @@ func ParseQuote(b []byte) (*Quote, error) {
 	switch {
 	case r.broken:
 		return nil, r.end("quote")
-	case len(q.QualifiedSigner) < 2 || len(q.QualifiedSigner) != 2+digestSize(binary.BigEndian.Uint16(q.QualifiedSigner)):
+	case !isName(q.QualifiedSigner):
 		return nil, errors.New("the quote's signer is not a name")
 	case len(q.ExtraData) > 64:
 		return nil, errors.New("the quote's nonce is longer than a TPM takes")
@@ -216,6 +216,11 @@ func ParseQuote(b []byte) (*Quote, error) {
 		return nil, err
 	}
 	return q, nil
+}
+
+// isName reports whether b is a name: a hash algorithm [2] and a digest.
+func isName(b []byte) bool {
+	return len(b) > 2 && len(b) == 2+digestSize(binary.BigEndian.Uint16(b))
 }
 
 // value is one quoted register.

@@ -24,6 +24,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sotto-chat/sotto/attest/cert"
 	"github.com/sotto-chat/sotto/attest/tpm"
 	"github.com/sotto-chat/sotto/attest/tpm/tpmdata"
 )
@@ -432,3 +433,9 @@ func u16(v uint16) []byte         { return binary.BigEndian.AppendUint16(nil, v)
 func u32(v uint32) []byte         { return binary.BigEndian.AppendUint32(nil, v) }
 func u64(v uint64) []byte         { return binary.BigEndian.AppendUint64(nil, v) }
 func sized(b []byte) []byte       { return join(u16(uint16(len(b))), b) }
+
+// Roots is the fake authority as a platform takes it.
+func Roots() []cert.Root {
+	b, _ := hex.DecodeString(RootPin())
+	return []cert.Root{{Name: "Fake TPM Root", Key: [32]byte(b)}}
+}
