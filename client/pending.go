@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 
 	"github.com/sotto-chat/sotto/seal"
 	"github.com/sotto-chat/sotto/seal/envelope"
@@ -36,9 +35,6 @@ func (Pending) String() string { return "[pending answer]" }
 
 // GoString hides the Pending from %#v.
 func (p Pending) GoString() string { return p.String() }
-
-// LogValue hides the Pending from slog.
-func (p Pending) LogValue() slog.Value { return slog.StringValue(p.String()) }
 
 // MarshalJSON hides the Pending; use MarshalBinary to keep it.
 func (p Pending) MarshalJSON() ([]byte, error) { return json.Marshal(p.String()) }

@@ -44,7 +44,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 
 	"github.com/sotto-chat/sotto/seal/envelope"
 )
@@ -94,9 +93,6 @@ func (hidden) String() string { return hiddenText }
 
 // GoString returns a placeholder in place of the secret.
 func (hidden) GoString() string { return hiddenText }
-
-// LogValue returns a placeholder in place of the secret.
-func (hidden) LogValue() slog.Value { return slog.StringValue(hiddenText) }
 
 // MarshalJSON returns a placeholder in place of the secret.
 func (hidden) MarshalJSON() ([]byte, error) { return []byte(`"` + hiddenText + `"`), nil }

@@ -4,7 +4,6 @@
 package vault
 
 import (
-	"archive/zip"
 	"bytes"
 	"crypto/sha256"
 	"encoding/json"
@@ -59,15 +58,7 @@ func (r *Replica) Export(chat string) (Document, bool) {
 // each. made is the time to note in it.
 func (r *Replica) ExportZip(w io.Writer, made time.Time) error {
 	made = made.UTC().Truncate(time.Second)
-	z := zip.NewWriter(w)
-	add := func(path string, data []byte) error {
-		f, err := z.CreateHeader(&zip.FileHeader{Name: path, Method: zip.Deflate, Modified: made})
-		if err != nil {
-			return err
-		}
-		_, err = f.Write(data)
-		return err
-	}
+	z := zipWriter{w: w}
 	m := exportManifest{Format: "sotto-export", V: 1, Made: made, Account: r.account, Files: []exportFile{}}
 	for _, c := range r.Chats() {
 		d, ok := r.Export(c.ID)
@@ -84,7 +75,7 @@ func (r *Replica) ExportZip(w io.Writer, made time.Time) error {
 			data []byte
 		}{{"chats/" + c.ID + ".json", asJSON}, {"chats/" + c.ID + ".md", d.Markdown()}} {
 			m.Files = append(m.Files, exportFile{f.path, sha256.Sum256(f.data)})
-			if err := add(f.path, f.data); err != nil {
+			if err := z.add(f.path, f.data, made); err != nil {
 				return fmt.Errorf("export: %w", err)
 			}
 		}
@@ -93,10 +84,10 @@ func (r *Replica) ExportZip(w io.Writer, made time.Time) error {
 	if err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
-	if err := add("manifest.json", manifest); err != nil {
+	if err := z.add("manifest.json", manifest, made); err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
-	return z.Close()
+	return z.close()
 }
 
 // JSON returns the document, indented.

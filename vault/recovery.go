@@ -8,7 +8,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 )
 
@@ -41,9 +40,6 @@ func (RecoveryKey) GoString() string { return hidden }
 
 // Format prints a fixed text instead of the key, whatever the verb.
 func (RecoveryKey) Format(f fmt.State, _ rune) { f.Write([]byte(hidden)) }
-
-// LogValue returns a fixed text instead of the key.
-func (RecoveryKey) LogValue() slog.Value { return slog.StringValue(hidden) }
 
 // MarshalJSON refuses: a secret is never part of a document.
 func (RecoveryKey) MarshalJSON() ([]byte, error) {

@@ -45,7 +45,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"log/slog"
 )
 
 // Names of failures. Where a caller must tell them apart, it branches with
@@ -96,9 +95,6 @@ func (secret) GoString() string { return hidden }
 
 // Format prints a fixed text instead of the secret, whatever the verb.
 func (secret) Format(f fmt.State, _ rune) { f.Write([]byte(hidden)) }
-
-// LogValue returns a fixed text instead of the secret.
-func (secret) LogValue() slog.Value { return slog.StringValue(hidden) }
 
 // MarshalJSON refuses: a secret is never part of a document.
 func (secret) MarshalJSON() ([]byte, error) {

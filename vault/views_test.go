@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -261,5 +262,42 @@ Half an ans
 	}
 	if len(back.Messages) != 3 || back.Messages[2].Parent != q || back.Chat.CacheSalt != "" {
 		t.Errorf("document %+v", back)
+	}
+}
+
+// The ZIP file is one that others read, at any number of files.
+func TestZip(t *testing.T) {
+	made := time.Date(2027, 1, 15, 8, 0, 1, 0, time.UTC)
+	for _, n := range []int{0, 1, 65534, 65535, 65536} {
+		var buf bytes.Buffer
+		z := zipWriter{w: &buf}
+		for i := range n {
+			if err := z.add(fmt.Sprintf("a/ö%d.txt", i), fmt.Appendf(nil, "%x", i), made); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := z.close(); err != nil {
+			t.Fatal(err)
+		}
+		got, err := zip.NewReader(bytes.NewReader(buf.Bytes()), int64(buf.Len()))
+		if err != nil || len(got.File) != n {
+			t.Fatalf("%d files: %v", n, err)
+		}
+		for _, i := range []int{0, n / 2, n - 1} {
+			if i < 0 || i >= n {
+				continue
+			}
+			f := got.File[i]
+			if f.Name != fmt.Sprintf("a/ö%d.txt", i) || !f.Modified.Equal(made) || f.NonUTF8 {
+				t.Errorf("%d files: %+v", n, f.FileHeader)
+			}
+			rc, err := f.Open()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if b, err := io.ReadAll(rc); err != nil || string(b) != fmt.Sprintf("%x", i) {
+				t.Errorf("%d files: %s says %q, %v", n, f.Name, b, err)
+			}
+		}
 	}
 }
