@@ -74,6 +74,8 @@ func newCore(h host) *core {
 		"opened":  ask(c.opened),
 		"apply":   run(c.apply),
 		"acked":   run(c.acked),
+		"rejoin":  run(c.rejoin),
+		"pending": ask(c.pending),
 		"head":    ask(c.head),
 		"reach":   run(c.reach),
 		"resume":  run(c.resume),

@@ -259,6 +259,77 @@ func TestLyingServerIsNoticedAndNothingIsLost(t *testing.T) {
 	}
 }
 
+// After a server was restored from a backup and the person agreed, what it has
+// lost is pending again, also what another tab had written, and nothing else is.
+func TestRejoin(t *testing.T) {
+	d := newDevice(nil)
+	c, _ := signedUp(t, d)
+	chat := vault.NewID()
+	write := func(text string) {
+		t.Helper()
+		if err := c.keep(firstPuts(c.vault.replica, vault.Chat{CacheSalt: "s", Model: "m"}, false, "m",
+			vault.Message{Chat: chat, Role: "user", Text: text})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("kept by the server")
+	backup := page(d.puts)
+	write("lost by the server")
+	must[applyResult](t, c, "apply", object{"page": page(d.puts)}, nil)
+	if _, err := do[applyResult](t, c, "apply", object{"page": backup}, nil); explain(err).Code != "rolled_back" {
+		t.Fatalf("want rolled_back, got %v", err)
+	}
+	offered := 0
+	d.mu.Lock()
+	for _, e := range d.events {
+		if e["t"] == "notice" && e["rejoin"] == true {
+			offered++
+		}
+	}
+	d.mu.Unlock()
+	if offered != 1 {
+		t.Errorf("the page was offered %d ways on, want 1", offered)
+	}
+
+	tab := vault.NewReplica(c.vault.root, c.vault.account, vault.NewDeviceID())
+	put, err := tab.AddMessage(vault.Message{Chat: chat, Role: "user", Text: "written in another tab"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	must[none](t, c, "rejoin", object{"puts": []vault.Put{put}}, nil)
+	if r := must[applyResult](t, c, "apply", object{"page": backup}, nil); r.Again || r.Seq != backup.Head.Seq {
+		t.Errorf("applied up to %d of %d", r.Seq, backup.Head.Seq)
+	}
+	puts := must[pendingResult](t, c, "pending", object{}, nil).Puts
+	kept := map[vault.RecordID]bool{}
+	for _, e := range backup.Entries {
+		kept[e.ID] = true
+	}
+	messages := 0
+	for _, p := range puts {
+		if p.Collection == vault.Messages {
+			messages++
+			if kept[p.ID] {
+				t.Errorf("record %v is pending, and the server has it", p.ID)
+			}
+		}
+	}
+	if messages != 2 {
+		t.Errorf("%d messages are pending, want the lost one and the other tab's", messages)
+	}
+	if n := len(c.vault.replica.Messages(chat)); n != 3 {
+		t.Errorf("%d messages of 3", n)
+	}
+	// It can happen again, and is said again.
+	before := len(d.notices())
+	if _, err := do[applyResult](t, c, "apply", object{"page": page(nil)}, nil); err == nil {
+		t.Error("an empty feed was taken")
+	}
+	if len(d.notices()) != before+1 {
+		t.Errorf("notices: %v", d.notices())
+	}
+}
+
 func TestErasing(t *testing.T) {
 	d := newDevice(nil)
 	c, _ := signedUp(t, d)

@@ -86,6 +86,16 @@ func historyCode(err error) string {
 	return ""
 }
 
+// refusedText says that the server's copy was refused as a whole, which a person
+// can do something about.
+func refusedText(code string) string {
+	const then = " Everything that this device has is kept. Until you decide, nothing new is saved at the server."
+	if code == "rolled_back" {
+		return "The server went back to an older copy of your history, as after a backup was restored." + then
+	}
+	return "The server now shows another history than it did before." + then
+}
+
 // historyText says what a code of historyCode means and what to do.
 func historyText(code string) string {
 	const then = " What this device has is kept. Export it, and ask whoever runs the server."

@@ -21,7 +21,7 @@ type vaultState struct {
 
 	ready    bool                    // the stored history is loaded: the list of chats means something
 	settings *settingsDoc            // nil until they were read
-	warned   map[string]bool         // notices about the history that were given
+	warned   map[string]bool         // notices about the history that were given, and whether one offered to rejoin
 	kept     map[vault.RecordID]kept // messages and registers whose sealed data this device keeps
 	useless  []uint64                // places of kept data that a newer write has replaced
 }
@@ -147,7 +147,7 @@ func (c *core) apply(_ context.Context, a applyArgs) (applyResult, error) {
 		return applyResult{Seq: v.replica.Head().Seq, Again: true}, nil
 	}
 	if err != nil {
-		c.history(v, err)
+		c.refused(v, err)
 		return applyResult{}, err
 	}
 	erased := v.note(page.Entries)
@@ -161,19 +161,38 @@ func (c *core) apply(_ context.Context, a applyArgs) (applyResult, error) {
 	return applyResult{seq, seq < page.Head.Seq, erased}, nil
 }
 
-// history tells the page, once for each kind, that the server's copy of the
-// history doesn't fit.
-func (c *core) history(v *vaultState, err error) {
+// history tells the page, once for each kind, that something in the server's
+// copy of the history doesn't fit.
+func (c *core) history(v *vaultState, err error) { c.warn(v, err, false) }
+
+// refused tells the page, once for each kind, that the server's copy was not
+// taken. Where the server has gone back or shows another history, nothing comes
+// in or goes out any more until the person decides, so the page offers to rejoin.
+func (c *core) refused(v *vaultState, err error) {
+	c.warn(v, err, errors.Is(err, vault.ErrRollback) || errors.Is(err, vault.ErrFork))
+}
+
+func (c *core) warn(v *vaultState, err error, rejoin bool) {
 	code := historyCode(err)
 	if code == "" {
 		return
 	}
+	text := historyText(code)
+	if rejoin {
+		text = refusedText(code)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !v.warned[code] {
-		v.warned[code] = true
-		c.notice("history", code, historyText(code))
+	// That the whole copy was refused is said even where one record was complained of before.
+	if offered, said := v.warned[code]; said && (offered || !rejoin) {
+		return
 	}
+	v.warned[code] = rejoin
+	n := map[string]any{"t": "notice", "kind": "history", "code": code, "text": text}
+	if rejoin {
+		n["rejoin"] = true
+	}
+	c.host.emit(n)
 }
 
 // changed tells the page what it shows after records have come in.
@@ -209,7 +228,7 @@ func (c *core) acked(_ context.Context, a ackedArgs) (ackedResult, error) {
 	}
 	entries, err := v.replica.Acked(a.Puts, a.Seqs, a.Head)
 	if err != nil {
-		c.history(v, err)
+		c.refused(v, err)
 		return ackedResult{}, err
 	}
 	erased := v.note(entries)
@@ -217,6 +236,47 @@ func (c *core) acked(_ context.Context, a ackedArgs) (ackedResult, error) {
 		entries = []vault.Entry{}
 	}
 	return ackedResult{entries, erased}, nil
+}
+
+type rejoinArgs struct {
+	Puts []vault.Put `json:"puts"` // what the store holds for the server, other tabs' too
+}
+
+// rejoin begins to take the server's feed as it is now, after the person agreed:
+// the caller applies it from its first entry and then stores what pending says.
+func (c *core) rejoin(_ context.Context, a rejoinArgs) (none, error) {
+	v, err := c.unlocked()
+	if err != nil {
+		return none{}, err
+	}
+	if err := v.replica.Restore(a.Puts); err != nil {
+		c.history(v, err)
+	}
+	if err := v.replica.Rejoin(); err != nil {
+		return none{}, err
+	}
+	v.kept, v.useless = map[vault.RecordID]kept{}, nil
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	v.warned = map[string]bool{}
+	return none{}, nil
+}
+
+type pendingResult struct {
+	Puts []vault.Put `json:"puts"`
+}
+
+// pending returns all that the server doesn't have yet.
+func (c *core) pending(context.Context) (pendingResult, error) {
+	v, err := c.unlocked()
+	if err != nil {
+		return pendingResult{}, err
+	}
+	puts := v.replica.Pending()
+	if puts == nil {
+		puts = []vault.Put{}
+	}
+	return pendingResult{puts}, nil
 }
 
 type erasingResult struct {

@@ -238,6 +238,26 @@ await check('the search finds what comes in while it is open', '/?state=search',
   await page.waitForSelector('.hit mark');
 });
 
+await check('after the server went back the person is asked once, and goes on', '/?state=went-back', async (page) => {
+  const go = page.getByRole('button', { name: 'Go on with the server’s copy' });
+  await go.click();
+  const dialog = page.getByRole('dialog');
+  assert.match(await dialog.innerText(), /Nothing here is lost/);
+  await dialog.getByRole('button', { name: 'Not now' }).click();
+  await dialog.waitFor({ state: 'detached' });
+  await go.click();
+  await dialog.getByRole('button', { name: 'Go on with the server’s copy' }).click();
+  await page.waitForSelector('.toast:has-text("in step with the server")');
+  assert.equal(await page.locator('.notice.history').count(), 0);
+  assert.equal(await dialog.count(), 0);
+});
+
+await check('where going on fails, the notice stays and says why', '/?state=went-back-offline', async (page) => {
+  await page.waitForSelector('dialog .problem:has-text("can’t be reached")');
+  await page.keyboard.press('Escape');
+  await page.getByRole('button', { name: 'Go on with the server’s copy' }).waitFor();
+});
+
 await check('editing makes a branch, the arrows go back', '/chat/c2?state=chat', async (page) => {
   await page.focus(box);
   await page.press(box, 'ArrowUp');

@@ -27,6 +27,8 @@ import type {
 export interface Scene {
   session: Session;
   trust: TrustState;
+  /** What the core says of the machine, where it is more than a state. */
+  says?: Trust;
   chats: ChatSummary[];
   messages: Message[];
   models: Model[];
@@ -287,7 +289,8 @@ export function connectFake(scene: Scene): Fake {
     chats: [...chats.values()].sort((a, b) => Number(b.pinned) - Number(a.pinned) || b.updated - a.updated),
   });
   const setSession = (s: Session): void => emit({ t: 'session', session: (session = s) });
-  const setTrust = (s: TrustState): void => emit({ t: 'trust', trust: trust((state = s)) });
+  const told = (s: TrustState): Trust => (scene.says?.state === s ? scene.says : trust(s));
+  const setTrust = (s: TrustState): void => emit({ t: 'trust', trust: told((state = s)) });
   const view = (id: string): ChatView => {
     const messages = texts.get(id) ?? [];
     return { chat: chats.get(id)!, messages, leaf: messages.at(-1)?.id ?? '' };
@@ -334,7 +337,7 @@ export function connectFake(scene: Scene): Fake {
       if (!scene.silent) {
         queueMicrotask(() => {
           f({ t: 'session', session });
-          if (session.state !== 'starting') f({ t: 'trust', trust: trust(state) });
+          if (session.state !== 'starting') f({ t: 'trust', trust: told(state) });
           if (session.state !== 'open') return;
           f({ t: 'settings', settings });
           f({ t: 'models', models: scene.models });
@@ -441,7 +444,7 @@ export function connectFake(scene: Scene): Fake {
       setTrust('checking');
       await wait(300);
       setTrust(scene.trust);
-      return trust(state);
+      return told(state);
     },
     async acceptDemo() {
       setTrust('demo');
@@ -525,6 +528,10 @@ export function connectFake(scene: Scene): Fake {
           });
         }
       return hits;
+    },
+    async rejoin() {
+      await wait(60);
+      fail('rejoin');
     },
     async exportAll() {
       return new Uint8Array();

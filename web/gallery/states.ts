@@ -4,6 +4,7 @@
 // Every state of every screen: what the core says, and what a person does.
 
 import { CHATS, MODELS, SETTINGS, chat, message, receipt, type Scene } from './fake.ts';
+import { HARDWARE } from './verdicts.ts';
 import { CODE, LETTER, LONG, MATHS, RICH, STREAM } from './texts.ts';
 
 export interface State {
@@ -56,6 +57,19 @@ const many = Array.from({ length: 400 }, (_, i) =>
     ? message('c4', i ? `l${i - 1}` : '', 'user', `Question ${i / 2 + 1}`, { id: `l${i}` })
     : message('c4', `l${i - 1}`, 'assistant', LONG, { id: `l${i}` }),
 );
+
+const wentBack: Scene = {
+  ...chatOf(...letter),
+  notices: [
+    {
+      t: 'notice',
+      kind: 'history',
+      code: 'rolled_back',
+      text: 'The server went back to an older copy of your history, as after a backup was restored. Everything that this device has is kept. Until you decide, nothing new is saved at the server.',
+      rejoin: true,
+    },
+  ],
+};
 
 function s(name: string, path: string, scene: Scene, ...acts: string[]): State {
   return { name, path, scene, acts };
@@ -254,6 +268,13 @@ export const STATES: State[] = [
   s('panel-demo', '/', demo, '.trust'),
   s('panel-failed', '/', { ...open, trust: 'failed' }, '.trust'),
   s('panel-unknown', '/', { ...open, trust: 'unknown' }, '.trust'),
+  ...Object.entries(HARDWARE).flatMap(([name, says]) => {
+    const scene = { ...open, trust: says.state, says };
+    return [
+      s(`panel-${name}`, '/', scene, '.trust'),
+      s(`panel-${name}-open`, '/', scene, '.trust', '.check summary'),
+    ];
+  }),
   s('receipt', '/chat/c2', chatOf(...letter), '#m-a2 .receipt'),
   s('search', '/', chatOf(...letter), '@k'),
   s('search-hits', '/', chatOf(...letter), '@k', '.search-input=damp', '@200'),
@@ -270,11 +291,26 @@ export const STATES: State[] = [
       {
         t: 'notice',
         kind: 'history',
-        code: 'rollback',
-        text: 'The server sent an older copy than this device has seen. Nothing is lost here. Export your chats, then reload.',
+        code: 'swapped',
+        text: 'The server put a part of your history in a wrong place. What this device has is kept. Export it, and ask whoever runs the server.',
       },
     ],
   }),
+  s('went-back', '/chat/c2', wentBack),
+  s('went-back-ask', '/', wentBack, '.notice .button'),
+  s(
+    'went-back-offline',
+    '/',
+    {
+      ...wentBack,
+      fails: {
+        rejoin: { code: 'offline', message: 'The server can’t be reached. Check your connection, then try again.' },
+      },
+    },
+    '.notice .button',
+    'dialog .primary',
+    '@200',
+  ),
   s('light-forced', '/chat/c4', { ...chatOf(ask(), reply(RICH)), settings: { ...SETTINGS, theme: 'light' } }),
   s('dark-forced', '/chat/c4', { ...chatOf(ask(), reply(RICH)), settings: { ...SETTINGS, theme: 'dark' } }),
   s('stream-5000', '/chat/c4', { ...chatOf(ask(), reply('Ready.')), pace: -1 }),

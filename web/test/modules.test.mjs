@@ -9,7 +9,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, test } from 'node:test';
+import { after, mock, test } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const web = fileURLToPath(new URL('..', import.meta.url));
@@ -98,15 +98,26 @@ async function syncing(server) {
   const kept = [];
   let head = 0;
   let applied = 0;
+  const pending = [];
   const store = {
     queued: async (_, limit) => queue.slice(0, limit),
     dequeue: async (keys) => void queue.splice(0, queue.length, ...queue.filter((q) => !keys.includes(q.key))),
     addEntries: async (_, entries) => (kept.push(...entries), void stored.push(...entries.map((e) => e.seq))),
     eraseData: async () => {},
+    replace: async (_, entries, keys, puts) => {
+      stored.splice(0, stored.length, ...entries.map((e) => e.seq));
+      queue.splice(0, queue.length, ...queue.filter((q) => !keys.includes(q.key)), ...puts.map((put, i) => ({ key: 1000 + i, put })));
+    },
   };
   const go = {
     call: async (method, args) => {
       if (method === 'head') return { seq: head, hash: 'h' };
+      if (method === 'erasing') return { seqs: [] };
+      if (method === 'rejoin') {
+        head = 0;
+        return {};
+      }
+      if (method === 'pending') return { puts: pending };
       if (method === 'acked') return { entries: [], erased: false };
       if (method === 'apply') {
         applied++;
@@ -131,8 +142,9 @@ async function syncing(server) {
     reach: (offline) => said.push(offline ? 'offline' : 'online'),
     ended: () => said.push('ended'),
     refused: (e) => said.push(e.code),
+    rejoined: () => said.push('rejoined'),
   });
-  return { sync, queue, stored, said, judged, kept, applied: () => applied };
+  return { sync, queue, stored, said, judged, kept, pending, applied: () => applied };
 }
 
 const answer = (status, doc) => new Response(JSON.stringify(doc), { status });
@@ -219,6 +231,80 @@ test('sync stores what was judged, whatever else the text says', async () => {
   await bad.sync.poke();
   bad.sync.stop();
   assert.deepEqual([bad.kept, bad.judged], [[], []]);
+});
+
+test('sync goes on with the server’s copy: whole, or not at all', async () => {
+  let broken = true;
+  const posted = [];
+  const s = await syncing((url, o) => {
+    if (o.method === 'POST') {
+      const { entries } = JSON.parse(o.body);
+      posted.push(...entries.map((e) => e.id));
+      return answer(200, { head: { seq: 3, hash: 'h' }, seqs: entries.map(() => 3) });
+    }
+    const since = Number(new URL(url, 'http://x').searchParams.get('since'));
+    if (since === 1 && broken) throw new TypeError('network');
+    const all = [1, 2].map((seq) => ({ seq }));
+    return answer(200, { head: { seq: 2, hash: 'h' }, entries: all.slice(since, since + 1) });
+  });
+  s.stored.push(1, 2, 3, 4);
+  s.queue.push({ key: 7, put: { id: 'waiting', data: '' } });
+  s.pending.push({ id: 'waiting', data: 'anew' }, { id: 'lost', data: '' });
+  await assert.rejects(s.sync.rejoin(), { code: 'offline' });
+  assert.deepEqual([s.stored, s.queue.map((q) => q.key), posted], [[1, 2, 3, 4], [7], []], 'in the middle, nothing has changed');
+  broken = false;
+  await s.sync.rejoin();
+  s.sync.stop();
+  assert.deepEqual(s.stored, [1, 2]);
+  assert.deepEqual(posted, ['waiting', 'lost'], 'what the server lacks is posted, and only then');
+  assert.ok(s.said.includes('rejoined'));
+  assert.deepEqual(s.queue, []);
+});
+
+test('a heartbeat notices a Worker that is gone, and nothing else', async () => {
+  const { Heartbeat } = await load('src/core/heartbeat.js');
+  mock.timers.enable({ apis: ['setInterval'] });
+  try {
+    let visible = true;
+    Object.defineProperty(globalThis, 'document', {
+      configurable: true,
+      value: { get visibilityState() { return visible ? 'visible' : 'hidden'; } },
+    });
+    let alive = true;
+    let gone = 0;
+    let asked = 0;
+    const heart = new Heartbeat(() => (asked++, alive ? Promise.resolve() : new Promise(() => {})), () => gone++);
+    const pass = async (seconds) => {
+      for (let s = 0; s < seconds; s += 5) {
+        mock.timers.tick(5_000);
+        await Promise.resolve();
+      }
+    };
+    heart.start();
+    await pass(600);
+    assert.ok(asked > 30);
+    assert.equal(gone, 0, 'one that answers is there');
+    alive = false;
+    await pass(60);
+    assert.equal(gone, 0, 'a minute of work is no end');
+    visible = false;
+    await pass(3_600);
+    assert.equal(gone, 0, 'what nobody sees may sleep');
+    visible = true;
+    await pass(45);
+    assert.equal(gone, 0, 'and has its minute when it is seen again');
+    await pass(30);
+    assert.equal(gone, 1);
+    await pass(600);
+    assert.equal(gone, 1, 'said once');
+    heart.start();
+    heart.stop();
+    await pass(600);
+    assert.equal(gone, 1, 'not after it was stopped');
+  } finally {
+    mock.timers.reset();
+    delete globalThis.document;
+  }
 });
 
 test('an account is forgotten only when another one has been opened', async () => {

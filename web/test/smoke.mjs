@@ -6,6 +6,9 @@
 import assert from 'node:assert/strict';
 import { chromium } from 'playwright-core';
 
+/** How long anything may take; nothing that passes waits for it. */
+const PATIENCE = 60_000;
+
 const [origin, executablePath] = process.argv.slice(2);
 const browser = await chromium.launch({
   executablePath,
@@ -17,6 +20,7 @@ const problems = [];
 /** Opens a page with an authenticator that has PRF, or takes over one's credentials. */
 async function open(path = '/', { prf = true } = {}) {
   const page = await context.newPage();
+  page.setDefaultTimeout(PATIENCE);
   page.on('pageerror', (e) => problems.push(`page error: ${e.message}`));
   page.on('console', (m) => m.type() === 'error' && problems.push(`console: ${m.text()}`));
   const cdp = await context.newCDPSession(page);
@@ -35,20 +39,29 @@ async function open(path = '/', { prf = true } = {}) {
 const call = (page, name, ...args) => page.evaluate(([n, a]) => test.core[n](...a), [name, args]);
 const fails = (page, name, ...args) =>
   page.evaluate(([n, a]) => test.core[n](...a).then(() => null, (e) => ({ code: e.code, message: e.message })), [name, args]);
-const session = (page, state) => page.waitForFunction((s) => test.last('session')?.session.state === s, state, { timeout: 30_000 });
+const session = (page, state) => page.waitForFunction((s) => test.last('session')?.session.state === s, state);
 const last = (page, t) => page.evaluate((x) => test.last(x), t);
 const seen = async () => (await fetch(`${origin}/test/seen`)).json();
+const server = async (what) => assert.equal((await fetch(`${origin}/test/${what}`, { method: 'POST' })).status, 200);
 const set = (what, down) => fetch(`${origin}/test/${what}?down=${down ? 1 : 0}`, { method: 'POST' });
 
+/** Waits until f answers true. */
+async function until(f, what) {
+  for (const end = Date.now() + PATIENCE; !(await f()); ) {
+    assert.ok(Date.now() < end, what);
+    await new Promise((r) => setTimeout(r, 100));
+  }
+}
+
 /** Waits until a message of a chat is as `ok` says, and returns it. */
-async function message(page, chat, id, ok, ms = 30_000) {
-  for (const until = Date.now() + ms; ; ) {
+async function message(page, chat, id, ok, ms = PATIENCE) {
+  for (const end = Date.now() + ms; ; ) {
     const found = await page.evaluate(
       ([c, m]) => test.events.findLast((x) => x.t === 'chat' && x.view.chat.id === c)?.view.messages.find((x) => x.id === m),
       [chat, id],
     );
     if (found && ok(found)) return found;
-    assert.ok(Date.now() < until, `the message stays ${JSON.stringify(found)}`);
+    assert.ok(Date.now() < end, `the message stays ${JSON.stringify(found)}`);
     await new Promise((r) => setTimeout(r, 20));
   }
 }
@@ -107,12 +120,12 @@ steps['sign up with a passkey that has PRF, confirm the kit'] = async () => {
 };
 
 steps['demo hardware waits for consent'] = async () => {
-  await page.waitForFunction(() => test.last('trust')?.trust.state === 'consent', null, { timeout: 30_000 });
+  await page.waitForFunction(() => test.last('trust')?.trust.state === 'consent', null);
   const { id } = await call(page, 'newChat', { temporary: false });
   const e = await fails(page, 'send', id, '', 'hello', 'words');
   assert.equal(e?.code, 'consent');
   await call(page, 'acceptDemo');
-  await page.waitForFunction(() => test.last('trust')?.trust.state === 'demo' && test.last('models')?.models.length, null, { timeout: 30_000 });
+  await page.waitForFunction(() => test.last('trust')?.trust.state === 'demo' && test.last('models')?.models.length, null);
   assert.deepEqual((await last(page, 'models')).models, [{ id: 'words', name: 'Words (demo)', demo: true, context: 4096, engine: 'built-in' }]);
 };
 
@@ -125,36 +138,37 @@ steps['ask, stream, title'] = async () => {
   assert.equal(m.receipt.state, 'demo');
   const streamed = await page.evaluate((id) => test.events.filter((e) => e.t === 'delta' && e.message === id).length, first.assistant);
   assert.ok(streamed > 3, `${streamed} deltas`);
-  await page.waitForFunction((c) => test.last('chats')?.chats.find((x) => x.id === c)?.title === 'Counting words', chat, { timeout: 10_000 });
+  await page.waitForFunction((c) => test.last('chats')?.chats.find((x) => x.id === c)?.title === 'Counting words', chat);
 };
 
 steps['stop at the engine, keep what came'] = async () => {
   const before = (await seen()).stopped;
-  const s = await call(page, 'send', chat, first.assistant, '400 words', 'words');
+  const s = await call(page, 'send', chat, first.assistant, '400 words, held', 'words');
   await message(page, chat, s.assistant, (m) => m.status === 'streaming');
   await page.waitForFunction((id) => test.events.some((e) => e.t === 'delta' && e.message === id), s.assistant);
   await call(page, 'stop', chat);
   const m = await message(page, chat, s.assistant, (x) => x.status === 'stopped');
   assert.ok(m.text.startsWith('word1 ') && m.text.length < words(400).length);
-  for (let i = 0; (await seen()).stopped === before; i++) {
-    assert.ok(i < 50, 'the engine goes on');
-    await new Promise((r) => setTimeout(r, 100));
-  }
+  await until(async () => (await seen()).stopped !== before, 'the engine goes on');
 };
 
 steps['a dropped connection is a pause'] = async () => {
-  const s = await call(page, 'regenerate', chat, first.assistant, 'words');
+  const asked = await call(page, 'send', chat, first.assistant, '20 words, held', 'words');
+  await server('release');
+  await message(page, chat, asked.assistant, done);
+  const s = await call(page, 'regenerate', chat, asked.assistant, 'words');
   await message(page, chat, s.assistant, (m) => m.status === 'streaming');
   await set('network', true);
   await message(page, chat, s.assistant, (m) => m.status === 'reconnecting');
   await new Promise((r) => setTimeout(r, 300));
   await set('network', false);
+  await server('release');
   const m = await message(page, chat, s.assistant, done);
   assert.equal(m.text, words(20));
 };
 
 steps['reload in mid-answer, open with one gesture, and the answer goes on'] = async () => {
-  const s = await call(page, 'send', chat, first.assistant, '80 words', 'words');
+  const s = await call(page, 'send', chat, first.assistant, '80 words, held', 'words');
   await message(page, chat, s.assistant, (m) => m.status === 'streaming');
   await page.waitForFunction((id) => test.events.filter((e) => e.t === 'delta' && e.message === id).length > 5, s.assistant);
   await page.reload();
@@ -166,17 +180,18 @@ steps['reload in mid-answer, open with one gesture, and the answer goes on'] = a
   steps.unlock = Date.now() - t;
   const view = await call(page, 'openChat', chat);
   assert.ok(view.messages.some((m) => m.id === s.assistant && m.text.startsWith('word1 ')), 'the answer is on the screen while it is taken up');
+  await server('release');
   const m = await message(page, chat, s.assistant, done);
   assert.equal(m.text, words(80));
   const { asked } = await seen();
-  assert.equal(asked.filter((q) => q === '80 words').length, 1, 'the engine was asked once');
+  assert.equal(asked.filter((q) => q === '80 words, held').length, 1, 'the engine was asked once');
 };
 
 steps['offline: what is written is kept and sent once'] = async () => {
   await set('account', true);
   const s = await call(page, 'send', chat, first.assistant, '3 words', 'words');
   await message(page, chat, s.assistant, done);
-  await page.waitForFunction(() => test.last('session')?.session.offline === true, null, { timeout: 30_000 });
+  await page.waitForFunction(() => test.last('session')?.session.offline === true, null);
   await message(page, chat, s.user, (m) => m.unsaved === true);
   await page.reload();
   await session(page, 'locked');
@@ -186,19 +201,55 @@ steps['offline: what is written is kept and sent once'] = async () => {
   await set('account', false);
   await call(page, 'openChat', chat);
   await page.evaluate(() => dispatchEvent(new Event('online')));
-  await page.waitForFunction(() => !test.last('session')?.session.offline, null, { timeout: 30_000 });
+  await page.waitForFunction(() => !test.last('session')?.session.offline, null);
   await message(page, chat, s.user, (m) => !m.unsaved);
-  for (let i = 0; ; i++) {
-    const { queue } = await dump(page);
-    if (queue.length === 0) break;
-    assert.ok(i < 50, 'the queue stays full');
-    await new Promise((r) => setTimeout(r, 100));
-  }
+  await until(async () => (await dump(page)).queue.length === 0, 'the queue stays full');
+};
+
+steps['a server that went back: said, nothing lost, and the person goes on with its copy'] = async () => {
+  await server('backup');
+  const s = await call(page, 'send', chat, first.assistant, '2 words after the backup', 'words');
+  await message(page, chat, s.assistant, (m) => done(m) && !m.unsaved);
+  await until(async () => (await dump(page)).queue.length === 0, 'the queue stays full');
+  await server('restore');
+  const late = await call(page, 'send', chat, first.assistant, '2 words while it was back', 'words');
+  await message(page, chat, late.assistant, done);
+  await page.evaluate(() => dispatchEvent(new Event('online')));
+  await page.waitForFunction(() => test.events.some((e) => e.t === 'notice' && e.code === 'rolled_back' && e.rejoin));
+  // Nothing is stored or lost by itself: the same is found after a reload.
+  await page.reload();
+  await session(page, 'locked');
+  await call(page, 'signIn');
+  await session(page, 'open');
+  await page.waitForFunction(() => test.events.some((e) => e.t === 'notice' && e.rejoin));
+  const mine = (view) => [s.user, s.assistant, late.user, late.assistant].every((id) => view.messages.some((m) => m.id === id));
+  assert.ok(mine(await call(page, 'openChat', chat)), 'this device has everything');
+  await call(page, 'rejoin');
+  await until(async () => (await dump(page)).queue.length === 0, 'the queue stays full');
+  assert.ok(mine(await call(page, 'openChat', chat)), 'and after going on');
+  const elsewhere = await browser.newContext();
+  const other = await elsewhere.newPage();
+  other.setDefaultTimeout(PATIENCE);
+  await other.goto(origin);
+  await session(other, 'signed-out');
+  await call(other, 'recover', page.kit.join(' '));
+  await session(other, 'open');
+  assert.ok(mine(await call(other, 'openChat', chat)), 'the server has it all again');
+  assert.deepEqual(await other.evaluate(() => test.events.filter((e) => e.t === 'notice')), [], 'and nothing is wrong with it');
+  await elsewhere.close();
+  // What is kept here now opens again.
+  await page.reload();
+  await session(page, 'locked');
+  await call(page, 'signIn');
+  await session(page, 'open');
+  assert.ok(mine(await call(page, 'openChat', chat)));
+  assert.deepEqual(await page.evaluate(() => test.events.filter((e) => e.t === 'notice')), []);
 };
 
 steps['a second device gets in with the kit, and each hears of the other'] = async () => {
   const elsewhere = await browser.newContext();
   const other = await elsewhere.newPage();
+  other.setDefaultTimeout(PATIENCE);
   other.on('pageerror', (e) => problems.push(`page error: ${e.message}`));
   await other.goto(origin);
   await session(other, 'signed-out');
@@ -207,7 +258,7 @@ steps['a second device gets in with the kit, and each hears of the other'] = asy
   const there = await call(other, 'openChat', chat);
   assert.ok(there.messages.some((m) => m.id === first.assistant && m.text === words(20)));
   await call(other, 'rename', chat, 'Another name');
-  await page.waitForFunction((c) => test.last('chats')?.chats.find((x) => x.id === c)?.title === 'Another name', chat, { timeout: 10_000 });
+  await page.waitForFunction((c) => test.last('chats')?.chats.find((x) => x.id === c)?.title === 'Another name', chat);
   const typo = page.kit.with(2, page.kit[2].replace(/.$/, (c) => (c === '7' ? '8' : '7')));
   assert.equal((await fails(other, 'recover', typo.join(' ')))?.code, 'kit_typo');
   await elsewhere.close();
@@ -219,7 +270,7 @@ steps['two tabs: one answer, taken over when its tab goes'] = async () => {
   await call(tab, 'recover', page.kit.join(' '));
   await session(tab, 'open');
   await call(tab, 'openChat', chat);
-  const s = await call(tab, 'send', chat, first.assistant, '60 words', 'words');
+  const s = await call(tab, 'send', chat, first.assistant, '60 words, held', 'words');
   await message(tab, chat, s.assistant, (m) => m.status === 'streaming');
   // This tab starts again while the other one has the answer: it waits its turn.
   await page.reload();
@@ -231,6 +282,7 @@ steps['two tabs: one answer, taken over when its tab goes'] = async () => {
   const view = await call(page, 'openChat', chat);
   assert.ok(!view.messages.some((m) => m.id === s.assistant), 'both tabs have taken the answer up');
   await tab.close();
+  await server('release');
   const m = await message(page, chat, s.assistant, done);
   assert.equal(m.text, words(60));
 };
@@ -314,10 +366,7 @@ steps['delete a chat: its data goes from this device'] = async () => {
   const data = async () => (await dump(page)).feed.map((e) => JSON.parse(e)).filter((e) => e.collection === 'msg' && e.data).length;
   assert.ok((await data()) > 5);
   await call(page, 'deleteChat', chat);
-  for (let i = 0; (await data()) > 0; i++) {
-    assert.ok(i < 50, `${await data()} messages stay`);
-    await new Promise((r) => setTimeout(r, 100));
-  }
+  await until(async () => (await data()) === 0, 'messages stay');
   assert.equal((await last(page, 'chats')).chats.length, 0);
   await page.reload();
   await session(page, 'locked');
@@ -352,11 +401,30 @@ steps['a core that breaks is started again, locked'] = async () => {
     };
   });
   await page.evaluate(() => void test.core.checkAgain().catch(() => {}));
-  await page.waitForFunction(() => test.events.some((e) => e.t === 'notice' && e.code === 'core_restarted'), null, { timeout: 30_000 });
+  await page.waitForFunction(() => test.events.some((e) => e.t === 'notice' && e.code === 'core_restarted'), null);
   await session(page, 'locked');
   await call(page, 'signIn');
   await session(page, 'open');
   problems.length = 0; // the panic is on the console, as it should be
+};
+
+steps['a core that goes without a word is noticed, and started again'] = async () => {
+  const tab = await context.newPage();
+  tab.setDefaultTimeout(PATIENCE);
+  await tab.clock.install();
+  await tab.goto(origin);
+  await session(tab, 'locked');
+  await tab.clock.runFor(100_000);
+  assert.deepEqual(await tab.evaluate(() => test.events.filter((e) => e.t === 'notice')), [], 'one that is there is left alone');
+  const [worker] = tab.workers();
+  await worker.evaluate(() => close()).catch(() => {});
+  const noticed = () => tab.evaluate(() => test.events.some((e) => e.t === 'notice' && e.code === 'core_restarted'));
+  for (let i = 0; !(await noticed()); i++) {
+    assert.ok(i < 10, 'nobody notices');
+    await tab.clock.runFor(15_000);
+  }
+  await session(tab, 'locked');
+  await tab.close();
 };
 
 steps['delete the account'] = async () => {

@@ -35,11 +35,13 @@ import (
 )
 
 // words is an engine that answers with numbered words, as many as asked for: a
-// question "40 words" gets 40 of them, 20 a second. A request for a title gets
-// one.
+// question "40 words" gets 40 of them, 20 a second. "40 words, held" stops in
+// its middle until it is released, so that no step depends on how fast it is. A
+// request for a title gets one.
 type words struct {
 	mu      sync.Mutex
-	stopped int // answers whose reader went away before their end
+	gate    chan struct{} // closed by release
+	stopped int           // answers whose reader went away before their end
 	asked   []string
 }
 
@@ -48,6 +50,14 @@ func (*words) Close() error { return nil }
 
 func (*words) Models(context.Context) ([]engine.Model, error) {
 	return []engine.Model{{ID: "words", Name: "Words (demo)", Demo: true}}, nil
+}
+
+// release lets every answer that is held go on.
+func (w *words) release() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	close(w.gate)
+	w.gate = make(chan struct{})
 }
 
 func (w *words) Do(ctx context.Context, r *engine.Request) (*engine.Response, error) {
@@ -65,7 +75,9 @@ func (w *words) Do(ctx context.Context, r *engine.Request) (*engine.Response, er
 	question := req.Messages[len(req.Messages)-1].Content
 	w.mu.Lock()
 	w.asked = append(w.asked, question)
+	gate := w.gate
 	w.mu.Unlock()
+	held := strings.Contains(question, "held")
 	pr, pw := io.Pipe()
 	go func() {
 		delta := func(text, finish string) error {
@@ -79,6 +91,12 @@ func (w *words) Do(ctx context.Context, r *engine.Request) (*engine.Response, er
 			err = delta("\"Counting words.\"", "null")
 		} else {
 			for i := 1; i <= n && err == nil; i++ {
+				if held && i == n/2 {
+					select {
+					case <-ctx.Done():
+					case <-gate:
+					}
+				}
 				select {
 				case <-ctx.Done():
 					err = ctx.Err()
@@ -101,6 +119,49 @@ func (w *words) Do(ctx context.Context, r *engine.Request) (*engine.Response, er
 		pw.CloseWithError(err)
 	}()
 	return &engine.Response{Status: 200, ContentType: "text/event-stream", Body: pr}, nil
+}
+
+// accounts is an account server whose database can be kept and brought back.
+type accounts struct {
+	file, origin string
+	mu           sync.RWMutex
+	db           *store.DB
+	server       *account.Server
+}
+
+func (a *accounts) open() (err error) {
+	if a.db, err = store.Open(context.Background(), a.file); err != nil {
+		return err
+	}
+	a.server, err = account.New(account.Config{Store: a.db, Origin: a.origin})
+	return err
+}
+
+func (a *accounts) close() {
+	a.server.Close()
+	a.db.Close()
+}
+
+// copyFile stops the server, copies one file over another, and starts it again.
+func (a *accounts) copyFile(to, from string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.close()
+	b, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(to, b, 0o600); err != nil {
+		return err
+	}
+	return a.open()
+}
+
+func (a *accounts) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	a.mu.RLock()
+	server := a.server
+	a.mu.RUnlock()
+	server.Handler().ServeHTTP(w, r)
 }
 
 // recorder keeps the bodies of all requests to the account server.
@@ -253,7 +314,7 @@ func TestSmoke(t *testing.T) {
 
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	eng := &words{}
+	eng := &words{gate: make(chan struct{})}
 	n, err := node.New(node.Config{Engine: eng, Evidence: forge.Evidence})
 	if err != nil {
 		t.Fatal(err)
@@ -275,18 +336,13 @@ func TestSmoke(t *testing.T) {
 		t.Fatal(err)
 	}
 	origin := fmt.Sprintf("http://localhost:%d", l.Addr().(*net.TCPAddr).Port)
-	db, err := store.Open(ctx, filepath.Join(t.TempDir(), "sotto.db"))
-	if err != nil {
+	acc := &accounts{file: filepath.Join(t.TempDir(), "sotto.db"), origin: origin}
+	if err := acc.open(); err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
-	acc, err := account.New(account.Config{Store: db, Origin: origin})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer acc.Close()
+	defer acc.close()
 
-	rec := &recorder{Handler: acc.Handler()}
+	rec := &recorder{Handler: acc}
 	wire := &cut{Handler: g.Handler(), live: map[int]context.CancelFunc{}}
 	var accountDown sync.Mutex
 	isDown := false
@@ -308,6 +364,17 @@ func TestSmoke(t *testing.T) {
 		accountDown.Lock()
 		defer accountDown.Unlock()
 		isDown = r.URL.Query().Get("down") == "1"
+	})
+	mux.HandleFunc("POST /test/release", func(http.ResponseWriter, *http.Request) { eng.release() })
+	mux.HandleFunc("POST /test/backup", func(w http.ResponseWriter, r *http.Request) {
+		if err := acc.copyFile(acc.file+".backup", acc.file); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+		}
+	})
+	mux.HandleFunc("POST /test/restore", func(w http.ResponseWriter, r *http.Request) {
+		if err := acc.copyFile(acc.file, acc.file+".backup"); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+		}
 	})
 	mux.HandleFunc("GET /test/seen", func(w http.ResponseWriter, _ *http.Request) {
 		eng.mu.Lock()

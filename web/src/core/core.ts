@@ -8,6 +8,7 @@
 // Locking, signing out and forgetting take the frame away and make a new one: the
 // Worker's memory, with the keys in it, ends with its document.
 
+import { Heartbeat } from './heartbeat.ts';
 import type { Core, CoreError, CoreEvent, Settings, Theme } from './protocol.ts';
 import { answerWithPasskey, makePasskey, usePasskey } from './webauthn.ts';
 import type { Calls, CallMessage, Given, WorkerEvent, WorkerMessage } from './wire.ts';
@@ -44,6 +45,10 @@ class PageCore {
   private frame: HTMLIFrameElement | null = null;
   private startTimer: ReturnType<typeof setTimeout> | undefined;
   private brokenAt = 0;
+  private readonly heart = new Heartbeat(
+    () => this.call('ping', []),
+    () => this.broken(),
+  );
   private nextId = 1;
   private waiting = new Map<number, Waiting>();
   /** Asked for before the Worker was there. */
@@ -95,10 +100,12 @@ class PageCore {
     this.port = port;
     port.onmessage = (m: MessageEvent<WorkerMessage>) => this.take(port, m.data);
     for (const u of this.unsent.splice(0)) port.postMessage(u.message, u.transfer);
+    this.heart.start();
   }
 
   /** Ends the Worker with all that it holds, and starts another. */
   private restart(): void {
+    this.heart.stop();
     this.port = null;
     this.dropCalls(LOCKED);
     this.state.delete('chats');
@@ -115,6 +122,7 @@ class PageCore {
   }
 
   private fail(): void {
+    this.heart.stop();
     this.port = null;
     this.dropCalls(FAILED);
     this.emit({ t: 'notice', kind: 'warn', ...worded(FAILED) });
@@ -245,6 +253,7 @@ class PageCore {
       search: pass('search'),
       exportAll: pass('exportAll'),
       exportChat: pass('exportChat'),
+      rejoin: pass('rejoin'),
 
       setSettings: async ({ theme, ...rest }) => {
         if (theme) {

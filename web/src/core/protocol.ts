@@ -235,8 +235,11 @@ export type CoreEvent =
   | { t: 'settings'; settings: Settings }
   /** Progress of opening a long history: 0..1. */
   | { t: 'loading'; progress: number }
-  /** Something the person should know: a sentence and what to do. `history` = the server's copy doesn't fit (rolled back, hidden, swapped). */
-  | { t: 'notice'; kind: 'info' | 'warn' | 'history' | 'offline'; code: string; text: string };
+  /**
+   * Something the person should know: a sentence and what to do. `history` = the server's copy doesn't fit (rolled back,
+   * hidden, swapped); with `rejoin`, nothing is saved until the person goes on with it.
+   */
+  | { t: 'notice'; kind: 'info' | 'warn' | 'history' | 'offline'; code: string; text: string; rejoin?: boolean };
 
 /** Every rejected promise of `Core` is one of these (structured-cloned as a plain object). */
 export interface CoreError {
@@ -311,6 +314,9 @@ export interface Core {
   /** A .zip of everything, or one chat as Markdown or JSON. Plaintext: the page says so first. */
   exportAll(): Promise<Uint8Array>;
   exportChat(chat: string, as: 'md' | 'json'): Promise<Uint8Array>;
+
+  /** After a notice with `rejoin`: takes the server's history as it is now and adds what only this device has. */
+  rejoin(): Promise<void>;
 
   setSettings(s: Partial<Settings>): Promise<void>;
 }

@@ -61,6 +61,8 @@ export interface Calls extends Plain {
   deleteAccount(typed: string): Promise<void>;
   /** The page is on the screen again, or the network is back. */
   wake(): Promise<void>;
+  /** Says that the Worker is there. */
+  ping(): Promise<void>;
 }
 
 export interface CallMessage {

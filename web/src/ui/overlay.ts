@@ -10,6 +10,8 @@ export interface Notice {
   kind: 'info' | 'warn' | 'history' | 'offline';
   code: string;
   text: string;
+  /** The person can go on with the server's copy of the history. */
+  rejoin?: boolean;
 }
 
 export interface Toast {
@@ -29,4 +31,4 @@ export type Overlay =
   | { is: 'consent' }
   | { is: 'link'; url: string }
   | { is: 'leave'; then: () => void }
-  | { is: 'confirm'; title: string; text: string; go: string; danger: boolean; run: () => Promise<void> | void };
+  | { is: 'confirm'; title: string; text: string; go: string; danger: boolean; stay?: string; run: () => Promise<void> | void };

@@ -53,7 +53,7 @@ export function Overlays(): VNode | null {
         />
       );
     case 'confirm':
-      return <Confirm ask={o} stay={t.cancel} onClose={close} />;
+      return <Confirm ask={o} stay={o.stay ?? t.cancel} onClose={close} />;
     default:
       return null;
   }
@@ -65,7 +65,9 @@ function Confirm({ ask, stay, onClose }: { ask: Ask; stay: string; onClose: () =
   const task = useTask();
   return (
     <Dialog title={ask.title} onClose={onClose}>
-      <p>{ask.text}</p>
+      {ask.text.split('\n').map((p) => (
+        <p key={p}>{p}</p>
+      ))}
       <Problem text={task.error} />
       <div class="dialog-actions">
         <button type="button" class="button quiet" onClick={onClose}>
@@ -201,6 +203,11 @@ export function Notices(): VNode | null {
             {n.kind === 'history' && <strong>{t.notices.historyTitle} </strong>}
             {n.text}
           </p>
+          {n.rejoin && (
+            <button type="button" class="button" onClick={() => store.askRejoin()}>
+              {t.rejoin.go}
+            </button>
+          )}
           <button
             type="button"
             class="icon-button small"

@@ -172,7 +172,7 @@ export class Store {
         if (e.code === CORE_FAILED) this.fatal.value = e.text;
         this.notices.value = [
           ...this.notices.value.filter((n) => n.code !== e.code),
-          { kind: e.kind, code: e.code, text: e.text },
+          { kind: e.kind, code: e.code, text: e.text, ...(e.rejoin ? { rejoin: true } : {}) },
         ];
         break;
     }
@@ -462,6 +462,23 @@ export class Store {
   /** Runs a command whose failure is a toast. */
   do(p: Promise<unknown>): void {
     p.catch((e) => this.toast(sentence(e)));
+  }
+
+  /** Asks once, then goes on with the server's copy of the history. */
+  askRejoin(): void {
+    this.overlay.value = {
+      is: 'confirm',
+      title: t.rejoin.title,
+      text: t.rejoin.text,
+      go: t.rejoin.go,
+      stay: t.rejoin.later,
+      danger: false,
+      run: async () => {
+        await this.core!.rejoin();
+        this.notices.value = this.notices.value.filter((n) => !n.rejoin);
+        this.toast(t.rejoin.done);
+      },
+    };
   }
 
   dismissNotice(code: string): void {

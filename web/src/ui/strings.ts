@@ -274,9 +274,27 @@ export const en = {
     notChecked: 'Not checked yet.',
     pageRow:
       'A web page can be swapped by its server, and this page can’t prove itself. To be sure, use the terminal program.',
-    status: { ok: 'Checked', warn: 'Not proven', fail: 'Failed', none: 'Waiting' },
+    status: { ok: 'Checked', warn: 'Not proven', fail: 'Failed', unknown: 'Couldn’t check', note: 'Checked, with a note', none: 'Waiting' },
+    /** Kinds of hardware: what people call it, and who vouches for it. */
+    platforms: {
+      snp: { name: 'AMD processor', maker: 'AMD' },
+      tdx: { name: 'Intel processor', maker: 'Intel' },
+      tpm: { name: 'TPM', maker: 'the maker of its TPM' },
+      nvidia: { name: 'NVIDIA accelerators', maker: 'NVIDIA' },
+      software: { name: 'Ordinary hardware', maker: 'nobody' },
+    } as Record<string, { name: string; maker: string }>,
+    ownChecks: 'This app’s own checks',
+    /** The sentence of a row in which all is well, by who vouches for the machine. */
+    proved: {
+      chip: (makers: string) => `Signed for by ${makers}, and every check of it came out right.`,
+      software: () => 'What it was started with is what should run there, and nothing else.',
+      key: () => 'The key that seals your words is in what was signed, so nobody else can open them.',
+    } as Record<string, (makers: string) => string>,
+    checks: (n: number) => plural(n, { one: '# check', other: '# checks' }),
+    checksFailed: (bad: number, of: number) => `${bad} of ${plural(of, { one: '# check', other: '# checks' })} failed`,
+    checksUnknown: (bad: number, of: number) => `${bad} of ${plural(of, { one: '# check', other: '# checks' })} not possible`,
     showMe: 'Show me',
-    want: 'Expected',
+    want: 'Wanted',
     found: 'Found',
     redo: 'Check it by hand',
     node: 'Machine',
@@ -435,6 +453,15 @@ export const en = {
     editLast: 'Edit your last message (in an empty box)',
     stop: 'Stop the answer',
     copyLast: 'Copy the last answer',
+  },
+
+  /** After the server went back or showed another history. */
+  rejoin: {
+    title: 'Go on with the server’s copy?',
+    text: 'This device takes the history that the server has now, and saves there again what only this device has. Nothing here is lost, and what you deleted stays deleted.\nA server that was repaired goes back like this. One that hides something does too: if nobody told you of a repair, ask whoever runs it first.',
+    go: 'Go on with the server’s copy',
+    later: 'Not now',
+    done: 'Your history is in step with the server again.',
   },
 
   notices: {

@@ -10,6 +10,7 @@ import { longTime, shortTime } from './dates.ts';
 import { Dialog } from './dialog.tsx';
 import { Problem } from './entry.tsx';
 import { Icon, type IconName } from './icons.tsx';
+import { kinds, plain, platformName, platformNames, sentenceOf, standing, worstFirst, type Kind, type Standing } from './platforms.ts';
 import { useStore } from './store.ts';
 import { t } from './strings.ts';
 
@@ -58,6 +59,15 @@ export function TrustPanel({ onClose }: { onClose: () => void }): VNode {
       <Headline state={trust.state} detail={trust.detail || verdict?.summary || ''}>
         {trust.checkedAt > 0 ? t.trust.checkedAt(shortTime(trust.checkedAt)) : t.trust.never}
       </Headline>
+      {verdict && verdict.platforms.length > 0 && (
+        <ul class="panel-hardware" aria-label={t.trust.platform}>
+          {verdict.platforms.map((p) => (
+            <li key={p} class="tag">
+              {platformName(p)}
+            </li>
+          ))}
+        </ul>
+      )}
       {verdicts.length > 1 && (
         <div class="panel-machines" role="group" aria-label={t.trust.node}>
           <button
@@ -139,7 +149,7 @@ export function ReceiptPanel({ receipt, onClose }: { receipt: Receipt; onClose: 
       <Facts
         rows={[
           [t.trust.node, receipt.node],
-          [t.trust.platform, receipt.platform],
+          [t.trust.platform, platformNames(receipt.platform)],
           [t.trust.release, receipt.release],
           [t.trust.key, receipt.key_id],
           [t.trust.valid, range(receipt.not_before, receipt.not_after)],
@@ -183,16 +193,35 @@ function Headline({
   );
 }
 
-const STATUS_ICON = { ok: 'check', warn: 'dash', fail: 'close', none: 'more' } as const;
+const STANDING_ICON = { ok: 'check', warn: 'dash', fail: 'close', unknown: 'question', none: 'more' } as const;
 
+function Stands({ as }: { as: Standing }): VNode {
+  return (
+    <span class="check-icon">
+      <Icon name={STANDING_ICON[as]} />
+    </span>
+  );
+}
+
+/** One question about the machine: the answer in a sentence, then whose proof it rests on, then every single finding. */
 function Row({ id, check, verdict }: { id: string; check?: Check; verdict?: Verdict }): VNode {
-  const status = check?.status ?? 'none';
-  const detail = check?.detail || (id === 'page' ? t.trust.pageRow : t.trust.notChecked);
+  const as = standing(check);
+  const all = kinds(check, verdict?.platforms ?? []);
+  const proofs = all.filter((k) => k.platform !== '');
+  const bad = as === 'fail' || as === 'unknown';
+  // A warning in a machine that proved itself is worth saying, and no more.
+  const noted = as === 'warn' && verdict?.state === 'verified' && proofs.some((k) => k.parts.some((c) => c.status === 'ok'));
+  const compared = bad && plain(check?.want) && plain(check?.found);
   const more: [string, string][] = [];
-  if (check?.want) more.push([t.trust.want, check.want]);
-  if (check?.found) more.push([t.trust.found, check.found]);
-  if (verdict && id === 'chip')
-    more.push([t.trust.node, verdict.node], [t.trust.platform, verdict.platforms.join(', ')]);
+  // Where there are parts, the values stand beside them.
+  if (all.length === 0) {
+    if (check?.want) more.push([t.trust.want, check.want]);
+    if (check?.found) more.push([t.trust.found, check.found]);
+  }
+  if (verdict && id === 'chip') {
+    more.push([t.trust.node, verdict.node], [t.trust.platform, platformNames(verdict.platforms.join('+'))]);
+    if (verdict.chip) more.push([t.trust.chip, verdict.chip]);
+  }
   if (verdict && id === 'software') {
     more.push([t.trust.release, verdict.release]);
     for (const m of verdict.models ?? []) more.push([m.id, m.digest]);
@@ -200,18 +229,42 @@ function Row({ id, check, verdict }: { id: string; check?: Check; verdict?: Verd
   if (verdict && id === 'key')
     more.push([t.trust.key, verdict.key_id], [t.trust.valid, range(verdict.not_before, verdict.not_after)]);
   return (
-    <li class={`check check-${status}`}>
-      <span class="check-icon">
-        <Icon name={STATUS_ICON[status]} />
-      </span>
+    <li class={`check check-${as}`}>
+      <Stands as={as} />
       <div class="check-text">
         <h3>
-          {t.trust.rows[id] ?? check?.title ?? id} <span class="check-word">{t.trust.status[status]}</span>
+          {t.trust.rows[id] ?? check?.title ?? id} <span class="check-word">{t.trust.status[noted ? 'note' : as]}</span>
         </h3>
-        <p>{detail}</p>
-        {(more.length > 0 || check?.redo) && (
+        <p>{check ? sentenceOf(id, check, all) : id === 'page' ? t.trust.pageRow : t.trust.notChecked}</p>
+        {compared && (
+          <dl class="compared">
+            <div>
+              <dt>{t.trust.found}</dt>
+              <dd>{check!.found}</dd>
+            </div>
+            <div>
+              <dt>{t.trust.want}</dt>
+              <dd>{check!.want}</dd>
+            </div>
+          </dl>
+        )}
+        {proofs.length > 0 && (proofs.length > 1 || bad) && (
+          <ul class="kinds">
+            {proofs.map((k) => (
+              <li key={k.platform} class={`kind check-${k.standing}`}>
+                <Stands as={k.standing} />
+                <span class="kind-name">{k.name}</span>
+                <span class="check-word">{kindNote(k)}</span>
+              </li>
+            ))}
+          </ul>
+        )}
+        {(all.length > 0 || more.length > 0 || check?.redo) && (
           <details>
             <summary>{t.trust.showMe}</summary>
+            {all.map((k) => (
+              <Parts key={k.platform} kind={k} />
+            ))}
             <Facts rows={more} />
             {check?.redo && (
               <>
@@ -226,7 +279,51 @@ function Row({ id, check, verdict }: { id: string; check?: Check; verdict?: Verd
   );
 }
 
-function Facts({ rows }: { rows: [string, string][] }): VNode {
+function kindNote(k: Kind): string {
+  if (k.bad === 0) return t.trust.checks(k.parts.length);
+  return k.standing === 'unknown' ? t.trust.checksUnknown(k.bad, k.parts.length) : t.trust.checksFailed(k.bad, k.parts.length);
+}
+
+/** Everything that was looked at in one kind of hardware's proof. */
+function Parts({ kind }: { kind: Kind }): VNode {
+  return (
+    <section class="parts">
+      <h4>{kind.name}</h4>
+      <ul>
+        {worstFirst(kind.parts).map((c, i) => (
+          <li key={`${c.id} ${i}`} class={`part check-${standing(c)}`}>
+            <Stands as={standing(c)} />
+            <div>
+              <p class="part-title">
+                {c.title} <span class="visually-hidden">{t.trust.status[standing(c)]}.</span>
+              </p>
+              <p>{c.detail}</p>
+              {(c.want || c.found) && (
+                <dl class="facts">
+                  {c.found && (
+                    <div>
+                      <dt>{t.trust.found}</dt>
+                      <dd>{c.found}</dd>
+                    </div>
+                  )}
+                  {c.want && (
+                    <div>
+                      <dt>{t.trust.want}</dt>
+                      <dd>{c.want}</dd>
+                    </div>
+                  )}
+                </dl>
+              )}
+            </div>
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+function Facts({ rows }: { rows: [string, string][] }): VNode | null {
+  if (rows.length === 0) return null;
   return (
     <dl class="facts">
       {rows.map(([name, value]) => (

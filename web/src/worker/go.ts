@@ -44,6 +44,8 @@ export interface GoCalls {
   head: [object, { seq: number; hash: string }];
   apply: [{ page: Page }, { seq: number; again: boolean; erased: boolean }];
   acked: [{ puts: Put[]; seqs: number[]; head: { seq: number; hash: string } }, { entries: Entry[]; erased: boolean }];
+  rejoin: [{ puts: Put[] }, object];
+  pending: [object, { puts: Put[] }];
   erasing: [object, { seqs: number[] }];
   reach: [{ offline: boolean }, object];
   resume: [{ id: string; sealed: string }, object];

@@ -63,6 +63,8 @@ const UNAVAILABLE = {
   message: 'This browser doesn’t let Sotto keep anything. Allow storage for this site, or leave private browsing.',
 };
 
+const FULL = { code: 'storage', message: 'This device has no room left for Sotto. Free some, then try again.' };
+
 export class Store {
   private constructor(private readonly db: IDBDatabase) {}
 
@@ -197,6 +199,37 @@ export class Store {
     });
   }
 
+  /**
+   * Puts another feed in the place of the stored one, and `puts` in that of the
+   * queued records with `keys`, all or nothing. What another tab has queued
+   * meanwhile stays.
+   */
+  async replace(account: string, entries: Entry[], keys: number[], puts: Put[]): Promise<void> {
+    const old = new Set(keys);
+    const places = new Set(puts.map(place));
+    const t = this.db.transaction(['feed', 'queue'], 'readwrite');
+    await new Promise<void>((resolve, reject) => {
+      t.oncomplete = () => resolve();
+      t.onabort = () => reject(FULL);
+      const feed = t.objectStore('feed');
+      feed.delete(range(account));
+      for (const e of entries) feed.put(e, [account, e.seq]);
+      const queue = t.objectStore('queue');
+      const cursor = queue.openCursor();
+      cursor.onsuccess = () => {
+        const c = cursor.result;
+        if (!c) {
+          for (const put of puts) queue.add({ account, put });
+          return;
+        }
+        const v = c.value as { account: string; put: Put };
+        // The same record sealed anew has its place now: two of them would be in each other's way.
+        if (v.account === account && (old.has(c.primaryKey as number) || places.has(place(v.put)))) c.delete();
+        c.continue();
+      };
+    });
+  }
+
   // ------------------------------------------------------------- answers under way
 
   async setPending(account: string, id: string, sealed: Uint8Array | null): Promise<void> {
@@ -223,10 +256,15 @@ export class Store {
     return new Promise((resolve, reject) => {
       const t = this.db.transaction(store, 'readwrite');
       t.oncomplete = () => resolve();
-      t.onabort = () => reject({ code: 'storage', message: 'This device has no room left for Sotto. Free some, then try again.' });
+      t.onabort = () => reject(FULL);
       f(t.objectStore(store));
     });
   }
+}
+
+/** Where a record stands: it can be posted there once. */
+function place(p: Put): string {
+  return `${p.collection} ${p.id} ${p.version}`;
 }
 
 function range(account: string, from = 0): IDBKeyRange {

@@ -26,6 +26,8 @@ export interface SyncHost {
   ended(): void;
   /** The server refuses what this device has written. */
   refused(e: ApiError): void;
+  /** What this device keeps was replaced by the server's feed and what that lacks. */
+  rejoined(): void;
 }
 
 export class Sync {
@@ -37,6 +39,9 @@ export class Sync {
   private timer: ReturnType<typeof setTimeout> | undefined;
   private stream: EventSource | null = null;
   private known = 0;
+  /** The next round takes the server's feed anew, from its beginning. */
+  private anew = false;
+  private problem: unknown = null;
 
   constructor(
     private readonly go: GoCore,
@@ -76,6 +81,17 @@ export class Sync {
     };
   }
 
+  /**
+   * Goes on with the server's feed as it is now, after it went back or showed
+   * another history and the person agreed. What only this device has is queued
+   * for it. Rejects where it didn't come to its end; the next round tries again.
+   */
+  async rejoin(): Promise<void> {
+    this.anew = true;
+    await this.poke();
+    if (this.anew) throw this.problem ?? new ApiError('offline', 'The server can’t be reached. Check your connection, then try again.', 0);
+  }
+
   /** The network is back, or the page: don't wait for the timer. */
   wake(): void {
     this.delay = RETRY_MIN;
@@ -95,6 +111,7 @@ export class Sync {
       try {
         // Other tabs write to the same queue and the same store.
         await navigator.locks.request('sotto-sync', async () => {
+          if (this.anew) await this.restart();
           // What the server shows matters even where it takes nothing, and says why.
           const refused = await this.post().then(
             () => null,
@@ -131,19 +148,47 @@ export class Sync {
   }
 
   private async fetch(): Promise<void> {
+    await this.pages(async (entries, erased) => {
+      await this.store.addEntries(this.account, entries);
+      if (erased) await this.erase();
+    });
+  }
+
+  /** Has Go judge page after page, and gives what it took to `keep`. */
+  private async pages(keep: (entries: Entry[], erased: boolean) => Promise<void>): Promise<void> {
     for (let again = true; again && !this.stopped; ) {
       const { seq } = await this.go.call('head', {});
       const page = readPage(await apiText('GET', `feed?since=${seq}&limit=${PAGE}`));
       const applied = await this.go.call('apply', { page });
-      const { entries } = page;
-      await this.store.addEntries(
-        this.account,
-        entries.filter((e) => e.seq > seq && e.seq <= applied.seq),
+      await keep(
+        page.entries.filter((e) => e.seq > seq && e.seq <= applied.seq),
+        applied.erased,
       );
-      if (applied.erased) await this.erase();
       this.known = applied.seq;
       again = applied.again;
     }
+  }
+
+  /**
+   * Takes the feed from its first entry. The store stays as it was until all of
+   * it has come, so that a tab that closes in the middle has lost nothing.
+   */
+  private async restart(): Promise<void> {
+    const queued = await this.store.queued(this.account);
+    await this.go.call('rejoin', { puts: queued.map((q) => q.put) });
+    const all: Entry[] = [];
+    await this.pages(async (entries) => void all.push(...entries));
+    if (this.stopped) return;
+    const { puts } = await this.go.call('pending', {});
+    await this.store.replace(
+      this.account,
+      all,
+      queued.map((q) => q.key),
+      puts,
+    );
+    this.anew = false;
+    await this.erase();
+    this.host.rejoined();
   }
 
   /** What was deleted or replaced goes from this device too. */
@@ -155,6 +200,7 @@ export class Sync {
   /** Ends the round; the timer starts the next. */
   private failed(e: unknown): void {
     this.wanted = false;
+    this.problem = e;
     if (e instanceof ApiError) {
       if (e.status === 401) {
         this.stop();

@@ -27,6 +27,8 @@ class Core {
   private readonly deltas = new Deltas((e) => this.send({ event: e }));
   private readonly account: Account;
   private sync: Sync | null = null;
+  /** The other tabs of this browser. */
+  private readonly tabs = new BroadcastChannel('sotto');
   private session: Session = { state: 'starting' };
   /** Answers under way here, with what lets go of their locks. */
   private held = new Map<string, () => void>();
@@ -45,6 +47,10 @@ class Core {
     this.go.catch((e) => this.send({ event: { t: 'notice', kind: 'warn', code: 'core_failed', text: coreError(e).message } }));
     port.onmessage = (m: MessageEvent<CallMessage>) => void this.answer(m.data);
     addEventListener('online', () => this.wake());
+    this.tabs.onmessage = (m: MessageEvent<{ rejoined?: string }>) => {
+      // This tab's copy is of the history that was left: it is opened again.
+      if (m.data.rejoined && m.data.rejoined === this.account.known?.account && this.sync) this.send({ restart: 'ended' });
+    };
   }
 
   private send(m: WorkerMessage, transfer: Transferable[] = []): void {
@@ -119,6 +125,7 @@ class Core {
     this.sync = new Sync(go, store, account, {
       reach: (offline) => this.reach(offline),
       ended: () => this.send({ restart: 'ended' }),
+      rejoined: () => this.tabs.postMessage({ rejoined: account }),
       refused: (e) => this.emit({ t: 'notice', kind: 'warn', code: e.code, text: `The server refused to keep something. ${e.message}` }),
     });
     let empty = true;
@@ -255,6 +262,11 @@ class Core {
       await this.erased();
     },
 
+    rejoin: async () => {
+      if (!this.sync) throw { code: 'locked', message: 'Your history was locked meanwhile. Open it and try again.' };
+      await this.sync.rejoin();
+    },
+
     checkAgain: async () => (await this.go).call('check', {}),
     acceptDemo: async () => {
       const go = await this.go;
@@ -278,6 +290,7 @@ class Core {
     exportChat: async (chat, as) => (await this.go).call('exportChat', { chat, as }),
     setSettings: async (s) => void (await (await this.go).call('setSettings', s)),
     wake: async () => this.wake(),
+    ping: async () => {},
   };
 }
 
