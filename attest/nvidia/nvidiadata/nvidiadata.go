@@ -25,10 +25,11 @@ type Report struct {
 	Chain  []byte // five certificates, the leaf first: PEM, or DER one after the other
 }
 
-// FromReports makes evidence of one or more GPUs. Tables and CRLs may be nil.
-func FromReports(reports []Report, tables, crls [][]byte) ([]byte, error) {
+// FromReports makes evidence of one or more GPUs. Collateral is what is needed to
+// judge it, in any order: tables and NVIDIA's revocation lists in DER.
+func FromReports(reports []Report, collateral ...[]byte) ([]byte, error) {
 	var out []byte
-	var chains [][]byte
+	var chains, tables, crls [][]byte
 	for i, r := range reports {
 		if _, err := nvidia.ParseReport(r.Report); err != nil {
 			return nil, fmt.Errorf("GPU %d: %w", i+1, err)
@@ -40,19 +41,22 @@ func FromReports(reports []Report, tables, crls [][]byte) ([]byte, error) {
 		chains = append(chains, der)
 		out = section.Append(out, nvidia.KindReport, r.Report)
 	}
+	for i, b := range collateral {
+		if _, err := nvidia.ParseTable(b); err == nil {
+			tables = append(tables, b)
+		} else if _, err := cert.ParseCRL(b); err == nil {
+			crls = append(crls, b)
+		} else {
+			return nil, fmt.Errorf("collateral %d is neither a table nor a revocation list", i+1)
+		}
+	}
 	for _, c := range chains {
 		out = section.Append(out, nvidia.KindChain, c)
 	}
 	for _, t := range tables {
-		if _, err := nvidia.ParseTable(t); err != nil {
-			return nil, err
-		}
 		out = section.Append(out, nvidia.KindTable, t)
 	}
 	for _, c := range crls {
-		if _, err := cert.ParseCRL(c); err != nil {
-			return nil, err
-		}
 		out = section.Append(out, nvidia.KindCRL, c)
 	}
 	if _, err := section.Parse(out, nvidia.Sections[:]); err != nil {

@@ -1,0 +1,207 @@
+// Copyright (c) Sotto authors
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux && (amd64 || arm64)
+
+// Package nvml asks the GPUs of a machine for evidence, through the library that
+// comes with NVIDIA's driver (NVML). It is loaded when a node starts, so that the
+// program needs neither a C compiler to be built nor a GPU to run.
+//
+// A program that links this package is linked dynamically, to the C library alone.
+//
+// Layouts and numbers are those of nvml.h.
+package nvml
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/ebitengine/purego"
+
+	"github.com/sotto-chat/sotto/attest"
+	"github.com/sotto-chat/sotto/attest/nvidia"
+	"github.com/sotto-chat/sotto/attest/nvidia/nvidiadata"
+)
+
+// Library is what [Open] loads when it is given no path.
+const Library = "libnvidia-ml.so.1"
+
+// Sizes of buffers in nvml.h.
+const (
+	reportSize = 0x2000
+	chainSize  = 0x1400
+)
+
+// settings is nvmlSystemConfComputeSettings_v1_t.
+type settings struct {
+	version      uint32 // its size, and its number in the uppermost byte
+	environment  uint32
+	ccFeature    uint32 // 1: confidential mode is on
+	devToolsMode uint32 // 0: developers' tools are off
+	multiGPUMode uint32 // 1: protected PCIe, where ccFeature stays 0
+}
+
+// certificate is nvmlConfComputeGpuCertificate_t.
+type certificate struct {
+	certChainSize        uint32
+	attestationChainSize uint32
+	certChain            [0x1000]byte
+	attestationChain     [chainSize]byte
+}
+
+// report is nvmlConfComputeGpuAttestationReport_t.
+type report struct {
+	isCECPresent  uint32
+	reportSize    uint32
+	cecReportSize uint32
+	nonce         [nvidia.NonceSize]byte
+	report        [reportSize]byte
+	cecReport     [0x1000]byte
+}
+
+// GPUs are the GPUs of this machine. They may be used by several goroutines.
+type GPUs struct {
+	mu      sync.Mutex
+	library uintptr
+	devices []uintptr
+
+	initialize, shutdown func() int32
+	count                func(*uint32) int32
+	handle               func(uint32, *uintptr) int32
+	settings             func(*settings) int32
+	report               func(uintptr, *report) int32
+	certificate          func(uintptr, *certificate) int32
+}
+
+// Open loads NVML from path, or with "" from where the driver put it, and finds
+// the GPUs. It is an error if there is no GPU, if confidential mode is off or if
+// developers' tools are on: their evidence would be refused by every client.
+func Open(path string) (*GPUs, error) {
+	if path == "" {
+		path = Library
+	}
+	library, err := purego.Dlopen(path, purego.RTLD_NOW|purego.RTLD_LOCAL)
+	if err != nil {
+		return nil, fmt.Errorf("NVML: %w", err)
+	}
+	g := &GPUs{library: library}
+	if err := g.open(); err != nil {
+		return nil, errors.Join(fmt.Errorf("NVML: %w", err), purego.Dlclose(library))
+	}
+	return g, nil
+}
+
+func (g *GPUs) open() error {
+	for name, f := range map[string]any{
+		"nvmlInit_v2":                                  &g.initialize,
+		"nvmlShutdown":                                 &g.shutdown,
+		"nvmlDeviceGetCount_v2":                        &g.count,
+		"nvmlDeviceGetHandleByIndex_v2":                &g.handle,
+		"nvmlSystemGetConfComputeSettings":             &g.settings,
+		"nvmlDeviceGetConfComputeGpuAttestationReport": &g.report,
+		"nvmlDeviceGetConfComputeGpuCertificate":       &g.certificate,
+	} {
+		symbol, err := purego.Dlsym(g.library, name)
+		if err != nil {
+			return fmt.Errorf("the driver is too old for confidential GPUs: %w", err)
+		}
+		purego.RegisterFunc(f, symbol)
+	}
+	if err := result("nvmlInit", g.initialize()); err != nil {
+		return err
+	}
+	err := g.find()
+	if err != nil {
+		g.shutdown()
+	}
+	return err
+}
+
+func (g *GPUs) find() error {
+	if err := g.confidential(); err != nil {
+		return err
+	}
+	var n uint32
+	if err := result("nvmlDeviceGetCount", g.count(&n)); err != nil {
+		return err
+	}
+	if n == 0 || n > nvidia.MaxGPUs {
+		return fmt.Errorf("there are %d GPUs, and 1 to %d can vouch for a machine", n, nvidia.MaxGPUs)
+	}
+	g.devices = make([]uintptr, n)
+	for i := range g.devices {
+		if err := result("nvmlDeviceGetHandleByIndex", g.handle(uint32(i), &g.devices[i])); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// confidential checks the modes as the driver tells them. A client doesn't take
+// its word: it sees them in the GPUs' measurements.
+func (g *GPUs) confidential() error {
+	s := settings{version: 20 | 1<<24}
+	if err := result("nvmlSystemGetConfComputeSettings", g.settings(&s)); err != nil {
+		return err
+	}
+	switch {
+	case s.ccFeature != 1 && s.multiGPUMode != 1:
+		return errors.New("the GPUs' confidential mode is off")
+	case s.devToolsMode != 0:
+		return errors.New("the GPUs' developers' tools are on")
+	}
+	return nil
+}
+
+// Close ends the use of NVML.
+func (g *GPUs) Close() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return errors.Join(result("nvmlShutdown", g.shutdown()), purego.Dlclose(g.library))
+}
+
+// Count returns how many GPUs there are.
+func (g *GPUs) Count() int { return len(g.devices) }
+
+// Evidence asks every GPU to vouch for report data; a GPU that doesn't is an
+// error. Collateral is as for [nvidiadata.FromReports].
+func (g *GPUs) Evidence(reportData [64]byte, collateral ...[]byte) ([]attest.Evidence, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err := g.confidential(); err != nil {
+		return nil, err
+	}
+	nonce := attest.Claim{ReportData: reportData}.Nonce(nvidia.Name)
+	var all []nvidiadata.Report
+	for i, device := range g.devices {
+		r, c := report{nonce: nonce}, certificate{}
+		if err := result("nvmlDeviceGetConfComputeGpuAttestationReport", g.report(device, &r)); err != nil {
+			return nil, fmt.Errorf("GPU %d: %w", i+1, err)
+		}
+		if err := result("nvmlDeviceGetConfComputeGpuCertificate", g.certificate(device, &c)); err != nil {
+			return nil, fmt.Errorf("GPU %d: %w", i+1, err)
+		}
+		if r.reportSize > reportSize || c.attestationChainSize > chainSize {
+			return nil, fmt.Errorf("GPU %d: the driver names sizes that its buffers don't have", i+1)
+		}
+		one := nvidiadata.Report{Report: bytes.Clone(r.report[:r.reportSize]), Chain: bytes.Clone(c.attestationChain[:c.attestationChainSize])}
+		if parsed, err := nvidia.ParseReport(one.Report); err != nil || !bytes.Equal(parsed.Nonce, nonce[:]) {
+			return nil, errors.Join(fmt.Errorf("GPU %d: the report doesn't answer what was asked", i+1), err)
+		}
+		all = append(all, one)
+	}
+	data, err := nvidiadata.FromReports(all, collateral...)
+	if err != nil {
+		return nil, err
+	}
+	return []attest.Evidence{{Platform: nvidia.Name, Data: data}}, nil
+}
+
+func result(call string, code int32) error {
+	if code != 0 {
+		return fmt.Errorf("%s failed with code %d", call, code)
+	}
+	return nil
+}
