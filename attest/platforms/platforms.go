@@ -8,11 +8,14 @@ package platforms
 
 import (
 	"github.com/sotto-chat/sotto/attest"
+	"github.com/sotto-chat/sotto/attest/nvidia"
 	"github.com/sotto-chat/sotto/attest/snp"
 	"github.com/sotto-chat/sotto/attest/software"
+	"github.com/sotto-chat/sotto/attest/tdx"
+	"github.com/sotto-chat/sotto/attest/tpm"
 )
 
 // All returns every platform, with the roots of its maker.
 func All() []attest.Platform {
-	return []attest.Platform{snp.Platform{}, software.Platform{}}
+	return []attest.Platform{snp.Platform{}, tdx.Platform{}, tpm.Platform{}, nvidia.Platform{}, software.Platform{}}
 }

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/sotto-chat/sotto/attest"
-	"github.com/sotto-chat/sotto/attest/software"
+	"github.com/sotto-chat/sotto/attest/platforms"
 )
 
 // Vector is one case. Bundle holds the bytes under test exactly.
@@ -32,7 +32,7 @@ type Vector struct {
 const maxVector = 2 * attest.MaxBundle
 
 // Platforms returns every platform that this module can judge.
-func Platforms() []attest.Platform { return []attest.Platform{software.Platform{}} }
+func Platforms() []attest.Platform { return platforms.All() }
 
 // Parse decodes a vector file and refuses unknown fields.
 func Parse(doc []byte) (Vector, error) {

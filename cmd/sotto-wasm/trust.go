@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/sotto-chat/sotto/attest"
-	"github.com/sotto-chat/sotto/attest/software"
+	"github.com/sotto-chat/sotto/attest/platforms"
 	"github.com/sotto-chat/sotto/client"
 )
 
@@ -58,7 +58,7 @@ func (c *core) connect(consent bool) {
 	mine = client.New(client.Config{
 		Transport: watched{c},
 		Policy:    attest.Policy{AllowSoftware: consent},
-		Platforms: []attest.Platform{software.Platform{}},
+		Platforms: platforms.All(),
 		OnStatus: func(client.Status) {
 			// Not from here: the client may be waiting for this to return.
 			go c.statusChanged(mine)

@@ -146,7 +146,7 @@ func (a *app) attestVerify(args []string) error {
 	}
 	var pieces []attest.Evidence
 	if len(f.Pieces) > 0 {
-		if pieces, err = f.Evidence(further); err != nil {
+		if pieces, err = f.Evidence(further, now); err != nil {
 			return withHint(err, "docs/hardware.md says which files there are and where they come from")
 		}
 		verdicts = append(verdicts, attest.Examine(pieces, wanted, policy, now, a.platforms...))
@@ -288,7 +288,7 @@ func (a *app) attestShow(args []string) error {
 	if err != nil {
 		return err
 	}
-	pieces, err := f.Evidence(further)
+	pieces, err := f.Evidence(further, time.Now())
 	if err != nil {
 		return withHint(err, "")
 	}

@@ -36,7 +36,8 @@ func TestScripts(t *testing.T) {
 			env.Setenv("SOTTO_CONFIG_DIR", filepath.Join(env.WorkDir, "config"))
 			env.Setenv("TZ", "UTC")
 			env.Values[serviceKey{}] = new(running)
-			return nil
+			env.Setenv(rootsFile, filepath.Join(env.WorkDir, "roots.json"))
+			return fakeRoots(filepath.Join(env.WorkDir, "roots.json"))
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"serve":    serveCommand,

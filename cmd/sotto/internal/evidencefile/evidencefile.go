@@ -8,7 +8,7 @@
 //
 //	f, err := evidencefile.Read(bytes)
 //	for _, b := range f.Bundles { attest.Verify(b, …) }
-//	e, err := f.Evidence(furtherFiles)
+//	e, err := f.Evidence(furtherFiles, now)
 //	attest.Examine(e, …)
 //
 // It judges nothing. A machine's evidence often lies in several files, so what
@@ -27,6 +27,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sotto-chat/sotto/attest"
 	"github.com/sotto-chat/sotto/internal/collateral"
@@ -310,8 +311,9 @@ func guess(b []byte) string {
 
 // Evidence makes evidence of the pieces, with what belongs to each out of further
 // files: certificates and revocation lists, what Intel publishes, a TPM's key,
-// signature and log, NVIDIA's lists. Files that belong to no piece are passed over.
-func (f File) Evidence(further []collateral.File) ([]attest.Evidence, error) {
+// signature and log, NVIDIA's lists, which are checked as of now since they have to
+// be read. Files that belong to no piece are passed over.
+func (f File) Evidence(further []collateral.File, now time.Time) ([]attest.Evidence, error) {
 	var files []known
 	for _, file := range further {
 		k := classify(file.Data)
@@ -334,7 +336,7 @@ func (f File) Evidence(further []collateral.File) ([]attest.Evidence, error) {
 		out = append(out, attest.Evidence{Platform: p.Platform, Data: data})
 	}
 	if gpus != nil {
-		data, err := packGPUs(gpus, files)
+		data, err := packGPUs(gpus, files, now)
 		if err != nil {
 			return nil, err
 		}
