@@ -10,7 +10,7 @@ import { longTime, shortTime } from './dates.ts';
 import { Dialog } from './dialog.tsx';
 import { Problem } from './entry.tsx';
 import { Icon, type IconName } from './icons.tsx';
-import { kinds, plain, platformName, platformNames, sentenceOf, standing, worstFirst, type Kind, type Standing } from './platforms.ts';
+import { kinds, plain, platformName, platformNames, sentenceOf, standing, worstFirst, type Kind } from './platforms.ts';
 import { useStore } from './store.ts';
 import { t } from './strings.ts';
 
@@ -193,9 +193,9 @@ function Headline({
   );
 }
 
-const STANDING_ICON = { ok: 'check', warn: 'dash', fail: 'close', unknown: 'question', none: 'more' } as const;
+const STANDING_ICON = { ok: 'check', note: 'check', warn: 'dash', fail: 'close', unknown: 'question', none: 'more' } as const;
 
-function Stands({ as }: { as: Standing }): VNode {
+function Stands({ as }: { as: keyof typeof STANDING_ICON }): VNode {
   return (
     <span class="check-icon">
       <Icon name={STANDING_ICON[as]} />
@@ -229,8 +229,8 @@ function Row({ id, check, verdict }: { id: string; check?: Check; verdict?: Verd
   if (verdict && id === 'key')
     more.push([t.trust.key, verdict.key_id], [t.trust.valid, range(verdict.not_before, verdict.not_after)]);
   return (
-    <li class={`check check-${as}`}>
-      <Stands as={as} />
+    <li class={`check check-${noted ? 'note' : as}`}>
+      <Stands as={noted ? 'note' : as} />
       <div class="check-text">
         <h3>
           {t.trust.rows[id] ?? check?.title ?? id} <span class="check-word">{t.trust.status[noted ? 'note' : as]}</span>
@@ -248,7 +248,7 @@ function Row({ id, check, verdict }: { id: string; check?: Check; verdict?: Verd
             </div>
           </dl>
         )}
-        {proofs.length > 0 && (proofs.length > 1 || bad) && (
+        {(bad ? proofs.length > 0 : id === 'chip' && proofs.length > 1) && (
           <ul class="kinds">
             {proofs.map((k) => (
               <li key={k.platform} class={`kind check-${k.standing}`}>
