@@ -128,11 +128,12 @@ type enclaveLevelJSON struct {
 
 func enclaveLevels(list []enclaveLevelJSON) (out []enclaveLevel, ok bool) {
 	for _, l := range list {
-		a, ok := advisories(l.Advisories)
-		if !ok || l.TCB.ISVSVN == nil {
+		a, ok1 := advisories(l.Advisories)
+		s, ok2 := statusOf(l.Status)
+		if !ok1 || !ok2 || l.TCB.ISVSVN == nil {
 			return nil, false
 		}
-		out = append(out, enclaveLevel{*l.TCB.ISVSVN, statusOf(l.Status), a})
+		out = append(out, enclaveLevel{*l.TCB.ISVSVN, s, a})
 	}
 	return out, len(out) > 0
 }
@@ -216,14 +217,15 @@ func parseTCBInfo(raw []byte) (*tcbInfo, error) {
 	}
 	for _, l := range j.Levels {
 		var p level
-		var ok1, ok2, ok3 bool
+		var ok1, ok2, ok3, ok4 bool
 		p.sgx, ok1 = components(l.TCB.SGX)
 		p.tdx, ok2 = components(l.TCB.TDX)
 		p.advisories, ok3 = advisories(l.Advisories)
-		if !ok1 || !ok2 || !ok3 || l.TCB.PCESVN == nil {
+		p.status, ok4 = statusOf(l.Status)
+		if !ok1 || !ok2 || !ok3 || !ok4 || l.TCB.PCESVN == nil {
 			return nil, bad
 		}
-		p.pceSVN, p.status = *l.TCB.PCESVN, statusOf(l.Status)
+		p.pceSVN = *l.TCB.PCESVN
 		t.levels = append(t.levels, p)
 	}
 	return t, nil

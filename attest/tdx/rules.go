@@ -76,7 +76,7 @@ type bit struct {
 
 var attributeBits = [...]bit{
 	{"icssd", "its control structures may use features of the next generation", 16, false},
-	{"lass", "addresses of kernel and programs are kept apart", 27, true},
+	{"lass", "addresses of kernel and programs are kept apart", 27, false},
 	{"sept_ve_disable", "its host can't make it stumble over missing pages", 28, true},
 	{"migratable", "its host may move it to another machine", 29, false},
 	{"pks", "it may use protection keys for its kernel", 30, true},
@@ -113,10 +113,13 @@ type rules struct {
 	allow, require                                        uint64
 }
 
+// strict are the rules of a policy without any.
+func strict() rules { return rules{statuses: []status{upToDate}} }
+
 // loadRules reads and checks the rules of a policy. What can't be meant, such as
 // an empty list, is an error: a rule that a typo turns off is worse than none.
 func loadRules(p attest.Policy) (rules, error) {
-	r := rules{statuses: []status{upToDate}}
+	r := strict()
 	if err := p.Rules(Name, &r.Rules); err != nil {
 		return r, err
 	}

@@ -9,7 +9,7 @@ import "slices"
 type status int
 
 const (
-	unknown status = iota // none of Intel's names, or no level fits
+	unknown status = iota // no level fits
 	upToDate
 	swHardening // fine, if the software inside does its part
 	configuration
@@ -33,11 +33,9 @@ var statusNames = [...]string{
 func (s status) String() string { return statusNames[s] }
 
 // statusOf returns the status that Intel's documents call by a name.
-func statusOf(name string) status {
-	if i := slices.Index(statusNames[:relaunch], name); i > 0 {
-		return status(i)
-	}
-	return unknown
+func statusOf(name string) (status, bool) {
+	i := slices.Index(statusNames[:relaunch], name)
+	return status(i), i > int(unknown)
 }
 
 // standing is how a machine's firmware stands by Intel's documents.
@@ -57,7 +55,8 @@ type standing struct {
 // TDX module and the quoting enclave have levels of their own, and can only make
 // the result worse.
 func stand(t *tcbInfo, id *qeIdentity, q *quote) standing {
-	s := standing{qe: unknown, module: upToDate}
+	s := standing{module: upToDate}
+	s.qe = s.levelOf(id.levels, q.qe.svn)
 	svn := q.body.teeTCBSVN
 	var sgxLevel, tdxLevel *level
 	for i := range t.levels {
@@ -90,7 +89,6 @@ func stand(t *tcbInfo, id *qeIdentity, q *quote) standing {
 		}
 		s.module = s.levelOf(m.levels, uint16(svn[0]))
 	}
-	s.qe = s.levelOf(id.levels, q.qe.svn)
 	s.status = worse(tdxLevel.status, s.module)
 	if q.td15 && s.qe == upToDate && s.module == outOfDate {
 		s.status = relaunched(t, sgxLevel.status, s.status, q.body.teeTCBSVN2)

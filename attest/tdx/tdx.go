@@ -85,6 +85,7 @@ func (pf Platform) Verify(data []byte, claim attest.Claim, policy attest.Policy,
 	}
 	var errRules, err error
 	if j.rules, errRules = loadRules(policy); errRules != nil {
+		j.rules = strict()
 		j.fail("chip.policy", "The rules for this kind of machine can be read", attest.FailPolicyMalformed,
 			"This app's own rules for Intel machines can't be read: "+errRules.Error()+".", "", "")
 	}
@@ -202,8 +203,8 @@ func (j *judge) verifySignatures() {
 	}
 }
 
-// verifyChain follows the certificates in the quote up to Intel's root, and
-// returns them in that order, which need not be the quote's.
+// verifyChain follows the certificates in the quote up to Intel's root. They
+// stand there in this order.
 func (j *judge) verifyChain() []*cert.Certificate {
 	const id, title = "chip.chain", "Intel vouches for the chip"
 	certs := j.quote.certs
@@ -213,8 +214,9 @@ func (j *judge) verifyChain() []*cert.Certificate {
 		return nil
 	}
 	found := names(chain)
-	if found != namePCK+" < "+namePlatform+" < "+nameRoot && found != namePCK+" < "+nameProcessor+" < "+nameRoot {
-		j.fail(id, title, attest.FailChainUntrusted, "Intel's certificates were made for something else than a machine's key.",
+	known := found == namePCK+" < "+namePlatform+" < "+nameRoot || found == namePCK+" < "+nameProcessor+" < "+nameRoot
+	if !known || chain[1] != certs[1] {
+		j.fail(id, title, attest.FailChainUntrusted, "Intel's certificates were made for something else than a machine's key, or stand in another order.",
 			namePCK+" < "+namePlatform+" < "+nameRoot, found)
 		return nil
 	}

@@ -19,9 +19,7 @@ import (
 	"errors"
 	"strconv"
 
-	"github.com/sotto-chat/sotto/attest/cert"
 	"github.com/sotto-chat/sotto/attest/section"
-	"github.com/sotto-chat/sotto/attest/tcg"
 )
 
 // Kinds of sections, in the order in which they stand.
@@ -40,6 +38,8 @@ const (
 	MaxTCBInfo    = 256 << 10 // 3 to 30 KB
 	MaxQEIdentity = 32 << 10  // 1 KB
 	MaxCRL        = 512 << 10 // 1 to 300 KB
+	MaxCert       = 8 << 10   // 1 KB
+	MaxLog        = 512 << 10 // 15 to 60 KB
 )
 
 // Rules are the rules of the container, for [section.Parse]. All but the quote may
@@ -47,11 +47,11 @@ const (
 func Rules() []section.Rule {
 	return []section.Rule{
 		{Kind: KindQuote, Name: "quote", Min: 1, Max: 1, MaxLen: MaxQuote},
-		{Kind: KindCertificate, Name: "certificate", Max: 4, MaxLen: cert.MaxSize},
+		{Kind: KindCertificate, Name: "certificate", Max: 4, MaxLen: MaxCert},
 		{Kind: KindTCBInfo, Name: "TCB info", Max: 1, MaxLen: MaxTCBInfo},
 		{Kind: KindQEIdentity, Name: "QE identity", Max: 1, MaxLen: MaxQEIdentity},
 		{Kind: KindCRL, Name: "revocation list", Max: 4, MaxLen: MaxCRL},
-		{Kind: KindEventLog, Name: "event log", Max: 1, MaxLen: tcg.MaxSize},
+		{Kind: KindEventLog, Name: "event log", Max: 1, MaxLen: MaxLog},
 	}
 }
 
@@ -108,13 +108,13 @@ func FromQuote(quote []byte, files [][]byte, eventLog []byte) ([]byte, error) {
 	data := section.Append(nil, KindQuote, quote)
 	n := 0
 	for _, crt := range c.certs {
-		if contains(own, crt.Raw) {
+		if contains(own, crt.raw) {
 			continue
 		}
 		if n++; n > 4 {
 			return nil, errors.New("there are more than 4 certificates that aren't in the quote")
 		}
-		data = section.Append(data, KindCertificate, crt.Raw)
+		data = section.Append(data, KindCertificate, crt.raw)
 	}
 	data = section.Append(data, KindTCBInfo, tcbInfoOf(c.tcbInfos, own))
 	data = section.Append(data, KindQEIdentity, c.qeIdentity)
@@ -126,10 +126,10 @@ func FromQuote(quote []byte, files [][]byte, eventLog []byte) ([]byte, error) {
 		if n++; n > 4 {
 			return nil, errors.New("there are more than 4 revocation lists")
 		}
-		data = section.Append(data, KindCRL, l.Raw)
+		data = section.Append(data, KindCRL, l.raw)
 	}
 	if len(eventLog) > 0 {
-		if eventLog, err = tcg.Trim(eventLog); err != nil {
+		if eventLog, err = trimLog(eventLog); err != nil {
 			return nil, err
 		}
 		data = section.Append(data, KindEventLog, eventLog)
@@ -142,10 +142,9 @@ func FromQuote(quote []byte, files [][]byte, eventLog []byte) ([]byte, error) {
 
 // collateral is what was found in files.
 type collateral struct {
-	certs      []*cert.Certificate
-	crls       []*cert.CRL
-	tcbInfos   [][]byte
-	qeIdentity []byte
+	certs, crls []object
+	tcbInfos    [][]byte
+	qeIdentity  []byte
 }
 
 // add takes one file in. The JSON documents of Intel's other technologies have
@@ -177,42 +176,131 @@ func (c *collateral) add(f []byte) bool {
 }
 
 func (c *collateral) addDER(b []byte) bool {
-	if crt, err := cert.Parse(b); err == nil {
-		for _, have := range c.certs {
-			if bytes.Equal(have.Raw, b) {
-				return true
-			}
+	o, ok := open(b)
+	switch {
+	case !ok:
+		return false
+	case o.list && !contains(c.crls, b):
+		c.crls = append(c.crls, o)
+	case !o.list && !contains(c.certs, b):
+		c.certs = append(c.certs, o)
+	}
+	return true
+}
+
+// object is a certificate or a revocation list, opened as far as it takes to see
+// whose it is. Nothing in it has been checked.
+type object struct {
+	raw, issuer []byte
+	list        bool
+}
+
+// open reads one certificate (RFC 5280, section 4.1) or list (section 5.1). The
+// two differ in the first field of what is signed: [0] or an INTEGER.
+func open(b []byte) (object, bool) {
+	outer, rest, ok := next(b, 0x30)
+	if !ok || len(rest) > 0 {
+		return object{}, false
+	}
+	tbs, _, ok := next(outer, 0x30)
+	if !ok || len(tbs) == 0 {
+		return object{}, false
+	}
+	o := object{raw: b, list: tbs[0] == 0x02}
+	order := []byte{0xa0, 0x02, 0x30, 0x30} // version, serial, algorithm, issuer
+	if o.list {
+		order = []byte{0x02, 0x30, 0x30} // version, algorithm, issuer
+	}
+	for _, tag := range order {
+		if o.issuer, tbs, ok = next(tbs, tag); !ok {
+			return object{}, false
 		}
-		c.certs = append(c.certs, crt)
+	}
+	return o, true
+}
+
+// next takes one DER element of a tag from the front of b: its content and what
+// follows it.
+func next(b []byte, tag byte) (content, rest []byte, ok bool) {
+	if len(b) < 2 || b[0] != tag {
+		return nil, nil, false
+	}
+	n, b := uint64(b[1]), b[2:]
+	if n >= 0x80 {
+		size := int(n & 0x7f)
+		if size == 0 || size > 3 || size > len(b) {
+			return nil, nil, false
+		}
+		n = 0
+		for _, c := range b[:size] {
+			n = n<<8 | uint64(c)
+		}
+		b = b[size:]
+	}
+	if n > uint64(len(b)) {
+		return nil, nil, false
+	}
+	return b[:n], b[n:], true
+}
+
+// trimLog returns the log at the beginning of an area whose rest firmware filled
+// with zeros or ones. It walks over the events and looks at lengths only (TCG PC
+// Client Platform Firmware Profile 1.06, section 10.2).
+func trimLog(area []byte) ([]byte, error) {
+	const head, firstSize = 32, 28 // of the first event, which has another form
+	sizes := map[uint16]uint64{0x04: 20, 0x0b: 32, 0x0c: 48, 0x0d: 64, 0x12: 32}
+	le := binary.LittleEndian
+	left, total := area, uint64(len(area))
+	skip := func(n uint64) bool {
+		if n > uint64(len(left)) {
+			return false
+		}
+		left = left[n:]
 		return true
 	}
-	l, err := cert.ParseCRL(b)
-	if err != nil {
-		return false
+	errCut := errors.New("the event log is cut off")
+	if total < head || !skip(head+uint64(le.Uint32(area[firstSize:]))) {
+		return nil, errCut
 	}
-	for _, have := range c.crls {
-		if bytes.Equal(have.Raw, b) {
-			return true
+	for len(left) > 0 {
+		if fill := left[0]; (fill == 0 || fill == 0xff) && bytes.Count(left, []byte{fill}) == len(left) {
+			break
+		}
+		if len(left) < 12 {
+			return nil, errCut
+		}
+		count := le.Uint32(left[8:])
+		skip(12)
+		for range min(count, 16) {
+			if len(left) < 2 || sizes[le.Uint16(left)] == 0 || !skip(2+sizes[le.Uint16(left)]) {
+				return nil, errCut
+			}
+		}
+		if count > 16 || len(left) < 4 || !skip(4+uint64(le.Uint32(left))) {
+			return nil, errCut
 		}
 	}
-	c.crls = append(c.crls, l)
-	return true
+	return area[:len(area)-len(left)], nil
 }
 
 // quoteCertificates returns the certificates in a quote: they are the PEM text at
 // its end. Nothing depends on whether that is so in a strange quote.
-func quoteCertificates(quote []byte) (own []*cert.Certificate) {
+func quoteCertificates(quote []byte) (own []object) {
 	at := bytes.Index(quote, []byte("-----BEGIN CERTIFICATE-----"))
 	if at < 0 {
 		return nil
 	}
-	own, _ = cert.ParsePEM(quote[at:], 4)
+	for block, rest := pem.Decode(quote[at:]); block != nil && len(own) < 4; block, rest = pem.Decode(rest) {
+		if o, ok := open(block.Bytes); ok {
+			own = append(own, o)
+		}
+	}
 	return own
 }
 
-func contains(certs []*cert.Certificate, raw []byte) bool {
-	for _, c := range certs {
-		if bytes.Equal(c.Raw, raw) {
+func contains(list []object, raw []byte) bool {
+	for _, o := range list {
+		if bytes.Equal(o.raw, raw) {
 			return true
 		}
 	}
@@ -220,9 +308,9 @@ func contains(certs []*cert.Certificate, raw []byte) bool {
 }
 
 // issued reports whether a list is by the issuer of one of the certificates.
-func issued(certs []*cert.Certificate, l *cert.CRL) bool {
+func issued(certs []object, l object) bool {
 	for _, c := range certs {
-		if bytes.Equal(c.RawIssuer, l.RawIssuer) {
+		if bytes.Equal(c.issuer, l.issuer) {
 			return true
 		}
 	}
@@ -236,16 +324,16 @@ var fmspcHead = []byte{6, 10, 0x2a, 0x86, 0x48, 0x86, 0xf8, 0x4d, 1, 13, 1, 4, 4
 
 // tcbInfoOf returns the TCB info of the model that the quote's certificate names,
 // else the first, so that the verdict can say what is wrong with it.
-func tcbInfoOf(infos [][]byte, own []*cert.Certificate) []byte {
+func tcbInfoOf(infos [][]byte, own []object) []byte {
 	if len(infos) == 0 {
 		return nil
 	}
 	for _, c := range own {
-		at := bytes.Index(c.Raw, fmspcHead)
-		if at < 0 || at+len(fmspcHead)+6 > len(c.Raw) {
+		at := bytes.Index(c.raw, fmspcHead)
+		if at < 0 || at+len(fmspcHead)+6 > len(c.raw) {
 			continue
 		}
-		model := hex.EncodeToString(c.Raw[at+len(fmspcHead):][:6])
+		model := hex.EncodeToString(c.raw[at+len(fmspcHead):][:6])
 		for _, i := range infos {
 			if bytes.Contains(bytes.ToLower(i), []byte(`"fmspc":"`+model+`"`)) {
 				return i
