@@ -332,8 +332,8 @@ func (e *evidence) revocation(r rules, now int64) attest.Check {
 		if g.err != nil {
 			return finding{} // who made it isn't known, and said above
 		}
-		for i, c := range g.chain[:rootCert] {
-			issuer, listed := g.chain[i+1], false
+		for i, c := range g.chain {
+			issuer, listed := g.chain[min(i+1, rootCert)], false
 			if s := hex.EncodeToString(c.Serial); slices.Contains(r.Revoked, s) {
 				return finding{attest.FailRevoked, "A certificate of a GPU was revoked.", "none that is revoked", s}
 			}

@@ -283,6 +283,8 @@ func TestRules(t *testing.T) {
 		{"on the policy's list", func(m *machine) { set("0badc0de", serial(m.gpus[1], nvidiatest.Leaf).Text(16))(m) }, "chip.revocation fail revoked", ""},
 		{"device on the policy's list", func(m *machine) { set("0badc0de", serial(m.gpus[1], nvidiatest.Device).Text(16))(m) }, "chip.revocation fail revoked", ""},
 		{"model on the policy's list", func(m *machine) { set("0badc0de", serial(m.gpus[1], nvidiatest.Model).Text(16))(m) }, "chip.revocation fail revoked", ""},
+		{"root on the policy's list", func(m *machine) { set("0badc0de", serial(m.gpus[1], nvidiatest.Root).Text(16))(m) }, "chip.revocation fail revoked", ""},
+		{"root on its own list", func(m *machine) { m.crls = crls(m.gpus[0], now, serial(m.gpus[0], nvidiatest.Root)) }, "chip.revocation fail revoked", ""},
 		{"model on the root's list", func(m *machine) { m.crls = crls(m.gpus[0], now, serial(m.gpus[0], nvidiatest.Model)) }, "chip.revocation fail revoked", ""},
 		{"issuer on the model's list", func(m *machine) { m.crls = crls(m.gpus[0], now, serial(m.gpus[0], nvidiatest.Issuer)) }, "chip.revocation fail revoked", ""},
 		{"device on the issuer's list", func(m *machine) {
