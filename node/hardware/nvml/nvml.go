@@ -14,6 +14,7 @@ package nvml
 
 import (
 	"bytes"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"sync"
@@ -21,12 +22,27 @@ import (
 	"github.com/ebitengine/purego"
 
 	"github.com/sotto-chat/sotto/attest"
-	"github.com/sotto-chat/sotto/attest/nvidia"
-	"github.com/sotto-chat/sotto/attest/nvidia/nvidiadata"
+	"github.com/sotto-chat/sotto/attest/section"
 )
 
 // Library is what [Open] loads when it is given no path.
 const Library = "libnvidia-ml.so.1"
+
+// The form of the evidence (spec/evidence-nvidia.md), as package attest/nvidia has
+// it, which judges and so has no place in a machine; a test compares the two.
+const (
+	platform = "nvidia"
+
+	kindReport = 1
+	kindChain  = 2
+	kindTable  = 3
+	kindCRL    = 4
+
+	maxGPUs     = 16
+	nonceSize   = 32
+	leastReport = 37 + 8 + nonceSize + 2 + 96 // the question, and an answer without any measurement
+	tableMagic  = "sotto/1 nvidia table\x00"
+)
 
 // Sizes of buffers in nvml.h.
 const (
@@ -56,7 +72,7 @@ type report struct {
 	isCECPresent  uint32
 	reportSize    uint32
 	cecReportSize uint32
-	nonce         [nvidia.NonceSize]byte
+	nonce         [nonceSize]byte
 	report        [reportSize]byte
 	cecReport     [0x1000]byte
 }
@@ -127,8 +143,8 @@ func (g *GPUs) find() error {
 	if err := result("nvmlDeviceGetCount", g.count(&n)); err != nil {
 		return err
 	}
-	if n == 0 || n > nvidia.MaxGPUs {
-		return fmt.Errorf("there are %d GPUs, and 1 to %d can vouch for a machine", n, nvidia.MaxGPUs)
+	if n == 0 || n > maxGPUs {
+		return fmt.Errorf("there are %d GPUs, and 1 to %d can vouch for a machine", n, maxGPUs)
 	}
 	g.devices = make([]uintptr, n)
 	for i := range g.devices {
@@ -166,15 +182,16 @@ func (g *GPUs) Close() error {
 func (g *GPUs) Count() int { return len(g.devices) }
 
 // Evidence asks every GPU to vouch for report data; a GPU that doesn't is an
-// error. Collateral is as for [nvidiadata.FromReports].
+// error. Collateral is tables of
+// measurements and revocation lists in DER, in any order.
 func (g *GPUs) Evidence(reportData [64]byte, collateral ...[]byte) ([]attest.Evidence, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if err := g.confidential(); err != nil {
 		return nil, err
 	}
-	nonce := attest.Claim{ReportData: reportData}.Nonce(nvidia.Name)
-	var all []nvidiadata.Report
+	nonce := attest.Claim{ReportData: reportData}.Nonce(platform)
+	var data, chains []byte
 	for i, device := range g.devices {
 		r, c := report{nonce: nonce}, certificate{}
 		if err := result("nvmlDeviceGetConfComputeGpuAttestationReport", g.report(device, &r)); err != nil {
@@ -186,17 +203,43 @@ func (g *GPUs) Evidence(reportData [64]byte, collateral ...[]byte) ([]attest.Evi
 		if r.reportSize > reportSize || c.attestationChainSize > chainSize {
 			return nil, fmt.Errorf("GPU %d: the driver names sizes that its buffers don't have", i+1)
 		}
-		one := nvidiadata.Report{Report: bytes.Clone(r.report[:r.reportSize]), Chain: bytes.Clone(c.attestationChain[:c.attestationChainSize])}
-		if parsed, err := nvidia.ParseReport(one.Report); err != nil || !bytes.Equal(parsed.Nonce, nonce[:]) {
-			return nil, errors.Join(fmt.Errorf("GPU %d: the report doesn't answer what was asked", i+1), err)
+		// A report begins with the request that it answers: four bytes and the nonce.
+		one := r.report[:r.reportSize]
+		if len(one) < leastReport || !bytes.Equal(one[4:4+nonceSize], nonce[:]) {
+			return nil, fmt.Errorf("GPU %d: the report doesn't answer what was asked", i+1)
 		}
-		all = append(all, one)
+		chain := fromPEM(c.attestationChain[:c.attestationChainSize])
+		if chain == nil {
+			return nil, fmt.Errorf("GPU %d: there is no chain of certificates", i+1)
+		}
+		data = section.Append(data, kindReport, one)
+		chains = section.Append(chains, kindChain, chain)
 	}
-	data, err := nvidiadata.FromReports(all, collateral...)
-	if err != nil {
-		return nil, err
+	data = append(data, chains...)
+	var crls []byte
+	for _, b := range collateral {
+		switch {
+		case bytes.HasPrefix(b, []byte(tableMagic)):
+			data = section.Append(data, kindTable, b)
+		case bytes.HasPrefix(b, []byte{0x30}):
+			crls = section.Append(crls, kindCRL, b)
+		default:
+			return nil, errors.New("the collateral holds something that is neither a table nor a revocation list")
+		}
 	}
-	return []attest.Evidence{{Platform: nvidia.Name, Data: data}}, nil
+	return []attest.Evidence{{Platform: platform, Data: append(data, crls...)}}, nil
+}
+
+// fromPEM returns certificates in DER, one after the other, as they are in the
+// evidence; nil where there are none. DER stays as it is.
+func fromPEM(b []byte) (der []byte) {
+	if len(b) > 0 && b[0] == 0x30 {
+		return b
+	}
+	for block, rest := pem.Decode(b); block != nil; block, rest = pem.Decode(rest) {
+		der = append(der, block.Bytes...)
+	}
+	return der
 }
 
 func result(call string, code int32) error {

@@ -91,8 +91,12 @@ func TestEvidence(t *testing.T) {
 		t.Errorf("%d GPUs", gpus.Count())
 	}
 	crl := nvidiatest.Default().CRL(nvidiatest.Default().GPU("GH100"), nvidiatest.Model, time.Now())
+	table, err := (&nvidia.Table{Driver: "570.124.06", VBIOS: "96.00.9F.00.04", Entries: []nvidia.Entry{{Index: 1, Digests: [][]byte{make([]byte, nvidia.HashSize)}}}}).Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for range 2 {
-		list, err := gpus.Evidence(reportData, crl)
+		list, err := gpus.Evidence(reportData, crl, table)
 		if err != nil {
 			t.Fatal(err)
 		}
