@@ -3,8 +3,10 @@
 
 import type { Receipt } from '../core/protocol.ts';
 
-/** Time to take a deletion back, in milliseconds. */
+/** Time to take something back, in milliseconds. */
 export const UNDO_MS = 10_000;
+/** How long words stay that ask for nothing. */
+export const SAID_MS = 6_000;
 
 export interface Notice {
   kind: 'info' | 'warn' | 'history' | 'offline';

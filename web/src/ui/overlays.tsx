@@ -12,7 +12,7 @@ import { Problem } from './entry.tsx';
 import { Icon } from './icons.tsx';
 import { Search } from './search.tsx';
 import { caps, describe, isMac, SHORTCUTS } from './shortcuts.ts';
-import { UNDO_MS, type Overlay, type Toast } from './overlay.ts';
+import { SAID_MS, UNDO_MS, type Overlay, type Toast } from './overlay.ts';
 import { useStore } from './store.ts';
 import { t } from './strings.ts';
 import { ConsentDialog, ReceiptPanel, TrustPanel } from './trust.tsx';
@@ -157,7 +157,7 @@ function ToastView({ toast }: { toast: Toast }): VNode {
   const [held, setHeld] = useState(false);
   useEffect(() => {
     if (held) return;
-    const timer = setTimeout(() => store.endToast(toast.id, 'gone'), UNDO_MS);
+    const timer = setTimeout(() => store.endToast(toast.id, 'gone'), toast.action ? UNDO_MS : SAID_MS);
     return () => clearTimeout(timer);
   }, [held]);
   return (

@@ -240,11 +240,11 @@ function Row({ id, check, verdict }: { id: string; check?: Check; verdict?: Verd
           <dl class="compared">
             <div>
               <dt>{t.trust.found}</dt>
-              <dd>{check!.found}</dd>
+              <dd>{readable(check!, check!.found!)}</dd>
             </div>
             <div>
               <dt>{t.trust.want}</dt>
-              <dd>{check!.want}</dd>
+              <dd>{readable(check!, check!.want!)}</dd>
             </div>
           </dl>
         )}
@@ -279,8 +279,16 @@ function Row({ id, check, verdict }: { id: string; check?: Check; verdict?: Verd
   );
 }
 
+const MISSING = 'platform_missing';
+
+/** Where whole kinds of proof are missing, the values are their names. */
+function readable(c: Check, value: string): string {
+  return c.failure === MISSING ? platformNames(value.replaceAll(', ', '+')) : value;
+}
+
 function kindNote(k: Kind): string {
   if (k.bad === 0) return t.trust.checks(k.parts.length);
+  if (k.parts.every((c) => c.failure === MISSING)) return t.trust.missing;
   return k.standing === 'unknown' ? t.trust.checksUnknown(k.bad, k.parts.length) : t.trust.checksFailed(k.bad, k.parts.length);
 }
 
