@@ -99,7 +99,7 @@ func FromQuote(quote []byte, files [][]byte, eventLog []byte) ([]byte, error) {
 	}
 	var c collateral
 	for i, f := range files {
-		if !c.add(bytes.TrimSpace(f)) {
+		if !c.add(f) {
 			return nil, errors.New("number " + strconv.Itoa(i+1) + " of the files is nothing that Intel publishes for this")
 		}
 	}
@@ -149,7 +149,8 @@ type collateral struct {
 
 // add takes one file in. The JSON documents of Intel's other technologies have
 // the same form and are passed over.
-func (c *collateral) add(f []byte) bool {
+func (c *collateral) add(file []byte) bool {
+	f := bytes.TrimSpace(file) // of text; DER may end in what looks like space
 	switch {
 	case bytes.HasPrefix(f, []byte(`{"tcbInfo":`)):
 		if bytes.Contains(f, []byte(`"id":"TDX"`)) {
@@ -169,10 +170,10 @@ func (c *collateral) add(f []byte) bool {
 		}
 		return true
 	}
-	if b, err := hex.DecodeString(string(f)); err == nil && len(b) > 0 {
-		f = b
+	if b, err := hex.DecodeString(string(f)); err == nil {
+		return c.addDER(b)
 	}
-	return c.addDER(f)
+	return c.addDER(file)
 }
 
 func (c *collateral) addDER(b []byte) bool {
