@@ -46,6 +46,10 @@
 // sotto_node_evidence_age_seconds grows, and sotto_node_evidence_pieces shows
 // which kind fell silent.
 //
+// NVIDIA's GPUs are asked through the library of their driver, which is loaded when
+// there are any. For its sake the program is linked to the C library of the system,
+// and to nothing else.
+//
 // # HTTP
 //
 // GET /sotto/v1/evidence and POST /sotto/v1/seal are for gateways (spec/seal.md,

@@ -11,8 +11,10 @@
 package hardware
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,7 +22,10 @@ import (
 
 	"github.com/sotto-chat/sotto/attest"
 	"github.com/sotto-chat/sotto/attest/snp/snpdata"
+	"github.com/sotto-chat/sotto/attest/tdx/tdxdata"
 	"github.com/sotto-chat/sotto/internal/collateral"
+	"github.com/sotto-chat/sotto/node/hardware/nvml"
+	"github.com/sotto-chat/sotto/node/hardware/tpm"
 	"github.com/sotto-chat/sotto/node/hardware/tsm"
 )
 
@@ -35,7 +40,13 @@ type Options struct {
 
 	Processor Processor // nil means the one that the kernel knows, if any
 	Dev       string    // folder of devices; "" means /dev
+	EventLog  string    // a TDX machine's log; "" means eventLog
+	TPM       tpm.Config
+	NVML      string // NVIDIA's library; "" means nvml.Library
 }
+
+// eventLog is where the kernel shows what firmware measured (ACPI's table CCEL).
+const eventLog = "/sys/firmware/acpi/tables/data/CCEL"
 
 // Processor signs for the whole machine: a [tsm.TSM].
 type Processor interface {
@@ -62,6 +73,9 @@ var known = []struct {
 	look     func(Options) (*source, error)
 }{
 	{"snp", func(o Options) (*source, error) { return processor(o, "snp", tsm.ProviderSNP, "sev-guest", snp) }},
+	{"tdx", func(o Options) (*source, error) { return processor(o, "tdx", tsm.ProviderTDX, "tdx_guest", o.tdx) }},
+	{"tpm", lookTPM},
+	{"nvidia", lookNVIDIA},
 }
 
 // Known names the platforms that this build can use.
@@ -160,6 +174,54 @@ func processor(o Options, platform, provider, device string, pack func(tsm.Repor
 	}}, nil
 }
 
+// lookTPM looks for the TPM's device, behind the kernel's resource manager.
+func lookTPM(o Options) (*source, error) {
+	if o.TPM.Device == "" {
+		o.TPM.Device = filepath.Join(o.Dev, "tpmrm0")
+	}
+	if _, err := os.Stat(o.TPM.Device); o.TPM.Conn == nil && errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	t, err := tpm.Open(o.TPM)
+	if err != nil {
+		return nil, err
+	}
+	return &source{"tpm", func(reportData [64]byte, files []collateral.File) ([]attest.Evidence, error) {
+		return t.Evidence(reportData, contents(files)...)
+	}}, nil
+}
+
+// lookNVIDIA looks for the driver's device. GPUs without confidential mode are an
+// error too: a person who has such GPUs and wants none of them says so.
+func lookNVIDIA(o Options) (*source, error) {
+	if _, err := os.Stat(filepath.Join(o.Dev, "nvidiactl")); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	g, err := nvml.Open(o.NVML)
+	if err != nil {
+		return nil, err
+	}
+	return &source{"nvidia", func(reportData [64]byte, files []collateral.File) ([]attest.Evidence, error) {
+		return g.Evidence(reportData, contents(files)...)
+	}}, nil
+}
+
+func contents(files []collateral.File) (out [][]byte) {
+	for _, f := range files {
+		out = append(out, f.Data)
+	}
+	return out
+}
+
+// tdx puts Intel's documents and the log of the start beside the quote.
+func (o Options) tdx(r tsm.Report, files []collateral.File) ([]byte, error) {
+	log, err := collateral.ReadFile(cmp.Or(o.EventLog, eventLog), 1<<20)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // some firmware keeps none
+		return nil, err
+	}
+	return tdxdata.FromQuote(r.Out, contents(files), log)
+}
+
 // snp puts the host's certificates beside the operator's: either may have what
 // the other lacks.
 func snp(r tsm.Report, files []collateral.File) ([]byte, error) {
@@ -167,8 +229,5 @@ func snp(r tsm.Report, files []collateral.File) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, f := range files {
-		certs = append(certs, f.Data)
-	}
-	return snpdata.FromReport(r.Out, certs, crls)
+	return snpdata.FromReport(r.Out, append(certs, contents(files)...), crls)
 }

@@ -9,11 +9,15 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sotto-chat/sotto/attest"
 	"github.com/sotto-chat/sotto/attest/snp/snpdata"
+	"github.com/sotto-chat/sotto/attest/tdx"
+	"github.com/sotto-chat/sotto/attest/tdx/tdxtest"
 	"github.com/sotto-chat/sotto/internal/collateral"
 	"github.com/sotto-chat/sotto/node/hardware/tsm"
 )
@@ -21,12 +25,16 @@ import (
 // chip is a processor that says what a test wants.
 type chip struct {
 	provider string
+	out      func(rd [64]byte) []byte // nil: a report of SNP without a signature
 	err      error
 	aux      []byte
 }
 
 func (c *chip) Provider() string { return c.provider }
 func (c *chip) Report(rd [64]byte) (tsm.Report, error) {
+	if c.out != nil {
+		return tsm.Report{Out: c.out(rd)}, c.err
+	}
 	out := make([]byte, snpdata.ReportSize)
 	copy(out[0x50:], rd[:])
 	return tsm.Report{Out: out, Aux: c.aux}, c.err
@@ -61,6 +69,13 @@ func TestDetect(t *testing.T) {
 		{"software", &chip{provider: tsm.ProviderSNP}, want("software"), nil, `"software" is no platform`},
 		{"an empty name", &chip{provider: tsm.ProviderSNP}, want(""), nil, `"" is no platform`},
 		{"a device without reports", &chip{provider: "other_guest"}, touch("sev-guest"), nil, "Linux 6.7"},
+		{"another device without reports", &chip{provider: "other_guest"}, touch("tdx_guest"), nil, "Linux 6.7"},
+		{"TDX", &chip{provider: tsm.ProviderTDX}, nil, []string{"tdx"}, ""},
+		{"TDX for SNP", &chip{provider: tsm.ProviderTDX}, want("snp"), nil, "snp was asked for"},
+		{"a TPM that is none", &chip{provider: tsm.ProviderTDX}, touch("tpmrm0"), nil, "tpm: "},
+		{"a TPM that is none and isn't wanted", &chip{provider: tsm.ProviderTDX}, func(o *Options) { touch("tpmrm0")(o); want("tdx")(o) }, []string{"tdx"}, ""},
+		{"GPUs without their library", &chip{provider: tsm.ProviderTDX}, func(o *Options) { touch("nvidiactl")(o); o.NVML = "/no/such/library.so" }, nil, "nvidia: NVML"},
+		{"no GPUs, which were asked for", &chip{provider: tsm.ProviderTDX}, want("tdx", "nvidia"), nil, "nvidia was asked for"},
 	} {
 		o := options(t, tt.chip)
 		if tt.change != nil {
@@ -107,6 +122,50 @@ func TestEvidence(t *testing.T) {
 	c.aux, c.err = nil, errors.New("asleep")
 	if e, err := m.Evidence(rd); !errors.Is(err, c.err) || len(e) != 0 {
 		t.Errorf("with a silent chip: %d pieces, %v", len(e), err)
+	}
+}
+
+// What a TDX machine shows of itself is what a client wants to see.
+func TestEvidenceOfTDX(t *testing.T) {
+	rd := [64]byte{4, 5, 6}
+	m := tdxtest.New(rd)
+	o := options(t, &chip{provider: tsm.ProviderTDX, out: func([64]byte) []byte { return append(m.Quote(), make([]byte, 99)...) }})
+	o.Collateral, o.EventLog = t.TempDir(), filepath.Join(o.Dev, "CCEL")
+	write := func(name string, b []byte) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, f := range m.Files() {
+		write(filepath.Join(o.Collateral, "tdx", strconv.Itoa(i)), f)
+	}
+	write(o.EventLog, append(bytes.Clone(m.Log), bytes.Repeat([]byte{0xff}, 1000)...))
+	machine, err := Detect(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := machine.Evidence(rd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := attest.Examine(e, &rd, attest.Policy{}, time.Unix(tdxtest.Now, 0), tdx.Platform{Roots: tdxtest.Roots()})
+	if v.State != attest.StateGenuine {
+		t.Errorf("%s %s: %+v", v.State, v.Failure, v.Checks)
+	}
+	// Firmware without a log is none to stop for, one whose log can't be read is.
+	if err := os.Remove(o.EventLog); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := machine.Evidence(rd); err != nil {
+		t.Error(err)
+	}
+	write(o.EventLog, []byte("no log"))
+	if _, err := machine.Evidence(rd); err == nil {
+		t.Error("a log that is none was taken")
 	}
 }
 
