@@ -12,6 +12,7 @@ import (
 
 	"github.com/sotto-chat/sotto/attest"
 	"github.com/sotto-chat/sotto/attest/cert"
+	"github.com/sotto-chat/sotto/attest/cert/der"
 	"github.com/sotto-chat/sotto/attest/section"
 	"github.com/sotto-chat/sotto/attest/snp/snpdata"
 )
@@ -105,7 +106,7 @@ func parseReport(b []byte) (*report, error) {
 	if a := u32(0x34); a != algorithmP384 {
 		return nil, errors.New("signatures of kind " + strconv.FormatUint(uint64(a), 10) + " are not known")
 	}
-	if r.policy&^policyKnown != 0 || r.policy&policyReserved1 == 0 || r.flags>>5 != 0 {
+	if r.policy&^policyKnown != 0 || r.policy&policyReserved1 == 0 || r.flags>>5 != 0 || r.stepping > 0xf {
 		return nil, errors.New("reserved bits of the report are set")
 	}
 	reserved := [][2]int{
@@ -259,7 +260,9 @@ func parseLeaf(c *cert.Certificate) (*leaf, error) {
 			if !is || len(n) != 1 || n[0] < '1' || n[0] > '9' {
 				return nil, errors.New("the chip's certificate holds something that this app does not know (" + e.OID + ")")
 			}
+			// All levels but the microcode's end at 127 (AMD 57230).
 			l.spl[n[0]-'0'], ok = small(e.Value)
+			ok = ok && (n == "8" || l.spl[n[0]-'0'] < 0x80)
 		}
 		if !ok {
 			return nil, errors.New("a field of the chip's certificate is not in AMD's form (" + e.OID + ")")
@@ -330,6 +333,47 @@ func text(b []byte) (string, bool) {
 		}
 	}
 	return string(b[2:]), true
+}
+
+const oidCommonName = "2.5.4.3"
+
+// amdNamed reports whether a name has the attributes that AMD's certificates have
+// (AMD 57230, certificate formats), each once and no others. What the common name
+// says is for the caller to look at.
+func amdNamed(raw []byte) bool {
+	left := map[string]string{
+		"2.5.4.11": "Engineering", "2.5.4.6": "US", "2.5.4.7": "Santa Clara",
+		"2.5.4.8": "CA", "2.5.4.10": "Advanced Micro Devices", oidCommonName: "",
+	}
+	r := der.New(raw)
+	for name, _ := r.In(der.Sequence); !name.Empty(); {
+		set, _ := name.In(der.Set)
+		attribute, _ := set.In(der.Sequence)
+		oid, ok1 := attribute.OID()
+		_, value, _, ok2 := attribute.Element()
+		want, known := left[oid]
+		if !ok1 || !ok2 || !known || !set.Empty() || oid != oidCommonName && want != string(value) {
+			return false
+		}
+		delete(left, oid)
+	}
+	return len(left) == 0
+}
+
+// sha384 is the DER of the OID of SHA-384.
+const sha384 = "\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x02"
+
+// amdSigned reports whether a certificate was signed as AMD signs: with RSASSA-PSS
+// and SHA-384 (AMD 57230, certificate formats). It was parsed before, so that its
+// parameters name one hash only.
+func amdSigned(raw []byte) bool {
+	r := der.New(raw)
+	body, _ := r.In(der.Sequence)
+	body.Whole(der.Sequence)
+	algorithm, _ := body.In(der.Sequence)
+	oid, _ := algorithm.OID()
+	parameters, ok := algorithm.Next(der.Sequence)
+	return ok && oid == "1.2.840.113549.1.1.10" && strings.Contains(string(parameters), sha384)
 }
 
 // evidence is what a piece of evidence holds, opened. Certificates that aren't

@@ -169,13 +169,6 @@ func (j *judge) verify(roots []cert.Root) {
 	}
 }
 
-// amdNames are the attributes of every name in AMD's certificates but the common
-// name (AMD 57230, certificate formats).
-var amdNames = [...][2]string{
-	{"2.5.4.11", "Engineering"}, {"2.5.4.6", "US"}, {"2.5.4.7", "Santa Clara"},
-	{"2.5.4.8", "CA"}, {"2.5.4.10", "Advanced Micro Devices"},
-}
-
 // verifyChain follows the certificates up to the root of the report's product.
 // AMD signs for other things too: the names on the way say for what.
 func (j *judge) verifyChain(roots []cert.Root) []*cert.Certificate {
@@ -185,7 +178,7 @@ func (j *judge) verifyChain(roots []cert.Root) []*cert.Certificate {
 			"A certificate that it takes to check this machine's chip is missing.", "certificates of the chip, the signing key and the root", "")
 		return nil
 	}
-	mine := slices.DeleteFunc(slices.Clone(roots), func(r cert.Root) bool { return r.Name != "ARK-"+j.product.name })
+	mine := slices.DeleteFunc(slices.Clone(roots), func(r cert.Root) bool { return r.Name != j.rootName() })
 	chain, err := cert.Chain(j.leaf.cert, []*cert.Certificate{j.intermediate, j.root}, mine, j.now)
 	if err != nil {
 		j.fail(id, title, cert.FailureOf(err), "AMD does not vouch for this machine's chip: "+err.Error()+".", "", "")
@@ -195,18 +188,14 @@ func (j *judge) verifyChain(roots []cert.Root) []*cert.Certificate {
 	if j.leaf.vlek() {
 		kind, signer = "SEV-VLEK", "SEV-VLEK-"+j.product.name
 	}
-	want := []string{kind, signer, "ARK-" + j.product.name}
+	want := []string{kind, signer, j.rootName()}
 	var found []string
+	right := j.leaf.cert.Key.Kind() == "P-384"
 	for _, c := range chain {
-		found = append(found, c.SubjectName("2.5.4.3"))
+		found = append(found, c.SubjectName(oidCommonName))
+		right = right && amdNamed(c.RawSubject) && amdSigned(c.Raw)
 	}
-	named := slices.Equal(want, found) && j.leaf.cert.Key.Kind() == "P-384"
-	for _, c := range chain {
-		for _, n := range amdNames {
-			named = named && c.SubjectName(n[0]) == n[1]
-		}
-	}
-	if !named {
+	if !right || !slices.Equal(want, found) {
 		j.fail(id, title, attest.FailChainUntrusted, "AMD's certificates were made for something else than this machine's chip.",
 			strings.Join(want, " < "), strings.Join(found, " < "))
 		return nil
@@ -272,7 +261,7 @@ func (j *judge) verifyRevocation(chain []*cert.Certificate) {
 		for _, c := range chain {
 			if l.Revoked(c.Serial) {
 				j.fail(id, title, attest.FailRevoked, "AMD has taken back a certificate that this machine's chip needs.", "",
-					c.SubjectName("2.5.4.3")+", number "+hexOf(c.Serial))
+					c.SubjectName(oidCommonName)+", number "+hexOf(c.Serial))
 				return
 			}
 		}

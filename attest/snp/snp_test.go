@@ -191,6 +191,17 @@ func TestEachRule(t *testing.T) {
 		{"a leaf from another state", "", "", only("leaf", func(c *x509.Certificate) { c.Subject.Province = []string{"TX"} }), "chip.chain chain_untrusted"},
 		{"a leaf from another town", "", "", only("leaf", func(c *x509.Certificate) { c.Subject.Locality = []string{"Austin"} }), "chip.chain chain_untrusted"},
 		{"another company's signing key", "", "", only("ASK", func(c *x509.Certificate) { c.Subject.Organization = []string{"Someone"} }), "chip.chain chain_untrusted"},
+		{"two companies' leaf", "", "", only("leaf", func(c *x509.Certificate) { c.Subject.Organization = append(c.Subject.Organization, "Someone") }), "chip.chain chain_untrusted"},
+		{"a leaf of the same company twice", "", "", only("leaf", func(c *x509.Certificate) { c.Subject.Country = []string{"US", "US"} }), "chip.chain chain_untrusted"},
+		{"a leaf of no company", "", "", only("leaf", func(c *x509.Certificate) { c.Subject.Organization = nil }), "chip.chain chain_untrusted"},
+		{"a leaf with one name more", "", "", only("leaf", func(c *x509.Certificate) { c.Subject.SerialNumber = "1" }), "chip.chain chain_untrusted"},
+		{"two names in one", "", "", only("leaf", func(c *x509.Certificate) {
+			name := c.Subject.ToRDNSequence()
+			name[0] = append(name[0], name[1]...)
+			c.RawSubject = must(asn1.Marshal(slices.Delete(name, 1, 2)))
+		}), "chip.chain chain_untrusted"},
+		{"signed with another hash", "", "", func(m *snptest.Machine) { m.AMD.Algorithm = x509.SHA256WithRSAPSS }, "chip.chain chain_untrusted"},
+		{"signed with another padding", "", "", func(m *snptest.Machine) { m.AMD.Algorithm = x509.SHA384WithRSA }, "chip.chain chain_untrusted"},
 		{"Milan's chain for a Genoa report", "Milan", "", report(func(r *snptest.Report) { r.Version, r.Family, r.Model = 3, 0x19, 0x11 }), "chip.chain chain_untrusted"},
 
 		// verify: signature
@@ -531,6 +542,13 @@ func TestSwappedSections(t *testing.T) {
 	}
 }
 
+func must(b []byte, err error) []byte {
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
 func ecdsaKey(c elliptic.Curve) *ecdsa.PrivateKey {
 	k, err := ecdsa.GenerateKey(c, rand.Reader)
 	if err != nil {
@@ -554,7 +572,7 @@ func TestReserved(t *testing.T) {
 		}
 		for at := range snpdata.ReportSize {
 			for _, bit := range []byte{1, 0x80} {
-				if at == 0 || at == 0x34 || at == 0x48 || at == 0x0a || at == 0x0b {
+				if at == 0 || at == 0x34 || at == 0x48 || at == 0x0a || at == 0x0b || at == 0x18a {
 					continue // looked at bit by bit below
 				}
 				b := bytes.Clone(s[0].Data)
@@ -585,6 +603,13 @@ func TestReserved(t *testing.T) {
 			}
 			if got := word(0x08, 1<<17|1<<bit); (got == malformed) != (bit >= 26) {
 				t.Errorf("policy %d: %q", bit, got)
+			}
+		}
+		for step := range uint32(256) {
+			b := bytes.Clone(s[0].Data)
+			b[0x18a] = byte(step)
+			if _, err := snp.Describe(b); (err != nil) != (step > 15 || step > 0 && version < 3) {
+				t.Errorf("%s: stepping %d: %v", p, step, err)
 			}
 		}
 		if got := word(0x08, 1<<16); got != malformed {
@@ -727,9 +752,25 @@ func TestLeafExtensions(t *testing.T) {
 	// High levels have two bytes.
 	m := snptest.New("Genoa", reportData)
 	for _, level := range []byte{0, 1, 127, 128, 255} {
-		m.Report.Current.SNP, m.Report.Reported.SNP, m.Report.Committed.SNP, m.Leaf.TCB.SNP = level, level, level, level
+		m.Report.Current.Microcode, m.Report.Reported.Microcode, m.Report.Committed.Microcode, m.Leaf.TCB.Microcode = level, level, level, level
 		if got := failures(verify(m, m.Data(), "")); got != "" {
-			t.Errorf("level %d: %q", level, got)
+			t.Errorf("microcode %d: %q", level, got)
+		}
+	}
+	for _, part := range []func(t *snptest.TCB) *byte{
+		func(t *snptest.TCB) *byte { return &t.Bootloader }, func(t *snptest.TCB) *byte { return &t.TEE },
+		func(t *snptest.TCB) *byte { return &t.SNP }, func(t *snptest.TCB) *byte { return &t.SPL[0] },
+	} {
+		for _, level := range []byte{127, 128} {
+			m := snptest.New("Genoa", reportData)
+			*part(&m.Report.Current), *part(&m.Report.Reported), *part(&m.Report.Committed), *part(&m.Leaf.TCB) = level, level, level, level
+			want := ""
+			if level > 127 {
+				want = malformed
+			}
+			if got := failures(verify(m, m.Data(), "")); got != want {
+				t.Errorf("level %d: %q", level, got)
+			}
 		}
 	}
 }
