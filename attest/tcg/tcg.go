@@ -95,8 +95,8 @@ type reader struct {
 }
 
 func (r *reader) bytes(n uint32) []byte {
-	if r.broken || uint64(n) > uint64(len(r.b)) {
-		r.broken = true
+	if uint64(n) > uint64(len(r.b)) {
+		r.broken, r.b = true, nil
 		return nil
 	}
 	out := r.b[:n:n]
@@ -174,7 +174,11 @@ func header(r *reader) (f form, err error) {
 	if kind != EvNoAction || !zero(digest) || string(body.bytes(16)) != "Spec ID Event03\x00" {
 		return f, errors.New("the log doesn't begin as one with modern digests does")
 	}
-	body.bytes(8) // platform class, version of the profile, errata, size of a UINTN
+	body.u32() // platform class
+	if version := body.u16(); version != 0x0200 && !body.broken {
+		return f, errors.New("the log is of another version than 2.0 of its form")
+	}
+	body.u16() // errata, size of a UINTN
 	n := body.u32()
 	if n == 0 || n > maxAlgorithms {
 		return f, errors.New("the log doesn't name 1 to " + strconv.Itoa(maxAlgorithms) + " kinds of digest")
@@ -219,11 +223,7 @@ func event(r *reader, f *form) (Event, error) {
 		if size == 0 || e.Digest(alg) != nil {
 			return e, errors.New("an event has not one digest of each kind")
 		}
-		d := r.bytes(uint32(size))
-		if r.broken {
-			return e, errCut
-		}
-		e.Digests = append(e.Digests, Digest{alg, d})
+		e.Digests = append(e.Digests, Digest{alg, r.bytes(uint32(size))})
 	}
 	e.Data = r.bytes(r.u32())
 	if r.broken {
@@ -439,8 +439,10 @@ func variable(data []byte) []byte {
 // are not hashed. nil if data is no such thing.
 func command(data []byte) []byte {
 	for _, prefix := range [...]string{"grub_cmd: ", "kernel_cmdline: ", "module_cmdline: ", "grub_cmd ", "grub_kernel_cmdline ", "grub_module_cmdline "} {
-		if n := len(prefix); len(data) > n && string(data[:n]) == prefix && data[len(data)-1] == 0 {
-			return data[n : len(data)-1]
+		if rest, ok := bytes.CutPrefix(data, []byte(prefix)); ok {
+			if c, ok := bytes.CutSuffix(rest, []byte{0}); ok {
+				return c
+			}
 		}
 	}
 	return nil

@@ -120,6 +120,8 @@ func TestParseRefuses(t *testing.T) {
 	}{
 		"nothing":                 {nil, cut},
 		"old form":                {set(specAt, []byte("Spec ID Event02")...), first},
+		"version 2.1":             {set(specAt+20, 1), "version"},
+		"version 3.0":             {set(specAt+21, 3), "version"},
 		"not a no-action":         {set(4, 4), first},
 		"a digest in the first":   {set(8+19, 1), first},
 		"first cut":               {good[:len(good)-1], cut},
@@ -144,6 +146,7 @@ func TestParseRefuses(t *testing.T) {
 		"more digests":            {event(1, 4, 3, append(both, digest(tcg.SHA256, 32)...), 0, ""), digests},
 		"one digest twice":        {event(1, 4, 2, append(digest(tcg.SHA256, 32), digest(tcg.SHA256, 32)...), 0, ""), digests},
 		"a digest not listed":     {event(1, 4, 2, append(digest(tcg.SHA256, 32), digest(tcg.SHA512, 64)...), 0, ""), digests},
+		"a digest of no length":   {event(1, 4, 2, append(digest(tcg.SHA256, 32), digest(0x99, 0)...), 0, ""), digests},
 		"algorithm cut":           {event(1, 4, 2, nil, 0, "")[:len(good)+13], cut},
 		"digest cut":              {event(1, 4, 2, digest(tcg.SHA256, 7), 0, "")[:len(good)+20], cut},
 		"data cut":                {event(1, 4, 2, both, 5, "1234"), cut},
@@ -213,6 +216,13 @@ func TestReplay(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, got, err)
 		}
 	}
+	old, err := tcg.Parse(boot(tcg.SHA1).Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := old.Replay(tcg.SHA1, nil); err == nil || got != nil {
+		t.Errorf("SHA-1: %v, %v", got, err)
+	}
 	l512, err := tcg.Parse(boot(tcg.SHA512).Bytes())
 	if err != nil {
 		t.Fatal(err)
@@ -227,7 +237,7 @@ func TestMeasured(t *testing.T) {
 	badVariable := bytes.Clone(v)
 	badVariable[24]++ // says that its contents are longer
 	hugeName := bytes.Clone(v)
-	copy(hugeName[16:], "\xff\xff\xff\xff\xff\xff\xff\x7f")
+	hugeName[23] = 0x80 // twice that is again the length of the name
 	for _, c := range []struct {
 		name           string
 		kind           uint32
@@ -249,6 +259,8 @@ func TestMeasured(t *testing.T) {
 		{"boot variable of another length", tcg.EvVariableBoot, string(badVariable), "\x03\x00", "", true, false},
 		{"boot variable with a huge name", tcg.EvVariableBoot, string(hugeName), "\x03\x00", "", true, false},
 		{"boot variable cut", tcg.EvVariableBoot, string(v[:31]), "\x03\x00", "", true, false},
+		{"boot variable cut, nothing measured", tcg.EvVariableBoot, string(v[:31]), "", "", true, false},
+		{"a file's name, nothing measured", tcg.EvIPL, "grub_cmd", "", "", false, false},
 		{"empty variable", tcg.EvVariableBoot, string(make([]byte, 32)), "", "", true, true},
 		{"boot variable 2 has no variant", tcg.EvVariableBoot2, string(v), "\x03\x00", "", true, false},
 		{"authority", tcg.EvVariableAuthority, "cert", "cert", "cert", true, true},
