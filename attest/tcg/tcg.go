@@ -175,7 +175,7 @@ func header(r *reader) (f form, err error) {
 		return f, errors.New("the log doesn't begin as one with modern digests does")
 	}
 	body.u32() // platform class
-	if version := body.u16(); version != 0x0200 && !body.broken {
+	if version := body.u16(); version != 0x0200 {
 		return f, errors.New("the log is of another version than 2.0 of its form")
 	}
 	body.u16() // errata, size of a UINTN
