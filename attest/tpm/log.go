@@ -19,8 +19,12 @@ import (
 const secureBootPCR = 7
 
 // Actions that firmware measures there when it lets somebody look into the
-// machine (PFP, section 10.4.4).
-const actionDebug = "UEFI Debug Mode"
+// machine, or devices into its memory (PFP, section 10.4.4; Microsoft, Kernel DMA
+// Protection for OEMs).
+const (
+	actionDebug = "UEFI Debug Mode"
+	actionDMA   = "DMA Protection Disabled"
+)
 
 // started checks the event log: that it explains the registers, and what it says.
 func (j *judge) started() {
@@ -88,11 +92,17 @@ func (j *judge) replayed(bank uint16) (want, found string) {
 		return "a log with digests of " + bankName(bank), err.Error()
 	}
 	for _, v := range j.values {
-		if v.bank != bank || slices.Contains(j.rules.Unlogged, v.pcr) {
+		if v.bank != bank {
 			continue
 		}
 		got := regs[v.pcr]
-		if got == nil {
+		switch {
+		case got != nil:
+		case slices.Contains(j.rules.Unlogged, v.pcr):
+			continue
+		case v.pcr >= 17 && v.pcr <= 22: // of a late launch that wasn't
+			got = bytes.Repeat([]byte{0xff}, digestSize(bank))
+		default:
 			if got = j.initial(bank)(v.pcr); got == nil {
 				got = make([]byte, digestSize(bank))
 			}
@@ -104,21 +114,19 @@ func (j *judge) replayed(bank uint16) (want, found string) {
 	return "", ""
 }
 
-// initial gives the values that registers have when a TPM starts (PC Client
-// Platform TPM Profile, section 4.6.1): ones in those of a late launch, the
-// locality in register 0 (PFP, section 10.4.5.3), zeros in all others.
+// initial gives the values that registers have before they are first extended
+// (PC Client Platform TPM Profile, section 4.6.1): the locality in register 0
+// (PFP, section 10.4.5.3), zeros in all others. Those of a late launch hold ones
+// until the launch sets them to zeros.
 func (j *judge) initial(bank uint16) func(int) []byte {
 	return func(pcr int) []byte {
-		switch {
-		case pcr == 0:
-			l, _ := j.locality()
-			b := make([]byte, digestSize(bank))
-			b[len(b)-1] = byte(l)
-			return b
-		case pcr >= 17 && pcr <= 22:
-			return bytes.Repeat([]byte{0xff}, digestSize(bank))
+		if pcr != 0 {
+			return nil
 		}
-		return nil
+		l, _ := j.locality()
+		b := make([]byte, digestSize(bank))
+		b[len(b)-1] = byte(l)
+		return b
 	}
 }
 
@@ -171,21 +179,111 @@ func (j *judge) best(pcr int) uint16 {
 	return 0
 }
 
-// told compares each event's data with its digests.
+// told compares each event's data with its digests, and the log's form with what
+// firmware writes.
 func (j *judge) told() {
 	const title = "The log says what was measured"
+	var f form
 	for i := range j.log.Events {
 		e := &j.log.Events[i]
+		where := "event " + strconv.Itoa(i+1) + ", PCR " + strconv.Itoa(e.Register)
 		for _, d := range e.Digests {
 			if covered, ok := e.DataMatches(d.Alg); strong(d.Alg) && covered && !ok {
 				j.fail("chip.events", title, attest.FailSoftwareMismatch,
 					"The list of what this machine started was changed: an entry says something else than what was measured.",
-					"data of "+bankName(d.Alg)+" "+hex.EncodeToString(d.Value), "event "+strconv.Itoa(i+1)+", PCR "+strconv.Itoa(e.Register))
+					"data of "+bankName(d.Alg)+" "+hex.EncodeToString(d.Value), where)
 				return
 			}
 		}
+		if want := f.odd(e); want != "" {
+			j.fail("chip.events", title, attest.FailSoftwareMismatch,
+				"The list of what this machine started was changed: an entry is not as firmware writes it.", want, where)
+			return
+		}
+	}
+	if f.secure && !f.authority {
+		j.fail("chip.events", title, attest.FailSoftwareMismatch,
+			"The list of what this machine started was changed: by it, only signed software was started, and nobody's signature was looked at.",
+			"an authority in PCR 7", "none")
+		return
 	}
 	j.ok("chip.events", title, "Where entries say what was measured, they say it truly.")
+}
+
+// form is what has to be remembered of a log's first entries to tell whether one
+// that follows is in its place.
+type form struct {
+	separators [secureBootPCR + 1]bool
+	variables  [][]byte // heads and names
+	secure     bool     // Secure Boot is said to be on,
+	authority  bool     // and somebody to have signed what was started
+}
+
+// odd says what should be in place of an event that no firmware writes so, or "".
+// An entry's type is in no digest. What somebody renamed who wants an entry
+// overlooked stands out here, since firmware has to write some types in some
+// registers (PFP, sections 3.3.4 and 10.4.1).
+func (f *form) odd(e *tcg.Event) string {
+	if !e.Extends() || e.Register > secureBootPCR {
+		return ""
+	}
+	separator, covered := false, false
+	for _, d := range e.Digests {
+		if strong(d.Alg) {
+			separator = separator || isSeparator(d.Alg, d.Value)
+			_, ok := e.DataMatches(d.Alg)
+			covered = covered || ok
+		}
+	}
+	// Real firmware measures four zero bytes of its own code into register 0.
+	if e.Register == 0 && e.Type != tcg.EvSeparator {
+		separator = false
+	}
+	after := f.separators[e.Register]
+	switch {
+	case separator != (e.Type == tcg.EvSeparator):
+		return "a separator's type and digest together"
+	case separator && after:
+		return "one separator"
+	case separator:
+		f.separators[e.Register] = true
+		return ""
+	case e.Register == 0 && !after && e.Type == tcg.EvNonhostInfo && !covered:
+		return "the host information that was measured"
+	case e.Register != secureBootPCR:
+		return ""
+	}
+	switch e.Type {
+	case tcg.EvVariableDriverConfig:
+		head, ok := variableHead(e.Data)
+		if !ok || after {
+			return "a variable before the separator"
+		}
+		for _, v := range f.variables {
+			if bytes.Equal(v, head) {
+				return "each variable once"
+			}
+		}
+		f.variables = append(f.variables, head)
+		if v, is := variable(e.Data, "SecureBoot"); is && bytes.Equal(v, []byte{1}) {
+			f.secure = true
+		}
+		return ""
+	case tcg.EvEFIAction:
+		if !isAction(e.Data, actionDebug) && !isAction(e.Data, actionDMA) {
+			return actionDebug + " or " + actionDMA
+		}
+		return ""
+	case tcg.EvVariableAuthority:
+		f.authority = true
+		return ""
+	}
+	return "variables, authorities and actions"
+}
+
+// isAction reports whether data is an action's text, with or without a zero byte.
+func isAction(data []byte, action string) bool {
+	return string(bytes.TrimSuffix(data, []byte{0})) == action
 }
 
 // secureBoot checks what firmware measured into register 7 before it handed
@@ -258,20 +356,35 @@ func isSeparator(bank uint16, d []byte) bool {
 // as it stands in memory (UEFI 2.10, section 3.3).
 const globalVariable = "\x61\xdf\xe4\x8b\xca\x93\xd2\x11\xaa\x0d\x00\xe0\x98\x03\x2b\x8c"
 
-// variable returns what a UEFI_VARIABLE_DATA (PFP, section 10.2.6) says of a
-// global variable: GUID [16] ‖ characters of the name [8] ‖ bytes [8] ‖ name in
-// UTF-16 ‖ contents, little-endian.
+// variable returns what a UEFI_VARIABLE_DATA says of a global variable.
 func variable(data []byte, name string) (contents []byte, is bool) {
-	const head = 32
-	if len(data) < head+2*len(name) || string(data[:16]) != globalVariable ||
-		binary.LittleEndian.Uint64(data[16:]) != uint64(len(name)) ||
-		binary.LittleEndian.Uint64(data[24:]) != uint64(len(data)-head-2*len(name)) {
+	head, ok := variableHead(data)
+	if !ok || len(head) != variableName+2*len(name) || string(head[:16]) != globalVariable {
 		return nil, false
 	}
 	for i := range len(name) {
-		if data[head+2*i] != name[i] || data[head+2*i+1] != 0 {
+		if head[variableName+2*i] != name[i] || head[variableName+2*i+1] != 0 {
 			return nil, false
 		}
 	}
-	return data[head+2*len(name):], true
+	return data[len(head):], true
+}
+
+// variableName is where the name begins.
+const variableName = 32
+
+// variableHead reads a UEFI_VARIABLE_DATA (PFP, section 10.2.6), little-endian:
+// GUID [16] ‖ characters of the name [8] ‖ bytes [8] ‖ name in UTF-16 ‖ contents.
+// It returns what comes before the contents.
+func variableHead(data []byte) (head []byte, ok bool) {
+	const fixed = 32
+	if len(data) < fixed {
+		return nil, false
+	}
+	chars, n := binary.LittleEndian.Uint64(data[16:]), binary.LittleEndian.Uint64(data[24:])
+	rest := uint64(len(data) - fixed)
+	if chars > rest/2 || n != rest-2*chars {
+		return nil, false
+	}
+	return data[:fixed+2*chars], true
 }

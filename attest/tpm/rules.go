@@ -39,7 +39,7 @@ type Rules struct {
 	PCRs   []RegisterRule `json:"pcrs"`   // values that registers may have
 
 	RequireLog bool        `json:"require_log"`
-	Unlogged   []int       `json:"unlogged"` // registers that the log needn't explain
+	Unlogged   []int       `json:"unlogged"` // registers that the log needn't explain; if left out, 10
 	Events     []EventRule `json:"events"`
 	SecureBoot bool        `json:"secure_boot"`
 	Locality   *int        `json:"locality"` // at which the TPM was started
@@ -113,6 +113,8 @@ func bankName(alg uint16) string {
 
 // rulesOf reads the policy's rules and the roots that they name.
 func rulesOf(p attest.Policy) (r Rules, roots []cert.Root, err error) {
+	// Linux measures files into register 10 while it runs, and keeps a log of its own.
+	r.Unlogged = []int{10}
 	if err := p.Rules(tpmdata.Name, &r); err != nil {
 		return r, nil, errors.New("they are not the expected JSON")
 	}

@@ -201,6 +201,7 @@ func New() *Machine {
 			{4, 0x80000003, []byte("an image's path"), []byte("an image")},
 			{11, 0x0d, []byte(".linux\x00"), []byte("a kernel")},
 			{11, 0x0d, []byte("ro quiet"), nil},
+			{7, 0x800000e0, Variable("db", []byte("who signed the image")), nil},
 		},
 	}
 	m.Signer = m.AK.QualifiedName(tpm.HierarchyEndorsement)
@@ -227,16 +228,17 @@ func Variable(name string, contents []byte) []byte {
 // Register returns what a register of the machine holds.
 func (m *Machine) Register(bank uint16, pcr int) []byte {
 	v := make([]byte, len(Sum(bank)))
-	if pcr >= 17 && pcr <= 22 {
-		v = bytes.Repeat([]byte{0xff}, len(v))
-	}
 	if pcr == 0 {
 		v[len(v)-1] = m.Start
 	}
+	extended := false
 	for _, e := range m.Events {
 		if e.PCR == pcr && e.Type != 3 {
-			v = Sum(bank, v, e.digest(bank))
+			v, extended = Sum(bank, v, e.digest(bank)), true
 		}
+	}
+	if pcr >= 17 && pcr <= 22 && !extended { // no late launch
+		return bytes.Repeat([]byte{0xff}, len(v))
 	}
 	return v
 }
