@@ -174,17 +174,10 @@ func open(b []byte) (found []object, ok bool) {
 // openDER reads one certificate (RFC 5280, section 4.1) or list (section 5.1).
 // The two differ in the first field of what is signed: [0] or an INTEGER.
 func openDER(b []byte) (o object, ok bool) {
-	outer, rest, ok := next(b, 0x30)
-	if !ok {
-		return object{}, false
-	}
-	// Data pages end in zeros.
+	outer, rest, _ := next(b, 0x30)
 	o.raw = b[:len(b)-len(rest)]
-	if bytes.Count(rest, []byte{0}) != len(rest) {
-		return object{}, false
-	}
-	tbs, _, ok := next(outer, 0x30)
-	if !ok || len(tbs) == 0 {
+	tbs, _, _ := next(outer, 0x30)
+	if len(tbs) == 0 || bytes.Count(rest, []byte{0}) != len(rest) { // data pages end in zeros
 		return object{}, false
 	}
 	order := []byte{0xa0, 0x02, 0x30, 0x30, 0x30, 0x30, 0x30} // version, serial, algorithm, issuer, validity, subject, key
@@ -204,9 +197,7 @@ func openDER(b []byte) (o object, ok bool) {
 		return o, true
 	}
 	o.issuer, o.subject, o.point = fields[3], fields[5], fields[6]
-	if n := len(o.point); n >= pointSize {
-		o.point = o.point[n-pointSize:]
-	}
+	o.point = o.point[max(0, len(o.point)-pointSize):]
 	return o, true
 }
 

@@ -155,6 +155,69 @@ func TestFromReport(t *testing.T) {
 	}
 }
 
+// element makes a DER element, whose length has one byte.
+func element(tag byte, content ...[]byte) []byte {
+	b := slices.Concat(content...)
+	return append([]byte{tag, byte(len(b))}, b...)
+}
+
+// certificate makes what looks like one, of any names and key.
+func certificate(issuer, subject string, key []byte) []byte {
+	return element(0x30, element(0x30, element(0xa0), element(0x02), element(0x30), element(0x30, []byte(issuer)), element(0x30),
+		element(0x30, []byte(subject)), element(0x30, key)))
+}
+
+// What is found is what belongs together by its names, whatever the names are.
+func TestNames(t *testing.T) {
+	report := make([]byte, snpdata.ReportSize)
+	k, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	point, err := k.PublicKey.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobodysList := element(0x30, element(0x30, element(0x02, []byte{1}), element(0x30), element(0x30)))
+	longLength := append([]byte{0x30, 0x83, 0, 0}, nobodysList[1:]...)
+	lastLong := element(0x30, element(0x30, element(0x02, []byte{1}), element(0x30), []byte{0x30, 0x81, 0}))
+	leaf := certificate("A", "B", point)
+	top := certificate("A", "A", nil)
+	nameless := certificate("", "", nil)
+	for name, tt := range map[string]struct {
+		certs [][]byte
+		want  []snptest.Section
+	}{
+		"nobody's lists":         {[][]byte{nobodysList, longLength, lastLong}, nil},
+		"no leaf, and nameless":  {[][]byte{nameless}, nil},
+		"a key that is short":    {[][]byte{certificate("A", "B", []byte{1})}, nil},
+		"a leaf below a root":    {[][]byte{top, leaf}, []snptest.Section{{Kind: snpdata.KindLeaf, Data: leaf}, {Kind: snpdata.KindIntermediate, Data: top}}},
+		"a leaf below a signer":  {[][]byte{leaf, certificate("C", "A", nil), certificate("C", "C", nil)}, []snptest.Section{{Kind: snpdata.KindLeaf, Data: leaf}, {Kind: snpdata.KindIntermediate, Data: certificate("C", "A", nil)}, {Kind: snpdata.KindRoot, Data: certificate("C", "C", nil)}}},
+		"nobody's list and root": {[][]byte{leaf, certificate("", "A", nil), nameless, nobodysList}, []snptest.Section{{Kind: snpdata.KindLeaf, Data: leaf}, {Kind: snpdata.KindIntermediate, Data: certificate("", "A", nil)}, {Kind: snpdata.KindRoot, Data: nameless}, {Kind: snpdata.KindCRL, Data: nobodysList}}},
+	} {
+		got, err := snpdata.FromReport(report, tt.certs, nil)
+		want := append(section.Append(nil, snpdata.KindReport, report), snptest.Join(tt.want)...)
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s: %x (%v)", name, got[min(len(got), 5+snpdata.ReportSize):], err)
+		}
+	}
+	// Read as a length, an endless one would be 128.
+	endless := append([]byte{0x30, 0x80}, element(0x30, element(0xa0), element(0x02), element(0x30), element(0x30), element(0x30),
+		element(0x30), element(0x30, make([]byte, 112)))...)
+	if len(endless) != 2+0x80 {
+		t.Fatal(len(endless))
+	}
+	for name, b := range map[string][]byte{
+		"endless":           endless,
+		"endless inside":    element(0x30, element(0x30, element(0x02, []byte{1}), []byte{0x30, 0x80}, element(0x30))),
+		"four-byte lengths": append([]byte{0x30, 0x84, 0, 0, 0}, nobodysList[1:]...),
+	} {
+		if _, err := snpdata.FromReport(report, [][]byte{b}, nil); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
 func TestParseCertTable(t *testing.T) {
 	_, leaf, signer, root, crl := parts(snptest.New("Turin", [64]byte{1}))
 	table := snptest.CertTable(leaf, signer, root, crl, []byte("a host's own"), inPEM("CERTIFICATE", signer, root))
