@@ -184,8 +184,8 @@ func ParseQuote(b []byte) (*Quote, error) {
 		return nil, errors.New("the quote's nonce is longer than a TPM takes")
 	case safe > 1:
 		return nil, errors.New("the quote's clock is neither safe nor unsafe")
-	case n > maxSelections:
-		return nil, errors.New("the quote speaks of more than " + strconv.Itoa(maxSelections) + " banks")
+	case n == 0 || n > maxSelections:
+		return nil, errors.New("the quote doesn't speak of 1 to " + strconv.Itoa(maxSelections) + " banks")
 	}
 	for range n {
 		s := Selection{Bank: r.u16()}
