@@ -62,11 +62,6 @@ type Policy struct {
 	Platforms map[string]json.RawMessage `json:"platforms,omitempty"`
 }
 
-// DefaultMaxLifetime is the longest validity, in seconds, of a key that a
-// zero Policy accepts. Short lives are what makes old answers unreadable when a
-// machine is taken later.
-const DefaultMaxLifetime = 3600
-
 // ClockSkew is how many seconds a key's not-before may lie in the client's
 // future: clocks of people's devices run behind. A key's end has no such grace.
 const ClockSkew = 300

@@ -5,7 +5,6 @@ package attest
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -13,17 +12,12 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/sotto-chat/sotto/attest/bundle"
 )
 
-// Nonce returns what stands for the report data in hardware that has only 32
-// bytes for it: SHA-256("sotto/1 <platform> nonce\x00" ‖ report data).
-func (c Claim) Nonce(platform string) (n [32]byte) {
-	h := sha256.New()
-	h.Write([]byte("sotto/1 " + platform + " nonce\x00"))
-	h.Write(c.ReportData[:])
-	h.Sum(n[:0])
-	return n
-}
+// Nonce is [bundle.Nonce] of the report data.
+func (c Claim) Nonce(platform string) [32]byte { return bundle.Nonce(platform, c.ReportData) }
 
 // Bound is the part "key.bound" of evidence that holds all 64 bytes of the
 // report data: found is what the hardware signed.

@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/sotto-chat/sotto/attest"
+	"github.com/sotto-chat/sotto/attest/bundle"
 	"github.com/sotto-chat/sotto/engine"
 	"github.com/sotto-chat/sotto/seal"
 )
@@ -52,8 +52,8 @@ func (n *Node) newKey(ctx context.Context) (*liveKey, error) {
 		return nil, fmt.Errorf("making a key: %w", err)
 	}
 	now := time.Now()
-	config, err := attest.KeyConfig{
-		V: 1, Node: n.id, Suite: attest.Suite, PublicKey: private.PublicKey(),
+	config, err := bundle.KeyConfig{
+		V: 1, Node: n.id, Suite: bundle.Suite, PublicKey: private.PublicKey(),
 		NotBefore: now.Unix(), NotAfter: now.Add(n.cfg.Lifetime).Unix(),
 		Release: n.cfg.Release, Models: describe(models),
 	}.Encode()
@@ -61,19 +61,19 @@ func (n *Node) newKey(ctx context.Context) (*liveKey, error) {
 		private.Erase()
 		return nil, fmt.Errorf("describing the key: %w", err)
 	}
-	evidence, err := n.cfg.Evidence(attest.ReportData(config))
+	evidence, err := n.cfg.Evidence(bundle.ReportData(config))
 	n.stats.countPieces(evidence)
 	if err != nil {
 		private.Erase()
 		return nil, fmt.Errorf("getting evidence: %w", err)
 	}
-	bundle, err := attest.Bundle{V: 1, KeyConfig: config, Evidence: evidence}.Encode()
+	doc, err := bundle.Bundle{V: 1, KeyConfig: config, Evidence: evidence}.Encode()
 	if err != nil {
 		private.Erase()
 		return nil, fmt.Errorf("bundling evidence: %w", err)
 	}
 	return &liveKey{
-		id: attest.KeyID(config), private: private, bundle: bundle, made: now,
+		id: bundle.KeyID(config), private: private, bundle: doc, made: now,
 		ends: time.Unix(now.Add(n.cfg.Lifetime).Unix(), 0),
 		seen: make(map[replayID]struct{}),
 	}, nil
@@ -86,14 +86,14 @@ func (n *Node) use(k *liveKey) {
 }
 
 // describe lists the engine's models as far as a key config can name them.
-func describe(models []engine.Model) []attest.Model {
-	out := []attest.Model{}
+func describe(models []engine.Model) []bundle.Model {
+	out := []bundle.Model{}
 	for _, m := range models {
-		d := attest.Model{ID: m.ID, Digest: m.Digest, Context: m.Context}
+		d := bundle.Model{ID: m.ID, Digest: m.Digest, Context: m.Context}
 		if d.Digest == "" {
 			d.Digest = "none"
 		}
-		if d.Valid() && len(out) < attest.MaxModels {
+		if d.Valid() && len(out) < bundle.MaxModels {
 			out = append(out, d)
 		}
 	}

@@ -43,7 +43,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/sotto-chat/sotto/attest"
+	"github.com/sotto-chat/sotto/attest/bundle"
 	"github.com/sotto-chat/sotto/engine"
 	"github.com/sotto-chat/sotto/internal/door"
 )
@@ -65,7 +65,7 @@ type Config struct {
 	// called when a key is made, never on the way of a request, and by one
 	// goroutine at a time. An error means no new key: the node goes on with those
 	// it has until they run out. What it returns beside an error is only counted.
-	Evidence func(reportData [64]byte) ([]attest.Evidence, error)
+	Evidence func(reportData [64]byte) ([]bundle.Evidence, error)
 
 	// Release is the digest of the release that this program belongs to,
 	// "sha256:<hex>"; "" and "none" mean that it belongs to none.
@@ -161,8 +161,8 @@ func (c *Config) complete() error {
 	def(&c.Limits.KeptBytes, 256<<20)
 	def(&c.Limits.AnswerTime, 30*time.Minute)
 	switch {
-	case c.Lifetime < 2*time.Second || c.Lifetime > attest.DefaultMaxLifetime*time.Second:
-		return fmt.Errorf("a key's lifetime of %v is not between 2s and %ds", c.Lifetime, attest.DefaultMaxLifetime)
+	case c.Lifetime < 2*time.Second || c.Lifetime > bundle.DefaultMaxLifetime*time.Second:
+		return fmt.Errorf("a key's lifetime of %v is not between 2s and %ds", c.Lifetime, bundle.DefaultMaxLifetime)
 	case c.Overlap <= 0 || c.Overlap > c.Lifetime/2:
 		return fmt.Errorf("an overlap of %v is not between 0 and half a key's lifetime of %v", c.Overlap, c.Lifetime)
 	case c.Tick < time.Millisecond:

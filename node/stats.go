@@ -15,7 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/sotto-chat/sotto/attest"
+	"github.com/sotto-chat/sotto/attest/bundle"
 	"github.com/sotto-chat/sotto/internal/door"
 )
 
@@ -31,7 +31,7 @@ type stats struct {
 
 // countPieces counts what there is of evidence. A platform that fell silent
 // stays in the list with none.
-func (s *stats) countPieces(evidence []attest.Evidence) {
+func (s *stats) countPieces(evidence []bundle.Evidence) {
 	s.piecesMu.Lock()
 	defer s.piecesMu.Unlock()
 	if s.pieces == nil {

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/sotto-chat/sotto/attest"
+	"github.com/sotto-chat/sotto/attest/bundle"
 	"github.com/sotto-chat/sotto/node/hardware"
 )
 
@@ -16,7 +16,7 @@ import (
 type vouching struct {
 	platforms []string
 	warning   string // said at each start
-	evidence  func(reportData [64]byte) ([]attest.Evidence, error)
+	evidence  func(reportData [64]byte) ([]bundle.Evidence, error)
 }
 
 // detect looks for the machine's hardware. The stand-in of a demo build takes the

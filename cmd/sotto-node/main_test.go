@@ -89,6 +89,7 @@ func TestDependencies(t *testing.T) {
 		module + "/attest/software/forge": "a release must not be able to vouch for itself",
 		module + "/engine/builtin":        "the demo model is not for people's words",
 		module + "/client":                "the other side",
+		module + "/attest":                "a machine shows evidence and judges none",
 		module + "/attest/cert":           "a machine shows evidence and judges none",
 		module + "/attest/snp":            "a machine shows evidence and judges none",
 		module + "/attest/tdx":            "a machine shows evidence and judges none",

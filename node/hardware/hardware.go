@@ -20,7 +20,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/sotto-chat/sotto/attest"
+	"github.com/sotto-chat/sotto/attest/bundle"
 	"github.com/sotto-chat/sotto/attest/snp/snpdata"
 	"github.com/sotto-chat/sotto/attest/tdx/tdxdata"
 	"github.com/sotto-chat/sotto/internal/collateral"
@@ -63,7 +63,7 @@ type Machine struct {
 // source is one kind of hardware.
 type source struct {
 	platform string
-	evidence func(reportData [64]byte, files []collateral.File) ([]attest.Evidence, error)
+	evidence func(reportData [64]byte, files []collateral.File) ([]bundle.Evidence, error)
 }
 
 // known are the platforms, in the order in which they stand in a bundle, each
@@ -125,11 +125,11 @@ func (m *Machine) Platforms() (names []string) {
 
 // Evidence has all hardware vouch for report data. Beside an error it returns
 // what did, which must not be used: an error is about the machine as a whole.
-func (m *Machine) Evidence(reportData [64]byte) (all []attest.Evidence, err error) {
+func (m *Machine) Evidence(reportData [64]byte) (all []bundle.Evidence, err error) {
 	for _, s := range m.sources {
 		files, e := collateral.Read(m.collateral, s.platform)
 		if e == nil {
-			var pieces []attest.Evidence
+			var pieces []bundle.Evidence
 			pieces, e = s.evidence(reportData, files)
 			all = append(all, pieces...)
 			if e == nil && len(pieces) == 0 {
@@ -161,7 +161,7 @@ func processor(o Options, platform, provider, device string, pack func(tsm.Repor
 		}
 		return nil, nil
 	}
-	return &source{platform, func(reportData [64]byte, files []collateral.File) ([]attest.Evidence, error) {
+	return &source{platform, func(reportData [64]byte, files []collateral.File) ([]bundle.Evidence, error) {
 		r, err := t.Report(reportData)
 		if err != nil {
 			return nil, err
@@ -170,7 +170,7 @@ func processor(o Options, platform, provider, device string, pack func(tsm.Repor
 		if err != nil {
 			return nil, err
 		}
-		return []attest.Evidence{{Platform: platform, Data: data}}, nil
+		return []bundle.Evidence{{Platform: platform, Data: data}}, nil
 	}}, nil
 }
 
@@ -186,7 +186,7 @@ func lookTPM(o Options) (*source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &source{"tpm", func(reportData [64]byte, files []collateral.File) ([]attest.Evidence, error) {
+	return &source{"tpm", func(reportData [64]byte, files []collateral.File) ([]bundle.Evidence, error) {
 		return t.Evidence(reportData, contents(files)...)
 	}}, nil
 }
@@ -201,7 +201,7 @@ func lookNVIDIA(o Options) (*source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &source{"nvidia", func(reportData [64]byte, files []collateral.File) ([]attest.Evidence, error) {
+	return &source{"nvidia", func(reportData [64]byte, files []collateral.File) ([]bundle.Evidence, error) {
 		return g.Evidence(reportData, contents(files)...)
 	}}, nil
 }

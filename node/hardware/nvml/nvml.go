@@ -21,7 +21,7 @@ import (
 
 	"github.com/ebitengine/purego"
 
-	"github.com/sotto-chat/sotto/attest"
+	"github.com/sotto-chat/sotto/attest/bundle"
 	"github.com/sotto-chat/sotto/attest/section"
 )
 
@@ -184,13 +184,13 @@ func (g *GPUs) Count() int { return len(g.devices) }
 // Evidence asks every GPU to vouch for report data; a GPU that doesn't is an
 // error. Collateral is tables of
 // measurements and revocation lists in DER, in any order.
-func (g *GPUs) Evidence(reportData [64]byte, collateral ...[]byte) ([]attest.Evidence, error) {
+func (g *GPUs) Evidence(reportData [64]byte, collateral ...[]byte) ([]bundle.Evidence, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if err := g.confidential(); err != nil {
 		return nil, err
 	}
-	nonce := attest.Claim{ReportData: reportData}.Nonce(platform)
+	nonce := bundle.Nonce(platform, reportData)
 	var data, chains []byte
 	for i, device := range g.devices {
 		r, c := report{nonce: nonce}, certificate{}
@@ -227,7 +227,7 @@ func (g *GPUs) Evidence(reportData [64]byte, collateral ...[]byte) ([]attest.Evi
 			return nil, errors.New("the collateral holds something that is neither a table nor a revocation list")
 		}
 	}
-	return []attest.Evidence{{Platform: platform, Data: append(data, crls...)}}, nil
+	return []bundle.Evidence{{Platform: platform, Data: append(data, crls...)}}, nil
 }
 
 // fromPEM returns certificates in DER, one after the other, as they are in the

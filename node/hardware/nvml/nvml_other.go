@@ -8,7 +8,7 @@ package nvml
 import (
 	"errors"
 
-	"github.com/sotto-chat/sotto/attest"
+	"github.com/sotto-chat/sotto/attest/bundle"
 )
 
 // GPUs can't be asked on this system: NVIDIA's confidential ones run on Linux.
@@ -26,4 +26,4 @@ func (*GPUs) Close() error { return nil }
 func (*GPUs) Count() int { return 0 }
 
 // Evidence returns none.
-func (*GPUs) Evidence([64]byte, ...[]byte) ([]attest.Evidence, error) { return nil, nil }
+func (*GPUs) Evidence([64]byte, ...[]byte) ([]bundle.Evidence, error) { return nil, nil }

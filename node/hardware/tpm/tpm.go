@@ -27,7 +27,7 @@ import (
 	"github.com/google/go-tpm/tpm2/transport"
 	"github.com/google/go-tpm/tpm2/transport/linuxtpm"
 
-	"github.com/sotto-chat/sotto/attest"
+	"github.com/sotto-chat/sotto/attest/bundle"
 	"github.com/sotto-chat/sotto/attest/tpm/tpmdata"
 )
 
@@ -177,10 +177,10 @@ const attempts = 5
 
 // Evidence has the TPM vouch for report data. files are certificates of the
 // signing key and its issuers, and their revocation lists, in PEM or DER.
-func (t *TPM) Evidence(reportData [64]byte, files ...[]byte) ([]attest.Evidence, error) {
+func (t *TPM) Evidence(reportData [64]byte, files ...[]byte) ([]bundle.Evidence, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	nonce := attest.Claim{ReportData: reportData}.Nonce(tpmdata.Name)
+	nonce := bundle.Nonce(tpmdata.Name, reportData)
 	p := tpmdata.Parts{Public: t.key.OutPublic.Bytes()}
 	err := errRaced
 	for range attempts {
@@ -202,7 +202,7 @@ func (t *TPM) Evidence(reportData [64]byte, files ...[]byte) ([]attest.Evidence,
 		return nil, fmt.Errorf("event log of the TPM: %w", err)
 	}
 	p.Log = log
-	return []attest.Evidence{{Platform: tpmdata.Name, Data: p.Append(nil)}}, nil
+	return []bundle.Evidence{{Platform: tpmdata.Name, Data: p.Append(nil)}}, nil
 }
 
 var errRaced = errors.New("the registers were changing all the time")

@@ -1,7 +1,7 @@
 // Copyright (c) Sotto authors
 // SPDX-License-Identifier: Apache-2.0
 
-package attest
+package bundle
 
 import (
 	"bytes"
