@@ -624,9 +624,10 @@ func (j *judge) appraiseSoftware() {
 }
 
 // replay checks the log, if there is one, against the registers, and each
-// event's data against its digest. It reports whether the log may be believed.
+// event's data against its digest. It reports whether the log may be believed. A
+// log that fits says nothing of what should run, so it is no part of that row.
 func (j *judge) replay() bool {
-	const id, title = "software.log", "The log of its start is what was measured"
+	const id, title = "chip.log", "The log of its start is what was measured"
 	asked := j.rules.RequireEventLog
 	for _, e := range j.rules.events {
 		asked = asked || e != nil

@@ -98,7 +98,7 @@ func TestGenuine(t *testing.T) {
 			if a.Chip != want || a.Demo {
 				t.Errorf("chip %q, want %q", a.Chip, want)
 			}
-			for _, id := range []string{"chip.signature", "chip.chain", "chip.firmware", "software.log", "software.measurement", "key.bound"} {
+			for _, id := range []string{"chip.signature", "chip.chain", "chip.firmware", "chip.log", "software.measurement", "key.bound"} {
 				if c := find(a, id); c.Status != attest.StatusOK {
 					t.Errorf("%s: %+v", id, c)
 				}
@@ -313,7 +313,7 @@ func TestRules(t *testing.T) {
 		{"another owner", nil, with("mrowner", []string{ones}), "software.mrowner " + sof},
 		{"another owner's configuration", nil, with("mrownerconfig", []string{ones}), "software.mrownerconfig " + sof},
 		{"log missing and not asked for", func(m *Machine) { m.Log = nil }, nil, ""},
-		{"log missing", func(m *Machine) { m.Log = nil }, with("require_event_log", true), "software.log " + mis},
+		{"log missing", func(m *Machine) { m.Log = nil }, with("require_event_log", true), "chip.log " + mis},
 
 		// The key.
 		{"another key", func(m *Machine) { m.Body.ReportData[63] = 1 }, nil, "key.bound " + attest.FailKeyNotBound},
@@ -413,9 +413,20 @@ func TestWithoutPolicy(t *testing.T) {
 			t.Errorf("without a rule for %s: %v, %+v", name, got, c)
 		}
 	}
+	// Nothing that a machine brings along itself, such as a log that fits, proves
+	// that it runs what it should.
+	half := m.Policy()
+	delete(half, "rtmr3")
+	for name, rules := range map[string]any{"no rules": nil, "4 of 5": half} {
+		for _, c := range judge(t, m.Data(), rules, Now).Checks {
+			if strings.HasPrefix(c.ID, "software.") && c.Status == attest.StatusOK {
+				t.Errorf("%s: %+v proves the software", name, c)
+			}
+		}
+	}
 	// The log counts whenever it is there.
 	m.Log = tcgtest.New(tcg.SHA384).Add(1, tcg.EvSeparator, []byte("?")).Bytes()
-	if got := failures(judge(t, m.Data(), nil, Now)); !slices.Equal(got, []string{"software.log " + sof}) {
+	if got := failures(judge(t, m.Data(), nil, Now)); !slices.Equal(got, []string{"chip.log " + sof}) {
 		t.Errorf("with another log: %v", got)
 	}
 }
@@ -459,19 +470,19 @@ func TestEvents(t *testing.T) {
 		{"not there", start(), nil, []tdx.EventRules{rule(2, []string{digest("quiet")}, []string{digest("loud")})}, "software.rtmr2 " + sof},
 		{"of another register", start(), nil, []tdx.EventRules{rule(1, []string{digest("quiet")}, nil)}, "software.rtmr1 " + sof},
 		{"an action isn't measured", start(), nil, []tdx.EventRules{rule(2, []string{digest("quiet")}, []string{digest("nothing")})}, "software.rtmr2 " + sof},
-		{"no log", start(), func(m *Machine) { m.Log = nil }, []tdx.EventRules{rule(2, []string{digest("quiet")}, nil)}, "software.log " + mis},
+		{"no log", start(), func(m *Machine) { m.Log = nil }, []tdx.EventRules{rule(2, []string{digest("quiet")}, nil)}, "chip.log " + mis},
 		{"register without events", start(), nil, []tdx.EventRules{rule(3, []string{digest("quiet")}, nil)}, ""},
 		{"register whose events aren't logged", start(), func(m *Machine) { m.Body.RTMR[3][0] = 1 }, []tdx.EventRules{rule(3, []string{digest("quiet")}, nil)}, "software.rtmr3 " + sof},
 		{"register whose events aren't logged, without a rule", start(), func(m *Machine) { m.Body.RTMR[3][0] = 1 }, nil, ""},
-		{"RTMR0 isn't logged", start(), func(m *Machine) { m.Body.RTMR[0][0] = 1 }, nil, "software.log " + sof},
-		{"RTMR1 is another", start(), func(m *Machine) { m.Body.RTMR[1][0]++ }, nil, "software.log " + sof},
-		{"RTMR3 is another", start().Add(4, tcg.EvIPL, []byte("x")), func(m *Machine) { m.Body.RTMR[3][0]++ }, nil, "software.log " + sof},
+		{"RTMR0 isn't logged", start(), func(m *Machine) { m.Body.RTMR[0][0] = 1 }, nil, "chip.log " + sof},
+		{"RTMR1 is another", start(), func(m *Machine) { m.Body.RTMR[1][0]++ }, nil, "chip.log " + sof},
+		{"RTMR3 is another", start().Add(4, tcg.EvIPL, []byte("x")), func(m *Machine) { m.Body.RTMR[3][0]++ }, nil, "chip.log " + sof},
 		{"RTMR3 is logged", start().Add(4, tcg.EvIPL, []byte("x")), nil, []tdx.EventRules{rule(3, []string{digest("x")}, nil)}, ""},
-		{"the firmware has no events", start().Add(0, tcg.EvIPL, []byte("x")), nil, nil, "software.log " + sof},
-		{"no such register", start().Add(5, tcg.EvIPL, []byte("x")), nil, nil, "software.log " + sof},
-		{"data of a changed event", start().AddMeasured(1, tcg.EvSeparator, []byte("a"), []byte("b")), nil, nil, "software.log " + sof},
+		{"the firmware has no events", start().Add(0, tcg.EvIPL, []byte("x")), nil, nil, "chip.log " + sof},
+		{"no such register", start().Add(5, tcg.EvIPL, []byte("x")), nil, nil, "chip.log " + sof},
+		{"data of a changed event", start().AddMeasured(1, tcg.EvSeparator, []byte("a"), []byte("b")), nil, nil, "chip.log " + sof},
 		{"data of an image", start().AddMeasured(1, tcg.EvBootServices, []byte("a"), []byte("b")), nil, nil, ""},
-		{"another kind of digest", tcgtest.New(tcg.SHA256), func(m *Machine) { m.Body.RTMR = [4][48]byte{} }, nil, "software.log " + sof},
+		{"another kind of digest", tcgtest.New(tcg.SHA256), func(m *Machine) { m.Body.RTMR = [4][48]byte{} }, nil, "chip.log " + sof},
 	} {
 		m := New(reportData)
 		m.Body.RTMR = [4][48]byte{}

@@ -225,7 +225,7 @@ func TestRecordedLog(t *testing.T) {
 	}
 	checks := judge(quote, area)
 	for id, want := range map[string]string{
-		"chip.signature": "", "chip.attestation_key": "", "chip.enclave_signature": "", "chip.chain": "", "software.log": "",
+		"chip.signature": "", "chip.attestation_key": "", "chip.enclave_signature": "", "chip.chain": "", "chip.log": "",
 		"chip.revocation": attest.FailCollateralMissing, "chip.tcb_info": attest.FailCollateralMissing, "chip.qe_identity": attest.FailCollateralMissing,
 	} {
 		if c, ok := checks[id]; !ok || c.Failure != want {
@@ -256,7 +256,7 @@ func TestRecordedLog(t *testing.T) {
 		if _, err := tdxdata.FromQuote(quote, nil, bad); err != nil {
 			continue // not a log any more
 		}
-		if c := judge(quote, bad)["software.log"]; c.Status == attest.StatusOK && !uncovered(t, log, bad) {
+		if c := judge(quote, bad)["chip.log"]; c.Status == attest.StatusOK && !uncovered(t, log, bad) {
 			t.Errorf("byte %d of the log changed: %+v", at, c)
 		}
 	}
