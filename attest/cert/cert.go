@@ -71,7 +71,7 @@ type Certificate struct {
 	NotBefore, NotAfter int64  // Unix seconds, both inside the validity
 	IsCA                bool
 	MaxPathLen          int // -1: no limit
-	KeyUsage            int // bit n of RFC 5280, section 4.2.1.3, is 1<<n; -1 when absent
+	KeyUsage            int // bit n of RFC 5280, section 4.2.1.3, is 1<<n; -1, which is all bits, when absent
 	Extensions          []Extension
 	Key                 *PublicKey
 
@@ -100,9 +100,11 @@ func parse(b []byte) (*Certificate, bool) {
 		return nil, false
 	}
 	c := &Certificate{Raw: b, MaxPathLen: -1, KeyUsage: -1}
+	// What isn't there is read as nothing, and to read on from nothing fails: so
+	// not every step is asked whether it went well.
 	r := der.New(b)
-	body, ok := r.In(der.Sequence)
-	if !ok || !r.Empty() {
+	body, _ := r.In(der.Sequence)
+	if !r.Empty() {
 		return nil, false
 	}
 	s, ok := parseSigned(&body)
@@ -113,23 +115,20 @@ func parse(b []byte) (*Certificate, bool) {
 	outer := der.New(s.tbs)
 	tbs, _ := outer.In(der.Sequence) // as it was read a moment ago
 	// version [0] EXPLICIT INTEGER, which is 2 for version 3
-	v, ok := tbs.In(der.Context(0))
-	if n, isInt := v.Int(2); !ok || !isInt || n != 2 || !v.Empty() {
+	v, _ := tbs.In(der.Context(0))
+	if n, _ := v.Int(2); n != 2 || !v.Empty() {
 		return nil, false
 	}
 	if c.Serial, ok = tbs.Unsigned(); !ok || len(c.Serial) > maxSerial {
 		return nil, false
 	}
-	if alg, ok := tbs.Whole(der.Sequence); !ok || !bytes.Equal(alg, s.rawAlgorithm) {
+	if alg, _ := tbs.Whole(der.Sequence); !bytes.Equal(alg, s.rawAlgorithm) {
 		return nil, false
 	}
 	if c.RawIssuer, ok = parseName(&tbs); !ok || len(c.RawIssuer) == emptyName {
 		return nil, false
 	}
-	times, ok := tbs.In(der.Sequence)
-	if !ok {
-		return nil, false
-	}
+	times, _ := tbs.In(der.Sequence)
 	var ok1, ok2 bool
 	c.NotBefore, ok1 = times.Time()
 	c.NotAfter, ok2 = times.Time()
@@ -139,16 +138,14 @@ func parse(b []byte) (*Certificate, bool) {
 	if c.RawSubject, ok = parseName(&tbs); !ok {
 		return nil, false
 	}
-	if c.RawSPKI, ok = tbs.Whole(der.Sequence); !ok {
-		return nil, false
-	}
+	c.RawSPKI, _ = tbs.Whole(der.Sequence)
 	if c.Key, ok = parseSPKI(c.RawSPKI); !ok {
 		return nil, false
 	}
 	// issuerUniqueID and subjectUniqueID are not in use; extensions are [3].
 	if !tbs.Empty() {
-		list, ok := tbs.In(der.Context(3))
-		if !ok || !tbs.Empty() || !c.parseExtensions(&list) {
+		list, _ := tbs.In(der.Context(3))
+		if !tbs.Empty() || !c.parseExtensions(&list) {
 			return nil, false
 		}
 	}
@@ -164,12 +161,8 @@ type signed struct {
 
 // parseSigned reads it, and refuses what follows.
 func parseSigned(r *der.Reader) (s signed, ok bool) {
-	if s.tbs, ok = r.Whole(der.Sequence); !ok {
-		return s, false
-	}
-	if s.rawAlgorithm, ok = r.Whole(der.Sequence); !ok {
-		return s, false
-	}
+	s.tbs, _ = r.Whole(der.Sequence)
+	s.rawAlgorithm, _ = r.Whole(der.Sequence)
 	if s.algorithm, ok = parseAlgorithm(s.rawAlgorithm); !ok {
 		return s, false
 	}
@@ -197,21 +190,18 @@ func eachOfName(raw []byte, f func(oid string, text []byte) bool) bool {
 	outer := der.New(raw)
 	name, _ := outer.In(der.Sequence)
 	for !name.Empty() {
-		set, ok := name.In(der.Set)
-		if !ok || set.Empty() {
+		set, _ := name.In(der.Set)
+		if set.Empty() {
 			return false
 		}
 		for !set.Empty() {
-			attr, ok := set.In(der.Sequence)
-			if !ok {
-				return false
-			}
+			attr, _ := set.In(der.Sequence)
 			oid, ok := attr.OID()
 			if !ok {
 				return false
 			}
-			tag, text, _, ok := attr.Element()
-			if !ok || !attr.Empty() {
+			tag, text, _, _ := attr.Element()
+			if !attr.Empty() {
 				return false
 			}
 			switch tag {
@@ -242,11 +232,9 @@ func (c *Certificate) parseExtensions(r *der.Reader) bool {
 				return false
 			}
 			if s.Tag() == der.Boolean {
-				ca, ok := s.Bool()
-				if !ok || !ca { // FALSE is the default and isn't written
+				if c.IsCA, _ = s.Bool(); !c.IsCA { // FALSE is the default and isn't written
 					return false
 				}
-				c.IsCA = true
 			}
 			if s.Tag() == der.Integer {
 				n, ok := s.Int(255)
@@ -276,22 +264,23 @@ func (c *Certificate) parseExtensions(r *der.Reader) bool {
 
 // parseExtensions reads a SEQUENCE of extensions, each of which stands there once.
 func parseExtensions(r *der.Reader) ([]Extension, bool) {
-	list, ok := r.In(der.Sequence)
-	if !ok || !r.Empty() {
+	list, found := r.In(der.Sequence)
+	if !r.Empty() {
 		return nil, false
 	}
 	var out []Extension
 	for !list.Empty() {
 		var e Extension
-		s, ok := list.In(der.Sequence)
-		if !ok || len(out) == maxExtensions {
+		s, _ := list.In(der.Sequence)
+		if len(out) == maxExtensions {
 			return nil, false
 		}
+		var ok bool
 		if e.OID, ok = s.OID(); !ok {
 			return nil, false
 		}
 		if s.Tag() == der.Boolean {
-			if e.Critical, ok = s.Bool(); !ok || !e.Critical {
+			if e.Critical, _ = s.Bool(); !e.Critical {
 				return nil, false
 			}
 		}
@@ -305,7 +294,7 @@ func parseExtensions(r *der.Reader) ([]Extension, bool) {
 		}
 		out = append(out, e)
 	}
-	return out, true
+	return out, found
 }
 
 const (
@@ -389,8 +378,9 @@ func ParsePEM(text []byte, most int) ([]*Certificate, error) {
 		if len(text) == 0 {
 			return out, nil
 		}
-		body, ok := bytes.CutPrefix(text, []byte("-----BEGIN CERTIFICATE-----"))
-		if !ok || len(out) == most {
+		// Without this line before it, it is no base64.
+		body, _ := bytes.CutPrefix(text, []byte("-----BEGIN CERTIFICATE-----"))
+		if len(out) == most {
 			return nil, bad
 		}
 		body, rest, ok := bytes.Cut(body, []byte("-----END CERTIFICATE-----"))

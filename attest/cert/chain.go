@@ -110,7 +110,7 @@ func (c *Certificate) standing(height int, now int64) error {
 		return &Error{attest.FailCollateralExpired, "the certificate of " + c.who() + " ended on " + day(c.NotAfter)}
 	case height == 0:
 		return nil
-	case !c.IsCA || c.KeyUsage >= 0 && c.KeyUsage&UsageCertSign == 0:
+	case !c.IsCA || c.KeyUsage&UsageCertSign == 0:
 		return &Error{attest.FailChainUntrusted, "the certificate of " + c.who() + " may not sign others"}
 	case c.MaxPathLen >= 0 && height-1 > c.MaxPathLen:
 		return &Error{attest.FailChainUntrusted, "the certificate of " + c.who() + " may not stand so high"}

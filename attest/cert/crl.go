@@ -42,19 +42,20 @@ func parseCRL(b []byte) (*CRL, bool) {
 	}
 	c := &CRL{Raw: b}
 	r := der.New(b)
-	body, ok := r.In(der.Sequence)
-	if !ok || !r.Empty() {
+	body, _ := r.In(der.Sequence)
+	if !r.Empty() {
 		return nil, false
 	}
+	var ok bool
 	if c.signed, ok = parseSigned(&body); !ok {
 		return nil, false
 	}
 	outer := der.New(c.signed.tbs)
 	tbs, _ := outer.In(der.Sequence) // as it was read a moment ago
-	if v, ok := tbs.Int(1); !ok || v != 1 {
+	if v, _ := tbs.Int(1); v != 1 {
 		return nil, false
 	}
-	if alg, ok := tbs.Whole(der.Sequence); !ok || !bytes.Equal(alg, c.signed.rawAlgorithm) {
+	if alg, _ := tbs.Whole(der.Sequence); !bytes.Equal(alg, c.signed.rawAlgorithm) {
 		return nil, false
 	}
 	if c.RawIssuer, ok = parseName(&tbs); !ok || len(c.RawIssuer) == emptyName {
@@ -66,19 +67,15 @@ func parseCRL(b []byte) (*CRL, bool) {
 	if !ok1 || !ok2 {
 		return nil, false
 	}
-	if tbs.Tag() == der.Sequence {
-		if c.entries, ok = tbs.Next(der.Sequence); !ok {
+	c.entries, _ = tbs.Next(der.Sequence)
+	for list := der.New(c.entries); !list.Empty(); {
+		if !c.parseEntry(&list) {
 			return nil, false
-		}
-		for list := der.New(c.entries); !list.Empty(); {
-			if !c.parseEntry(&list) {
-				return nil, false
-			}
 		}
 	}
 	if !tbs.Empty() {
-		x, ok := tbs.In(der.Context(0))
-		if !ok || !tbs.Empty() {
+		x, _ := tbs.In(der.Context(0))
+		if !tbs.Empty() {
 			return nil, false
 		}
 		list, ok := parseExtensions(&x)
@@ -103,14 +100,11 @@ func parseCRL(b []byte) (*CRL, bool) {
 
 // parseEntry reads one entry.
 func (c *CRL) parseEntry(list *der.Reader) bool {
-	e, ok := list.In(der.Sequence)
-	if !ok {
-		return false
-	}
+	e, _ := list.In(der.Sequence)
 	if serial, ok := e.Unsigned(); !ok || len(serial) > maxSerial {
 		return false
 	}
-	if _, ok = e.Time(); !ok {
+	if _, ok := e.Time(); !ok {
 		return false
 	}
 	if e.Empty() {
@@ -131,7 +125,7 @@ func (c *CRL) Verify(issuer *Certificate, now int64) error {
 	switch {
 	case !bytes.Equal(c.RawIssuer, issuer.RawSubject):
 		return &Error{attest.FailChainUntrusted, "the revocation list was issued by somebody else than " + issuer.who()}
-	case !issuer.IsCA || issuer.KeyUsage >= 0 && issuer.KeyUsage&UsageCRLSign == 0:
+	case !issuer.IsCA || issuer.KeyUsage&UsageCRLSign == 0:
 		return &Error{attest.FailChainUntrusted, issuer.who() + " may not sign revocation lists"}
 	case c.limited:
 		return &Error{attest.FailChainUntrusted, "the revocation list makes a condition that this app does not know"}

@@ -43,7 +43,7 @@ func NewECDSA(curve string, x, y []byte) (*PublicKey, error) {
 	if curve == "P-384" {
 		c = elliptic.P384()
 	}
-	if curve != c.Params().Name || len(x) != c.Params().BitSize/8 || len(y) != len(x) {
+	if curve != c.Params().Name || len(x) != c.Params().BitSize/8 { // y is what remains of the point
 		return nil, malformed("a key is not a point of a curve in use")
 	}
 	return newECDSA(c, append(append([]byte{4}, x...), y...))
@@ -163,20 +163,11 @@ const (
 // parseSPKI reads a SubjectPublicKeyInfo.
 func parseSPKI(b []byte) (*PublicKey, bool) {
 	outer := der.New(b)
-	r, ok := outer.In(der.Sequence)
-	if !ok {
-		return nil, false
-	}
-	alg, ok := r.In(der.Sequence)
-	if !ok {
-		return nil, false
-	}
-	id, ok := alg.OID()
-	if !ok {
-		return nil, false
-	}
-	bits, unused, ok := r.Bits()
-	if !ok || unused != 0 || !r.Empty() {
+	r, _ := outer.In(der.Sequence)
+	alg, _ := r.In(der.Sequence)
+	id, _ := alg.OID()
+	bits, unused, _ := r.Bits()
+	if unused != 0 || !r.Empty() {
 		return nil, false
 	}
 	switch id {
@@ -185,20 +176,17 @@ func parseSPKI(b []byte) (*PublicKey, bool) {
 			return nil, false
 		}
 		outer := der.New(bits)
-		k, ok := outer.In(der.Sequence)
-		if !ok || !outer.Empty() {
-			return nil, false
-		}
-		n, ok1 := k.Unsigned()
-		e, ok2 := k.Int(1<<31 - 1)
-		if !ok1 || !ok2 || !k.Empty() {
+		k, _ := outer.In(der.Sequence)
+		n, _ := k.Unsigned()
+		e, _ := k.Int(1<<31 - 1)
+		if !outer.Empty() || !k.Empty() {
 			return nil, false
 		}
 		key, err := NewRSA(n, e)
 		return key, err == nil
 	case oidEC:
-		name, ok := alg.OID()
-		if !ok || !alg.Empty() {
+		name, _ := alg.OID()
+		if !alg.Empty() {
 			return nil, false
 		}
 		var curve elliptic.Curve
@@ -226,10 +214,7 @@ func null(r *der.Reader) bool {
 func parseAlgorithm(raw []byte) (Algorithm, bool) {
 	outer := der.New(raw)
 	r, _ := outer.In(der.Sequence)
-	id, ok := r.OID()
-	if !ok {
-		return 0, false
-	}
+	id, _ := r.OID()
 	switch id {
 	case "1.2.840.10045.4.3.2":
 		return ECDSASHA256, r.Empty()
@@ -249,42 +234,27 @@ func parseAlgorithm(raw []byte) (Algorithm, bool) {
 // pssOf reads RSASSA-PSS-params (RFC 4055, section 3.1). The defaults are SHA-1,
 // so all but the trailer must be there.
 func pssOf(outer *der.Reader) (Algorithm, bool) {
-	r, ok := outer.In(der.Sequence)
-	if !ok {
-		return 0, false
-	}
-	a, ok := r.In(der.Context(0))
-	if !ok {
-		return 0, false
-	}
+	r, _ := outer.In(der.Sequence)
+	a, _ := r.In(der.Context(0))
 	hash, ok := hashOf(&a)
 	if !ok || !a.Empty() {
 		return 0, false
 	}
-	b, ok := r.In(der.Context(1))
-	if !ok {
+	b, _ := r.In(der.Context(1))
+	mgf, _ := b.In(der.Sequence)
+	if id, _ := mgf.OID(); id != oidMGF1 || !b.Empty() {
 		return 0, false
 	}
-	mgf, ok := b.In(der.Sequence)
-	if !ok || !b.Empty() {
+	if h, _ := hashOf(&mgf); h != hash || !mgf.Empty() {
 		return 0, false
 	}
-	if id, ok := mgf.OID(); !ok || id != oidMGF1 {
-		return 0, false
-	}
-	if h, ok := hashOf(&mgf); !ok || h != hash || !mgf.Empty() {
-		return 0, false
-	}
-	c, ok := r.In(der.Context(2))
-	if !ok {
-		return 0, false
-	}
-	if n, ok := c.Int(255); !ok || n != hash.Size() || !c.Empty() {
+	c, _ := r.In(der.Context(2))
+	if n, _ := c.Int(255); n != hash.Size() || !c.Empty() {
 		return 0, false
 	}
 	if r.Tag() == der.Context(3) { // the trailer, which AMD writes though it is the default
 		d, _ := r.In(der.Context(3))
-		if n, ok := d.Int(1); !ok || n != 1 || !d.Empty() {
+		if n, _ := d.Int(1); n != 1 || !d.Empty() {
 			return 0, false
 		}
 	}
@@ -299,12 +269,9 @@ func pssOf(outer *der.Reader) (Algorithm, bool) {
 
 // hashOf reads an AlgorithmIdentifier of a hash, whose parameters may be absent.
 func hashOf(outer *der.Reader) (crypto.Hash, bool) {
-	r, ok := outer.In(der.Sequence)
-	if !ok {
-		return 0, false
-	}
-	id, ok := r.OID()
-	if !ok || !r.Empty() && !null(&r) {
+	r, _ := outer.In(der.Sequence)
+	id, _ := r.OID()
+	if !r.Empty() && !null(&r) {
 		return 0, false
 	}
 	switch id {

@@ -151,6 +151,9 @@ func TestVerifyRS(t *testing.T) {
 			}
 		}
 	}
+	if b := bytes.Repeat([]byte{1}, 62); !bytes.Equal(signatureOf(b, b), append([]byte{der.Sequence, 0x81, 0x80}, append(append([]byte{der.Integer, 62}, b...), append([]byte{der.Integer, 62}, b...)...)...)) {
+		t.Errorf("of 128 bytes: %x", signatureOf(b, b))
+	}
 	if got, want := signatureOf(ones, ones), seq(bigNum(new(big.Int).SetBytes(ones)), bigNum(new(big.Int).SetBytes(ones))); !bytes.Equal(got, want) {
 		t.Errorf("the longest: %x", got)
 	}
@@ -166,8 +169,12 @@ func TestKeys(t *testing.T) {
 	mod := func(n []byte, rest ...[]byte) []byte {
 		return seq(rsaAlg, bits(seq(append([][]byte{bigNum(new(big.Int).SetBytes(n))}, rest...)...)))
 	}
-	even := odd(2048)
-	even[len(even)-1] = 0
+	evenN := odd(2048)
+	evenN[len(evenN)-1] = 0
+	even := p // a point whose last bit is 0, and could be left out
+	for seed := byte(10); even[64]&1 != 0; seed++ {
+		even = point(fixedKey(elliptic.P256(), seed))
+	}
 	e := num(65537)
 	for name, tt := range map[string]struct {
 		ok  bool
@@ -188,7 +195,7 @@ func TestKeys(t *testing.T) {
 		"point empty":      {false, seq(seq(ec, curve["P-256"]), bits(nil))},
 		"point and more":   {false, seq(seq(ec, curve["P-256"]), bits(append(bytes.Clone(p), 0)))},
 		"zero point":       {false, seq(seq(ec, curve["P-256"]), bits(append([]byte{4}, make([]byte, 64)...)))},
-		"point not whole":  {false, seq(seq(ec, curve["P-256"]), el(der.BitString, []byte{1}, p[:64], []byte{0}))},
+		"point not whole":  {false, seq(seq(ec, curve["P-256"]), el(der.BitString, []byte{1}, even))},
 		"point as octets":  {false, seq(seq(ec, curve["P-256"]), octets(p))},
 		"three parts":      {false, seq(seq(ec, curve["P-256"]), bits(p), null5())},
 		"no point":         {false, seq(seq(ec, curve["P-256"]))},
@@ -205,7 +212,7 @@ func TestKeys(t *testing.T) {
 		"RSA 2040":         {false, mod(odd(2040), e)},
 		"RSA 2047":         {false, mod(odd(2047), e)},
 		"RSA 4104":         {false, mod(odd(4104), e)},
-		"RSA even":         {false, mod(even, e)},
+		"RSA even":         {false, mod(evenN, e)},
 		"RSA of 0":         {false, mod(nil, e)},
 		"RSA negative":     {false, seq(rsaAlg, bits(seq(el(der.Integer, odd(2048)), e)))},
 		"RSA without e":    {false, mod(odd(2048))},
@@ -239,9 +246,9 @@ func TestKeys(t *testing.T) {
 		"nothing": second(NewRSA(nil, 3)), "e -1": second(NewRSA(odd(2048), -1)),
 		"P-521":         second(NewECDSA("P-521", make([]byte, 66), make([]byte, 66))),
 		"curve unknown": second(NewECDSA("p-256", p[1:33], p[33:])),
-		"x short":       second(NewECDSA("P-256", p[2:33], p[32:])),
+		"x short":       second(NewECDSA("P-256", p[1:32], p[32:])),
 		"y short":       second(NewECDSA("P-256", p[1:33], p[34:])),
-		"x long":        second(NewECDSA("P-256", p[1:34], p[33:])),
+		"x long":        second(NewECDSA("P-256", p[1:34], p[34:])),
 		"both long":     second(NewECDSA("P-256", append([]byte{0}, p[1:33]...), append([]byte{0}, p[33:]...))),
 		"other curve":   second(NewECDSA("P-384", p[1:33], p[33:])),
 		"off the curve": second(NewECDSA("P-256", p[1:33], off[33:])),

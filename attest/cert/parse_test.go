@@ -128,6 +128,7 @@ func TestParseOneThingChanged(t *testing.T) {
 		"serial is text":            {false, func(p *pieces) { p.serial = text("1") }},
 
 		"inner algorithm another":     {false, func(p *pieces) { p.outerAlg = algECDSA384 }},
+		"algorithm not known":         {false, func(p *pieces) { p.alg = seq(oid("1.3.101.112")); p.signature = bits(make([]byte, 64)) }},
 		"inner algorithm missing":     {false, func(p *pieces) { p.outerAlg, p.alg = p.alg, nil; p.signature = bits(make([]byte, 64)) }},
 		"outer algorithm missing":     {false, func(p *pieces) { p.outerAlg = []byte{} }},
 		"inner algorithm with a NULL": {false, func(p *pieces) { p.alg, p.outerAlg = seq(oid("1.2.840.10045.4.3.2"), null5()), p.alg }},
@@ -174,19 +175,23 @@ func TestParseOneThingChanged(t *testing.T) {
 		"key missing":   {false, func(p *pieces) { p.key = nil }},
 		"key not known": {false, func(p *pieces) { p.key = spki(&p521.PublicKey) }},
 
-		"unique id of the issuer":  {false, func(p *pieces) { p.unique = el(0x81, []byte{0, 1}) }},
-		"unique id of the subject": {false, func(p *pieces) { p.unique = el(0x82, []byte{0, 1}) }},
-		"extensions in [2]":        {false, func(p *pieces) { p.extensions = in(2, seq(p.exts...)) }},
-		"extensions bare":          {false, func(p *pieces) { p.extensions = seq(p.exts...) }},
-		"extensions in a set":      {false, func(p *pieces) { p.extensions = in(3, el(der.Set, p.exts...)) }},
-		"extensions twice in [3]":  {false, func(p *pieces) { p.extensions = in(3, seq(p.exts...), seq(p.exts...)) }},
-		"extensions twice":         {false, func(p *pieces) { p.tbsTail = in(3, seq(ext("1.2.3", num(1)))) }},
-		"bytes after extensions":   {false, func(p *pieces) { p.tbsTail = null5() }},
-		"bytes for extensions":     {false, func(p *pieces) { p.exts = nil; p.tbsTail = null5() }},
+		"unique id of the issuer":   {false, func(p *pieces) { p.unique = el(0x81, []byte{0, 1}) }},
+		"unique id of the subject":  {false, func(p *pieces) { p.unique = el(0x82, []byte{0, 1}) }},
+		"extensions in [2]":         {false, func(p *pieces) { p.extensions = in(2, seq(p.exts...)) }},
+		"extensions bare":           {false, func(p *pieces) { p.extensions = seq(p.exts...) }},
+		"extensions in a set":       {false, func(p *pieces) { p.extensions = in(3, el(der.Set, p.exts...)) }},
+		"extensions missing in [3]": {false, func(p *pieces) { p.extensions = in(3) }},
+		"extensions cut off":        {false, func(p *pieces) { p.extensions = in(3, []byte{der.Sequence, 9}) }},
+		"extensions none":           {true, func(p *pieces) { p.extensions = in(3, seq()) }},
+		"extensions twice in [3]":   {false, func(p *pieces) { p.extensions = in(3, seq(p.exts...), seq(p.exts...)) }},
+		"extensions twice":          {false, func(p *pieces) { p.tbsTail = in(3, seq(ext("1.2.3", num(1)))) }},
+		"bytes after extensions":    {false, func(p *pieces) { p.tbsTail = null5() }},
+		"bytes for extensions":      {false, func(p *pieces) { p.exts = nil; p.tbsTail = null5() }},
 
 		"extension not a sequence":       {false, withExt(el(der.Set, oid("1.2.3"), octets(num(1))))},
 		"extension without OID":          {false, withExt(seq(octets(num(1))))},
 		"extension without value":        {false, withExt(seq(oid("1.2.3")))},
+		"extension without value first":  {false, withExt(seq(oid("1.2.3")), ext("1.2.4"))},
 		"extension with two values":      {false, withExt(seq(oid("1.2.3"), octets(num(1)), octets(num(1))))},
 		"extension with bits":            {false, withExt(seq(oid("1.2.3"), bits(num(1))))},
 		"extension not critical, said":   {false, withExt(seq(oid("1.2.3"), no(), octets(num(1))))},
@@ -381,6 +386,15 @@ func TestParsePEM(t *testing.T) {
 	text := block(p.by(nil))
 	if _, err := ParsePEM([]byte(text), 1); err != nil {
 		t.Fatal(err)
+	}
+	for pad := "x"; len(p.by(nil))%3 != 0; pad += "x" {
+		p.subject = name(pad)
+	}
+	whole := block(p.by(nil))
+	for _, tail := range []string{"*", "=", "A", "QUJD=", "===="} {
+		if _, err := ParsePEM([]byte(strings.Replace(whole, "\n-----END", tail+"\n-----END", 1)), 1); err == nil {
+			t.Errorf("%q after the base64: accepted", tail)
+		}
 	}
 	i := strings.Index(text, "=") - 1
 	if _, err := ParsePEM([]byte(text[:i]+string(text[i]+1)+text[i+1:]), 1); err == nil {

@@ -146,7 +146,10 @@ func number(b []byte, most int) (int, bool) {
 		}
 		n = n<<8 | int(c)
 	}
-	return n, n <= most
+	if n > most {
+		return 0, false
+	}
+	return n, true
 }
 
 // Bool reads a BOOLEAN.
