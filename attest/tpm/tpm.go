@@ -164,8 +164,8 @@ func (j *judge) signed() {
 	j.ok("chip.signature", title, "The machine's security chip signed it.")
 }
 
-// key checks what the TPM says its key can do (TPM 2.0 Library, part 1, section
-// 31.4: only a restricted key's signature says that the TPM made what it signs).
+// key checks what the TPM says its key can do: only a restricted key's signature
+// says that the TPM made what it signs (TPM 2.0 Library, part 2, section 8.3.3).
 func (j *judge) key() {
 	const title = "The chip's key is one that can only vouch"
 	if !j.public.Vouches() {

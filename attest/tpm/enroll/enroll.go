@@ -342,8 +342,8 @@ func kdfa(h crypto.Hash, key []byte, label string, context []byte, bits int) []b
 	return m.Sum(nil)[:bits/8]
 }
 
-// encryptCFB encrypts with full-block feedback and a zero vector, as TPMs do (part 1,
-// annex B.4). The standard library calls its own deprecated; there is nothing to
+// encryptCFB encrypts with full-block feedback (NIST SP 800-38A, section 6.3) and
+// a zero vector, as TPMs do. The standard library calls its own deprecated; there is nothing to
 // get wrong here, since each key is used once and a MAC is over the result.
 func encryptCFB(block interface{ Encrypt(dst, src []byte) }, plain []byte) []byte {
 	out := make([]byte, len(plain))

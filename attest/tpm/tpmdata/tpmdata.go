@@ -11,7 +11,7 @@ import (
 	"encoding/pem"
 	"errors"
 
-	"github.com/sotto-chat/sotto/attest/section"
+	"github.com/sotto-chat/sotto/attest/section/rule"
 )
 
 // Name is the platform's name in bundles.
@@ -32,7 +32,7 @@ const (
 const MaxLog = 512 << 10
 
 // Rules are what a container of a TPM's evidence has to keep.
-var Rules = []section.Rule{
+var Rules = []rule.Rule{
 	{Kind: KindQuote, Name: "quote", Min: 1, Max: 1, MaxLen: 1024},
 	{Kind: KindSignature, Name: "signature", Min: 1, Max: 1, MaxLen: 1024},
 	{Kind: KindPublic, Name: "key", Min: 1, Max: 1, MaxLen: 1024},
@@ -55,17 +55,17 @@ type Parts struct {
 
 // Append returns the evidence's data.
 func (p Parts) Append(dst []byte) []byte {
-	dst = section.Append(dst, KindQuote, p.Quote)
-	dst = section.Append(dst, KindSignature, p.Signature)
-	dst = section.Append(dst, KindPublic, p.Public)
+	dst = rule.Append(dst, KindQuote, p.Quote)
+	dst = rule.Append(dst, KindSignature, p.Signature)
+	dst = rule.Append(dst, KindPublic, p.Public)
 	for _, c := range p.Certificates {
-		dst = section.Append(dst, KindCertificate, c)
+		dst = rule.Append(dst, KindCertificate, c)
 	}
 	for _, c := range p.CRLs {
-		dst = section.Append(dst, KindCRL, c)
+		dst = rule.Append(dst, KindCRL, c)
 	}
-	dst = section.Append(dst, KindValues, p.Values)
-	return section.Append(dst, KindLog, p.Log)
+	dst = rule.Append(dst, KindValues, p.Values)
+	return rule.Append(dst, KindLog, p.Log)
 }
 
 // Add adds certificates and revocation lists from files, which may be PEM, with
