@@ -5,6 +5,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -16,6 +17,8 @@ import (
 	"strings"
 
 	"github.com/evanw/esbuild/pkg/api"
+
+	"github.com/sotto-chat/sotto/internal/wasm"
 )
 
 // bundleAll bundles the Worker, the frame that starts it, and the page, in this
@@ -243,13 +246,8 @@ func coreWASM(o Options) ([]byte, error) {
 	}
 	defer os.RemoveAll(tmp)
 	out := filepath.Join(tmp, "core.wasm")
-	// No paths, no version-control stamp, no build id: the bytes must depend on
-	// the source alone.
-	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid=", "-o", out, "./cmd/sotto-wasm")
-	cmd.Dir = filepath.Join(o.Web, "..")
-	cmd.Env = append(os.Environ(), "GOOS=js", "GOARCH=wasm", "CGO_ENABLED=0", "GOFLAGS=", "GOWASM=")
-	if msg, err := cmd.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("compiling the core: %w\n%s", err, msg)
+	if err := wasm.Compile(context.Background(), filepath.Join(o.Web, ".."), "./cmd/sotto-wasm", out); err != nil {
+		return nil, err
 	}
 	return os.ReadFile(out)
 }
