@@ -8,31 +8,78 @@ package vectors
 
 import (
 	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sotto-chat/sotto/attest"
+	"github.com/sotto-chat/sotto/attest/cert"
+	"github.com/sotto-chat/sotto/attest/nvidia"
 	"github.com/sotto-chat/sotto/attest/platforms"
+	"github.com/sotto-chat/sotto/attest/snp"
+	"github.com/sotto-chat/sotto/attest/tdx"
+	"github.com/sotto-chat/sotto/attest/tpm"
 )
 
 // Vector is one case. Bundle holds the bytes under test exactly.
 type Vector struct {
-	Name    string          `json:"name"`
-	Comment string          `json:"comment"`
-	Policy  attest.Policy   `json:"policy"`
-	Time    int64           `json:"time"` // Unix seconds
-	Bundle  []byte          `json:"bundle"`
-	State   string          `json:"state"`
-	Failure string          `json:"failure"`
-	Verdict json.RawMessage `json:"verdict"` // whole; its sentences bind only this implementation
+	Name    string            `json:"name"`
+	Comment string            `json:"comment"`
+	Policy  attest.Policy     `json:"policy"`
+	Roots   map[string][]Root `json:"roots,omitempty"` // for each platform, instead of its makers' own
+	Time    int64             `json:"time"`            // Unix seconds
+	Bundle  []byte            `json:"bundle"`
+	State   string            `json:"state"`
+	Failure string            `json:"failure"`
+	Verdict json.RawMessage   `json:"verdict"` // whole; its sentences bind only this implementation
+}
+
+// Root is a root key of a made-up maker, as [cert.Root] has it: no real chip signs
+// whatever a test wants.
+type Root struct {
+	Name string `json:"name"`
+	Key  string `json:"key"` // hex of the SHA-256 of its SubjectPublicKeyInfo
 }
 
 // maxVector bounds a vector's length: a bundle in base64 and a verdict.
 const maxVector = 2 * attest.MaxBundle
 
-// Platforms returns every platform that this module can judge.
-func Platforms() []attest.Platform { return platforms.All() }
+// platformsOf returns every platform that this module can judge, with a vector's
+// roots where it brings any.
+func platformsOf(v Vector) ([]attest.Platform, error) {
+	all := platforms.All()
+	for name, given := range v.Roots {
+		roots := []cert.Root{}
+		for _, g := range given {
+			r := cert.Root{Name: g.Name}
+			b, err := hex.DecodeString(g.Key)
+			if err != nil || len(b) != len(r.Key) {
+				return nil, fmt.Errorf("vector: the key of root %q is not a SHA-256", g.Name)
+			}
+			copy(r.Key[:], b)
+			roots = append(roots, r)
+		}
+		i := slices.IndexFunc(all, func(p attest.Platform) bool { return p.Name() == name })
+		if i < 0 {
+			return nil, fmt.Errorf("vector: roots of an unknown platform %q", name)
+		}
+		switch all[i].(type) {
+		case snp.Platform:
+			all[i] = snp.Platform{Roots: roots}
+		case tdx.Platform:
+			all[i] = tdx.Platform{Roots: roots}
+		case tpm.Platform:
+			all[i] = tpm.Platform{Roots: roots}
+		case nvidia.Platform:
+			all[i] = nvidia.Platform{Roots: roots}
+		default:
+			return nil, fmt.Errorf("vector: %q has no roots", name)
+		}
+	}
+	return all, nil
+}
 
 // Parse decodes a vector file and refuses unknown fields.
 func Parse(doc []byte) (Vector, error) {
@@ -55,7 +102,11 @@ func Run(doc []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, verdict := attest.Verify(v.Bundle, v.Policy, time.Unix(v.Time, 0), Platforms()...)
+	all, err := platformsOf(v)
+	if err != nil {
+		return nil, err
+	}
+	_, verdict := attest.Verify(v.Bundle, v.Policy, time.Unix(v.Time, 0), all...)
 	return json.MarshalIndent(verdict, "  ", "  ")
 }
 

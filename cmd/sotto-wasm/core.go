@@ -97,6 +97,7 @@ func newCore(h host) *core {
 		"exportChat":  run(c.exportChat),
 		"setSettings": run(c.setSettings),
 	}
+	c.addVectors()
 	return c
 }
 
