@@ -27,7 +27,7 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/sotto-chat/sotto/attest/section"
+	"github.com/sotto-chat/sotto/attest/section/rule"
 )
 
 // Kinds of sections, in the order in which they stand.
@@ -49,10 +49,10 @@ const (
 	MaxCRLs = 4
 )
 
-// Rules are the rules of the container, for [section.Parse]. Certificates and
+// Rules are the rules of the container, for package section. Certificates and
 // lists may be missing: whether that matters is a judgement, not a form.
-func Rules() []section.Rule {
-	return []section.Rule{
+func Rules() []rule.Rule {
+	return []rule.Rule{
 		{Kind: KindReport, Name: "report", Min: 1, Max: 1, MaxLen: ReportSize},
 		{Kind: KindLeaf, Name: "certificate of the chip's key", Max: 1, MaxLen: MaxCert},
 		{Kind: KindIntermediate, Name: "certificate of the signing key", Max: 1, MaxLen: MaxCert},
@@ -86,13 +86,13 @@ func FromReport(report []byte, certs [][]byte, crls [][]byte) (data []byte, err 
 		}
 	}
 
-	data = section.Append(nil, KindReport, report)
+	data = rule.Append(nil, KindReport, report)
 	leaf := signer(report, all)
-	data = section.Append(data, KindLeaf, leaf.raw)
+	data = rule.Append(data, KindLeaf, leaf.raw)
 	parent := issuerOf(leaf, all)
-	data = section.Append(data, KindIntermediate, parent.raw)
+	data = rule.Append(data, KindIntermediate, parent.raw)
 	root := issuerOf(parent, all)
-	data = section.Append(data, KindRoot, root.raw)
+	data = rule.Append(data, KindRoot, root.raw)
 	n := 0
 	for i, l := range lists {
 		again := slices.ContainsFunc(lists[:i], func(o object) bool { return bytes.Equal(o.raw, l.raw) })
@@ -102,7 +102,7 @@ func FromReport(report []byte, certs [][]byte, crls [][]byte) (data []byte, err 
 		if n++; n > MaxCRLs {
 			return nil, errors.New("there are more than " + strconv.Itoa(MaxCRLs) + " revocation lists")
 		}
-		data = section.Append(data, KindCRL, l.raw)
+		data = rule.Append(data, KindCRL, l.raw)
 	}
 	return data, nil
 }

@@ -26,6 +26,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/binary"
+	"fmt"
 	"math/big"
 	"slices"
 	"sync"
@@ -119,28 +120,27 @@ func (a *AMD) Roots() []cert.Root {
 	return []cert.Root{{Name: "ARK-" + a.Product, Key: root.KeyHash()}}
 }
 
-// made are certificates of authorities that were made before and nothing changed.
+// made is what was signed before, by a maker that changes nothing: it takes a
+// while to sign, and tests ask for the same again and again.
 var made sync.Map
 
-func (a *AMD) once(name string, make func() *x509.Certificate) *x509.Certificate {
+func once[T any](a *AMD, name string, make func() T) T {
 	if a.Change != nil {
 		return make()
 	}
-	type key struct {
-		AMD  [3]any
-		name string
-	}
-	k := key{[3]any{a.Product, a.Other, a.algorithm()}, name}
-	c, ok := made.Load(k)
+	key := fmt.Sprintf("%s %v %v %s", a.Product, a.Other, a.algorithm(), name)
+	v, ok := made.Load(key)
 	if !ok {
-		c, _ = made.LoadOrStore(k, make())
+		v, _ = made.LoadOrStore(key, make())
 	}
-	copied := *c.(*x509.Certificate)
-	return &copied
+	return v.(T)
 }
 
 // Root returns the root's certificate, signed by itself.
-func (a *AMD) Root() *x509.Certificate { return a.once("ARK", a.root) }
+func (a *AMD) Root() *x509.Certificate {
+	c := *once(a, "ARK", a.root)
+	return &c
+}
 
 func (a *AMD) root() *x509.Certificate {
 	c := a.authority("ARK", "ARK-"+a.Product, 0x10000)
@@ -150,7 +150,8 @@ func (a *AMD) root() *x509.Certificate {
 
 // Intermediate returns the certificate of the key that signs chips' certificates.
 func (a *AMD) Intermediate(vlek bool) *x509.Certificate {
-	return a.once(map[bool]string{false: "ASK", true: "ASVK"}[vlek], func() *x509.Certificate { return a.intermediate(vlek) })
+	c := *once(a, fmt.Sprint("below ", vlek), func() *x509.Certificate { return a.intermediate(vlek) })
+	return &c
 }
 
 func (a *AMD) intermediate(vlek bool) *x509.Certificate {
@@ -206,6 +207,10 @@ type List struct {
 
 // CRL signs a revocation list.
 func (a *AMD) CRL(l List) []byte {
+	return once(a, fmt.Sprintf("%+v", l), func() []byte { return a.crl(l) })
+}
+
+func (a *AMD) crl(l List) []byte {
 	issuer, key := a.Root(), a.Key("ARK")
 	if l.Signer == "ASK" {
 		issuer, key = a.Intermediate(false), a.Key("ASK")
@@ -433,6 +438,13 @@ func (l Leaf) AMDExtensions() []pkix.Extension {
 
 // LeafCert returns the certificate of the key that signs the report.
 func (m *Machine) LeafCert() []byte {
+	if m.Leaf.Key != nil {
+		return m.leafCert()
+	}
+	return once(m.AMD, fmt.Sprintf("%+v", m.Leaf), m.leafCert)
+}
+
+func (m *Machine) leafCert() []byte {
 	l, common, signer := m.Leaf, "SEV-VCEK", "ASK"
 	if l.VLEK {
 		common, signer = "SEV-VLEK", "ASVK"

@@ -193,33 +193,17 @@ func machine(product string, vlek bool) *snptest.Machine {
 	return m
 }
 
-// signedOnce holds certificates and lists that were signed before.
-var signedOnce = map[string][]byte{}
-
-func once(m *snptest.Machine, what any, sign func() []byte) []byte {
-	if m.AMD.Change != nil {
-		return sign()
-	}
-	key := fmt.Sprintf("%+v %+v", *m.AMD, what)
-	b, ok := signedOnce[key]
-	if !ok {
-		b = sign()
-		signedOnce[key] = b
-	}
-	return b
-}
-
 // of takes a fake machine apart.
 func of(m *snptest.Machine, r *rules) piece {
 	genuine := &snptest.AMD{Product: m.AMD.Product}
 	p := piece{
 		now: snptest.Now, vlek: m.Leaf.VLEK, rules: r,
-		report: m.ReportBytes(), leaf: once(m, m.Leaf, m.LeafCert),
+		report: m.ReportBytes(), leaf: m.LeafCert(),
 		signer: m.AMD.Intermediate(m.Leaf.VLEK).Raw, root: m.AMD.Root().Raw,
 		roots: genuine.Roots(),
 	}
 	if m.List != nil {
-		p.crl = once(m, *m.List, func() []byte { return m.AMD.CRL(*m.List) })
+		p.crl = m.AMD.CRL(*m.List)
 	}
 	p.theirs = func() *trust.AMDRootCerts {
 		r := trust.AMDRootCertsProduct(genuine.Product)
@@ -440,5 +424,25 @@ func TestCertTable(t *testing.T) {
 	certs, crls, err := snpdata.ParseCertTable(abi.CertsFromProto(chain).Marshal())
 	if err != nil || len(certs) != 3 || len(crls) != 1 || !bytes.Equal(certs[0], real.root) || !bytes.Equal(certs[2], real.leaf) {
 		t.Errorf("%d certificates, %d lists, %v", len(certs), len(crls), err)
+	}
+}
+
+func BenchmarkOurs(b *testing.B) {
+	p := recording(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		if f := p.ours(); len(f) > 0 {
+			b.Fatal(f)
+		}
+	}
+}
+
+func BenchmarkTheirs(b *testing.B) {
+	p := recording(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := p.second(); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
