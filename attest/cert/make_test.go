@@ -188,7 +188,8 @@ func sealed(tbs, alg, outerAlg, signature, tail, after []byte, key crypto.Signer
 	return append(seq(tbs, outerAlg, signature, tail), after...)
 }
 
-// sign signs a message as an algorithm identifier says.
+// sign signs a message as an algorithm identifier says; with ECDSA, the same
+// message gets the same signature.
 func sign(key crypto.Signer, alg, message []byte) []byte {
 	d256, d384 := sha256.Sum256(message), sha512.Sum384(message)
 	digest, hash := d256[:], crypto.SHA256
@@ -198,6 +199,9 @@ func sign(key crypto.Signer, alg, message []byte) []byte {
 	var opts crypto.SignerOpts = hash
 	if bytes.HasPrefix(alg[2:], oid(oidPSS)) {
 		opts = &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: hash}
+	}
+	if _, ok := key.(*ecdsa.PrivateKey); ok {
+		return must(key.Sign(nil, digest, opts))
 	}
 	return must(key.Sign(rand.Reader, digest, opts))
 }
