@@ -18,6 +18,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"strconv"
+
+	"github.com/sotto-chat/sotto/attest/section/rule"
 )
 
 // MaxSections is the most that a container may hold, of all kinds together.
@@ -26,12 +28,7 @@ const MaxSections = 128
 const headSize = 5
 
 // Rule says how often a kind may stand in a container and how long it may be.
-type Rule struct {
-	Kind     byte
-	Name     string // for errors: "report", "certificate"
-	Min, Max int    // how many
-	MaxLen   int    // bytes of each
-}
+type Rule = rule.Rule
 
 // Sections is an opened container. Its bytes are those that [Parse] was given.
 type Sections struct {
@@ -121,13 +118,5 @@ func (s Sections) All(kind byte) [][]byte {
 	return out
 }
 
-// Append appends a section to a container. The caller appends kinds in order;
-// an empty section is left out, since a container can't hold one.
-func Append(dst []byte, kind byte, data []byte) []byte {
-	if len(data) == 0 {
-		return dst
-	}
-	dst = append(dst, kind)
-	dst = binary.BigEndian.AppendUint32(dst, uint32(len(data)))
-	return append(dst, data...)
-}
+// Append is [rule.Append].
+func Append(dst []byte, kind byte, data []byte) []byte { return rule.Append(dst, kind, data) }

@@ -19,7 +19,7 @@ import (
 	"errors"
 	"strconv"
 
-	"github.com/sotto-chat/sotto/attest/section"
+	"github.com/sotto-chat/sotto/attest/section/rule"
 )
 
 // Kinds of sections, in the order in which they stand.
@@ -42,10 +42,10 @@ const (
 	MaxLog        = 512 << 10 // 15 to 60 KB
 )
 
-// Rules are the rules of the container, for [section.Parse]. All but the quote may
+// Rules are the rules of the container, for package section. All but the quote may
 // be missing: whether that matters is a judgement, not a form.
-func Rules() []section.Rule {
-	return []section.Rule{
+func Rules() []rule.Rule {
+	return []rule.Rule{
 		{Kind: KindQuote, Name: "quote", Min: 1, Max: 1, MaxLen: MaxQuote},
 		{Kind: KindCertificate, Name: "certificate", Max: 4, MaxLen: MaxCert},
 		{Kind: KindTCBInfo, Name: "TCB info", Max: 1, MaxLen: MaxTCBInfo},
@@ -97,15 +97,18 @@ func FromQuote(quote []byte, files [][]byte, eventLog []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(quote) > MaxQuote || len(eventLog) > 2*MaxLog {
+		return nil, errors.New("the quote or the event log is too long")
+	}
 	var c collateral
 	for i, f := range files {
 		if !c.add(f) {
-			return nil, errors.New("number " + strconv.Itoa(i+1) + " of the files is nothing that Intel publishes for this")
+			return nil, errors.New("number " + strconv.Itoa(i+1) + " of the files is nothing that Intel publishes for this, or too long")
 		}
 	}
 	own := quoteCertificates(quote)
 
-	data := section.Append(nil, KindQuote, quote)
+	data := rule.Append(nil, KindQuote, quote)
 	n := 0
 	for _, crt := range c.certs {
 		if contains(own, crt.raw) {
@@ -114,10 +117,10 @@ func FromQuote(quote []byte, files [][]byte, eventLog []byte) ([]byte, error) {
 		if n++; n > 4 {
 			return nil, errors.New("there are more than 4 certificates that aren't in the quote")
 		}
-		data = section.Append(data, KindCertificate, crt.raw)
+		data = rule.Append(data, KindCertificate, crt.raw)
 	}
-	data = section.Append(data, KindTCBInfo, tcbInfoOf(c.tcbInfos, own))
-	data = section.Append(data, KindQEIdentity, c.qeIdentity)
+	data = rule.Append(data, KindTCBInfo, tcbInfoOf(c.tcbInfos, own))
+	data = rule.Append(data, KindQEIdentity, c.qeIdentity)
 	n = 0
 	for _, l := range c.crls {
 		if !issued(own, l) {
@@ -126,16 +129,16 @@ func FromQuote(quote []byte, files [][]byte, eventLog []byte) ([]byte, error) {
 		if n++; n > 4 {
 			return nil, errors.New("there are more than 4 revocation lists")
 		}
-		data = section.Append(data, KindCRL, l.raw)
+		data = rule.Append(data, KindCRL, l.raw)
 	}
 	if len(eventLog) > 0 {
 		if eventLog, err = trimLog(eventLog); err != nil {
 			return nil, err
 		}
-		data = section.Append(data, KindEventLog, eventLog)
-	}
-	if _, err := section.Parse(data, Rules()); err != nil {
-		return nil, err
+		if len(eventLog) > MaxLog {
+			return nil, errors.New("the event log is too long")
+		}
+		data = rule.Append(data, KindEventLog, eventLog)
 	}
 	return data, nil
 }
@@ -156,12 +159,12 @@ func (c *collateral) add(file []byte) bool {
 		if bytes.Contains(f, []byte(`"id":"TDX"`)) {
 			c.tcbInfos = append(c.tcbInfos, f)
 		}
-		return true
+		return len(f) <= MaxTCBInfo
 	case bytes.HasPrefix(f, []byte(`{"enclaveIdentity":`)):
 		if bytes.Contains(f, []byte(`"id":"TD_QE"`)) {
 			c.qeIdentity = f
 		}
-		return true
+		return len(f) <= MaxQEIdentity
 	case bytes.HasPrefix(f, []byte("-----BEGIN ")):
 		for block, rest := pem.Decode(f); block != nil; block, rest = pem.Decode(rest) {
 			if !c.addDER(block.Bytes) {
@@ -179,7 +182,7 @@ func (c *collateral) add(file []byte) bool {
 func (c *collateral) addDER(b []byte) bool {
 	o, ok := open(b)
 	switch {
-	case !ok:
+	case !ok, o.list && len(b) > MaxCRL, !o.list && len(b) > MaxCert:
 		return false
 	case o.list && !contains(c.crls, b):
 		c.crls = append(c.crls, o)

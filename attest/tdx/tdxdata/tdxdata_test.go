@@ -121,7 +121,7 @@ func TestFromQuoteRefuses(t *testing.T) {
 		"five certificates": {quote, certs, nil, "4 certificates"},
 		"five lists":        {quote, lists, nil, "4 revocation lists"},
 		"not a log":         {quote, nil, []byte("log"), "cut off"},
-		"a long document":   {quote, [][]byte{long}, nil, "TCB info"},
+		"a long document":   {quote, [][]byte{long}, nil, "number 1 of the files"},
 	} {
 		got, err := tdxdata.FromQuote(c.quote, c.files, c.log)
 		if err == nil || got != nil || !strings.Contains(err.Error(), c.want) {

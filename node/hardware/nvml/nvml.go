@@ -22,7 +22,7 @@ import (
 	"github.com/ebitengine/purego"
 
 	"github.com/sotto-chat/sotto/attest/bundle"
-	"github.com/sotto-chat/sotto/attest/section"
+	"github.com/sotto-chat/sotto/attest/section/rule"
 )
 
 // Library is what [Open] loads when it is given no path.
@@ -212,17 +212,17 @@ func (g *GPUs) Evidence(reportData [64]byte, collateral ...[]byte) ([]bundle.Evi
 		if chain == nil {
 			return nil, fmt.Errorf("GPU %d: there is no chain of certificates", i+1)
 		}
-		data = section.Append(data, kindReport, one)
-		chains = section.Append(chains, kindChain, chain)
+		data = rule.Append(data, kindReport, one)
+		chains = rule.Append(chains, kindChain, chain)
 	}
 	data = append(data, chains...)
 	var crls []byte
 	for _, b := range collateral {
 		switch {
 		case bytes.HasPrefix(b, []byte(tableMagic)):
-			data = section.Append(data, kindTable, b)
+			data = rule.Append(data, kindTable, b)
 		case bytes.HasPrefix(b, []byte{0x30}):
-			crls = section.Append(crls, kindCRL, b)
+			crls = rule.Append(crls, kindCRL, b)
 		default:
 			return nil, errors.New("the collateral holds something that is neither a table nor a revocation list")
 		}
