@@ -248,7 +248,7 @@ func parseLeaf(c *cert.Certificate) (*leaf, error) {
 		}
 		switch arc {
 		case "1":
-			version, ok = small(e.Value)
+			version = small(e.Value)
 		case "2":
 			l.product, ok = text(e.Value)
 		case "4":
@@ -257,12 +257,14 @@ func parseLeaf(c *cert.Certificate) (*leaf, error) {
 			l.csp, ok = text(e.Value)
 		default:
 			n, is := strings.CutPrefix(arc, "3.")
-			if !is || len(n) != 1 || n[0] < '1' || n[0] > '9' {
+			if !is || len(n) != 1 {
 				return nil, errors.New("the chip's certificate holds something that this app does not know (" + e.OID + ")")
 			}
-			// All levels but the microcode's end at 127 (AMD 57230).
-			l.spl[n[0]-'0'], ok = small(e.Value)
-			ok = ok && (n == "8" || l.spl[n[0]-'0'] < 0x80)
+			// All levels but the microcode's end at 127 (AMD 57230). What is no
+			// number is missing, below.
+			i := n[0] - '0'
+			l.spl[i] = small(e.Value)
+			ok = n == "8" || l.spl[i] < 0x80
 		}
 		if !ok {
 			return nil, errors.New("a field of the chip's certificate is not in AMD's form (" + e.OID + ")")
@@ -311,15 +313,14 @@ func (l *leaf) tcb(p *product) (t tcb) {
 
 func (l *leaf) vlek() bool { return l.csp != "" }
 
-// small reads an INTEGER from 0 to 255 in DER.
-func small(b []byte) (int, bool) {
-	switch {
-	case len(b) == 3 && b[0] == 0x02 && b[1] == 1 && b[2] < 0x80:
-		return int(b[2]), true
-	case len(b) == 4 && b[0] == 0x02 && b[1] == 2 && b[2] == 0 && b[3] >= 0x80:
-		return int(b[3]), true
+// small reads an INTEGER from 0 to 255 in DER, or returns -1.
+func small(b []byte) int {
+	r := der.New(b)
+	n, ok := r.Int(255)
+	if !ok || !r.Empty() {
+		return -1
 	}
-	return -1, false
+	return n
 }
 
 // text reads an IA5String of 1 to 64 printable characters in DER.
@@ -349,10 +350,10 @@ func amdNamed(raw []byte) bool {
 	for name, _ := r.In(der.Sequence); !name.Empty(); {
 		set, _ := name.In(der.Set)
 		attribute, _ := set.In(der.Sequence)
-		oid, ok1 := attribute.OID()
-		_, value, _, ok2 := attribute.Element()
+		oid, _ := attribute.OID()
+		_, value, _, _ := attribute.Element()
 		want, known := left[oid]
-		if !ok1 || !ok2 || !known || !set.Empty() || oid != oidCommonName && want != string(value) {
+		if !known || !set.Empty() || oid != oidCommonName && want != string(value) {
 			return false
 		}
 		delete(left, oid)
@@ -364,16 +365,16 @@ func amdNamed(raw []byte) bool {
 const sha384 = "\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x02"
 
 // amdSigned reports whether a certificate was signed as AMD signs: with RSASSA-PSS
-// and SHA-384 (AMD 57230, certificate formats). It was parsed before, so that its
-// parameters name one hash only.
+// and SHA-384 (AMD 57230, certificate formats). It was parsed before: of the
+// algorithms that there are then, only RSASSA-PSS has parameters, and one hash in them.
 func amdSigned(raw []byte) bool {
 	r := der.New(raw)
 	body, _ := r.In(der.Sequence)
-	body.Whole(der.Sequence)
+	_, _ = body.Next(der.Sequence)
 	algorithm, _ := body.In(der.Sequence)
-	oid, _ := algorithm.OID()
-	parameters, ok := algorithm.Next(der.Sequence)
-	return ok && oid == "1.2.840.113549.1.1.10" && strings.Contains(string(parameters), sha384)
+	_, _ = algorithm.OID()
+	parameters, _ := algorithm.Next(der.Sequence)
+	return strings.Contains(string(parameters), sha384)
 }
 
 // evidence is what a piece of evidence holds, opened. Certificates that aren't

@@ -55,11 +55,8 @@ const (
 func Roots() []cert.Root {
 	var out []cert.Root
 	for _, r := range [...][2]string{{"ARK-Milan", keyMilan}, {"ARK-Genoa", keyGenoa}, {"ARK-Turin", keyTurin}} {
-		root := cert.Root{Name: r[0]}
-		if b, err := hex.DecodeString(r[1]); err == nil {
-			copy(root.Key[:], b)
-		}
-		out = append(out, root)
+		b, _ := hex.DecodeString(r[1])
+		out = append(out, cert.Root{Name: r[0], Key: [32]byte(b)})
 	}
 	return out
 }

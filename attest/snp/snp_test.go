@@ -252,7 +252,7 @@ func TestEachRule(t *testing.T) {
 		{"number in an OCTET STRING", "", "", func(m *snptest.Machine) { m.Leaf.HWID = append([]byte{4, 64}, m.Leaf.HWID...) }, ""},
 		{"number in an OCTET STRING on Turin", "Turin", "", func(m *snptest.Machine) { m.Leaf.HWID = append([]byte{4, 8}, m.Leaf.HWID...) }, ""},
 		{"number that looks like an OCTET STRING", "", "", func(m *snptest.Machine) {
-			m.Report.ChipID[0], m.Report.ChipID[1] = 4, 62
+			m.Report.ChipID[0], m.Report.ChipID[1] = 4, 64
 			m.Leaf.HWID = m.Report.ChipID[:]
 		}, ""},
 
@@ -260,6 +260,7 @@ func TestEachRule(t *testing.T) {
 		{"unknown family", "", "", report(func(r *snptest.Report) { r.Family = 0x18 }), "chip.product platform_unknown"},
 		{"unknown model", "", "", report(func(r *snptest.Report) { r.Model = 0x20 }), "chip.product platform_unknown"},
 		{"unknown model of Turin's family", "Turin", "", report(func(r *snptest.Report) { r.Model = 0x20 }), "chip.product platform_unknown"},
+		{"first of Genoa", "", "", report(func(r *snptest.Report) { r.Model = 0x10 }), ""},
 		{"Bergamo", "", "", report(func(r *snptest.Report) { r.Model = 0xa0 }), ""},
 		{"last of Milan", "Milan", "", report(func(r *snptest.Report) { r.Version, r.Family, r.Model = 3, 0x19, 0x0f }), ""},
 		{"last of Turin", "Turin", "", report(func(r *snptest.Report) { r.Model = 0x1f }), ""},
@@ -324,6 +325,8 @@ func TestEachRule(t *testing.T) {
 		{"old minor", "", `{"min_firmware":"1.56.0"}`, nil, "chip.firmware.version firmware_old"},
 		{"old major", "", `{"min_firmware":"2.0.0"}`, nil, "chip.firmware.version firmware_old"},
 		{"old version committed", "", `{"min_firmware":"1.55.21","allow_provisional":true}`, report(func(r *snptest.Report) { r.CommittedVersion[2]-- }), "chip.firmware.version firmware_old"},
+		{"running version old, committed not", "", `{"min_firmware":"1.55.22"}`, report(func(r *snptest.Report) { r.CommittedVersion[2]++ }),
+			"chip.committed firmware_old; chip.firmware.version firmware_old"},
 		{"version reached", "", `{"min_firmware":"1.55.21"}`, nil, ""},
 		{"a protection missing at launch", "Turin", `{"mitigations":4}`, nil, "chip.mitigations firmware_old"},
 		{"a protection missing now", "Turin", `{"mitigations":1}`, report(func(r *snptest.Report) { r.CurrentMit = 2 }), "chip.mitigations firmware_old"},
@@ -372,6 +375,10 @@ func TestEachRule(t *testing.T) {
 				if c.Detail == "" || c.Title == "" || !strings.HasSuffix(c.Detail, ".") {
 					t.Errorf("%s lacks words: %q", c.ID, c.Detail)
 				}
+				// What failed in a part is not right as a whole.
+				if c.Status != attest.StatusFail && (strings.Contains(tt.want, c.ID+" ") || strings.Contains(tt.want, c.ID+".")) {
+					t.Errorf("%s is %s beside %s", c.ID, c.Status, tt.want)
+				}
 			}
 		})
 	}
@@ -396,6 +403,7 @@ func TestAllowancesWarn(t *testing.T) {
 		{`{"allow_masked_chip":true}`, func(m *snptest.Machine) { m.Report.ChipID = [64]byte{} }, "chip.masked"},
 		{`{"allow_vlek":true}`, func(m *snptest.Machine) { m.UseVLEK("x") }, "chip.vlek"},
 		{`{"allow_provisional":true}`, func(m *snptest.Machine) { m.Report.Committed.SNP-- }, "chip.committed"},
+		{`{"allow_provisional":true}`, func(m *snptest.Machine) { m.Report.CommittedVersion[2]-- }, "chip.committed"},
 		// What the host chooses proves nothing by itself.
 		{`{"host_data":["` + zeros + `"]}`, nil, "software.host_data"},
 		{`{"family_ids":["` + zeros[:32] + `"]}`, nil, "software.family_id"},
@@ -413,6 +421,7 @@ func TestAllowancesWarn(t *testing.T) {
 	}
 	// A key that signs for the software stands for a measurement.
 	for _, rules := range []string{
+		`{"measurements":["` + measurement + `"],"host_data":["d0` + zeros[:62] + `"],"min_guest_svn":1}`,
 		`{"id_keys":["aa` + strings.Repeat("00", 46) + `bb"],"host_data":["d0` + zeros[:62] + `"]}`,
 		`{"author_keys":["cc` + strings.Repeat("00", 46) + `dd"],"host_data":["d0` + zeros[:62] + `"]}`,
 	} {
@@ -470,7 +479,7 @@ func TestRulesMalformed(t *testing.T) {
 	for _, rules := range []string{
 		`{"measurement":[]}`, `{"measurements":[]}`, `{"id_keys":[]}`, `{"author_keys":[]}`, `{"family_ids":[]}`, `{"image_ids":[]}`,
 		`{"host_data":[]}`, `{"chip_ids":[]}`, `{"csp_ids":[]}`, `{"vmpl":[]}`, `{"min_tcb":{}}`, `{"min_launch_tcb":{}}`,
-		`{"measurements":["00"]}`, `{"measurements":["` + measurement + `00"]}`, `{"measurements":["x` + measurement[1:] + `"]}`, `{"measurements":[""]}`,
+		`{"measurements":["00"]}`, `{"measurements":["` + measurement + `00"]}`, `{"measurements":["` + measurement + `0"]}`, `{"measurements":["x` + measurement[1:] + `"]}`, `{"measurements":[""]}`,
 		`{"measurements":["0000000000000000"]}`, // eight bytes are enough for a chip's number only
 		`{"family_ids":["` + measurement + `"]}`, `{"chip_ids":["` + measurement + `"]}`,
 		`{"chip_ids":["0000000000000000"]}`, `{"id_keys":["` + strings.Repeat("00", 48) + `"]}`, `{"author_keys":["` + strings.Repeat("00", 48) + `"]}`,
@@ -507,6 +516,32 @@ func TestMissingCertificates(t *testing.T) {
 		if !strings.Contains(with(a, attest.StatusOK), "key.bound") {
 			t.Error("the key was not looked at")
 		}
+	}
+}
+
+// A report that names no family that is known says so, whatever else is there.
+func TestUnknownProduct(t *testing.T) {
+	m := snptest.New("Genoa", reportData)
+	m.Report.Model = 0x30
+	a := verify(m, section.Append(nil, snpdata.KindReport, m.ReportBytes()), "")
+	if got := failures(a); got != "chip.product platform_unknown" || a.Checks[0].Found != "family 25, model 48" {
+		t.Errorf("%q, found %q", got, a.Checks[0].Found)
+	}
+	m = snptest.New("Milan", reportData)
+	m.Leaf.Product = "Naples"
+	if a := verify(m, m.Data(), ""); a.Checks[0].Found != "Naples" {
+		t.Errorf("%+v", a.Checks[0])
+	}
+}
+
+// A root vouches for its own family, whatever its certificate is called.
+func TestRootOfAnotherFamily(t *testing.T) {
+	m := snptest.New("Genoa", reportData)
+	roots := m.AMD.Roots()
+	roots[0].Name = "ARK-Milan"
+	a := snp.Platform{Roots: roots}.Verify(m.Data(), attest.Claim{ReportData: reportData}, attest.Policy{}, time.Unix(snptest.Now, 0))
+	if got := failures(a); got != "chip.chain chain_untrusted" {
+		t.Errorf("%q", got)
 	}
 }
 
@@ -721,6 +756,12 @@ func TestLeafExtensions(t *testing.T) {
 		{"SPL an OCTET STRING", "Genoa", value([]byte{4, 1, 4}, 3, 1), malformed},
 		{"SPL an OCTET STRING of two", "Genoa", value([]byte{4, 2, 0, 0x84}, 3, 1), malformed},
 		{"SPL two long of one", "Genoa", value([]byte{2, 2, 4}, 3, 1), malformed},
+		{"microcode negative", "Genoa", value([]byte{2, 1, 213}, 3, 8), malformed},
+		{"microcode followed", "Genoa", value([]byte{2, 2, 0, 213, 0}, 3, 8), malformed},
+		{"microcode an OCTET STRING", "Genoa", value([]byte{4, 2, 0, 213}, 3, 8), malformed},
+		{"microcode 256 and more", "Genoa", value([]byte{2, 2, 1, 213}, 3, 8), malformed},
+		{"hwID and a cspID of no form", "Genoa", add([]byte{0x0c, 1, 'a'}, snptest.OID(5)), malformed},
+		{"productName nothing", "Genoa", value([]byte{}, 2), malformed},
 		{"hwID short", "Genoa", func(e exts) exts { x := at(e, 4); x.Value = x.Value[:63]; return e }, malformed},
 		{"hwID long", "Genoa", func(e exts) exts { x := at(e, 4); x.Value = append(slices.Clone(x.Value), 0); return e }, malformed},
 		{"hwID 66 bytes", "Genoa", func(e exts) exts { x := at(e, 4); x.Value = append(slices.Clone(x.Value), 0, 0); return e }, malformed},
