@@ -151,3 +151,12 @@ func FuzzDocument(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkVerify(b *testing.B) {
+	data := New(reportData).Data()
+	b.ReportAllocs()
+	b.SetBytes(int64(len(data)))
+	for b.Loop() {
+		judge(b, data, nil, Now)
+	}
+}
