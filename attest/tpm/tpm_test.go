@@ -645,3 +645,17 @@ func requireCRL(_ *tpmtest.Machine, r rules) { r["require_crl"] = true }
 func quoted(bank string, pcrs ...int) func(*tpmtest.Machine, rules) {
 	return set("quoted", []any{rules{"bank": bank, "pcrs": pcrs}})
 }
+
+func BenchmarkVerify(b *testing.B) {
+	for name, key := range map[string]*tpmtest.Key{"P-256": tpmtest.AttestationKey(tpmtest.P256A()), "RSA": tpmtest.AttestationKey(tpmtest.RSA())} {
+		m := tpmtest.New()
+		m.Use(key)
+		data, p := m.Evidence(claim.Nonce(tpm.Name)), policy(m, nil)
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				tpm.Platform{}.Verify(data, claim, p, tpmtest.Now)
+			}
+		})
+	}
+}

@@ -621,6 +621,7 @@ func edits(rnd *rand.Rand) (out []edit) {
 	} {
 		add(name, f)
 	}
+	slices.SortFunc(out, func(a, b edit) int { return strings.Compare(a.name, b.name) }) // maps have no order
 	return out
 }
 
