@@ -46,9 +46,9 @@ type Root struct {
 // maxVector bounds a vector's length: a bundle in base64 and a verdict.
 const maxVector = 2 * attest.MaxBundle
 
-// platformsOf returns every platform that this module can judge, with a vector's
+// Platforms returns every platform that this module can judge, with the vector's
 // roots where it brings any.
-func platformsOf(v Vector) ([]attest.Platform, error) {
+func (v Vector) Platforms() ([]attest.Platform, error) {
 	all := platforms.All()
 	for name, given := range v.Roots {
 		roots := []cert.Root{}
@@ -102,7 +102,7 @@ func Run(doc []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	all, err := platformsOf(v)
+	all, err := v.Platforms()
 	if err != nil {
 		return nil, err
 	}

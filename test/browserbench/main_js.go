@@ -10,9 +10,13 @@ import (
 	"syscall/js"
 )
 
-// main hands the figures to the page that started it.
+// main hands the figures to the page that started it, which gave it the vectors.
 func main() {
-	figures, err := measure()
+	var docs []string
+	if err := json.Unmarshal([]byte(js.Global().Get("vectors").String()), &docs); err != nil {
+		panic(err)
+	}
+	figures, err := measure(docs)
 	doc := map[string]any{"figures": figures}
 	if err != nil {
 		doc["error"] = err.Error()
