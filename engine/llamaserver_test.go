@@ -53,7 +53,7 @@ const chatPath = "/v1/chat/completions"
 // TestRealServer speaks to a llama-server as one would to any model server.
 func TestRealServer(t *testing.T) {
 	s := llamaserver.Start(t, modelFile(t, gguftest.Tiny{Context: 1 << 15}), "--slots", "--no-warmup", "--alias", "tiny")
-	e, err := engine.Open(context.Background(), engine.Options{Spec: s.URL, APIKey: s.Key})
+	e, err := engine.Open(engine.Options{Spec: s.URL, APIKey: s.Key})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +115,7 @@ func TestRealServer(t *testing.T) {
 	}
 
 	t.Run("wrong key", func(t *testing.T) {
-		stranger, err := engine.Open(context.Background(), engine.Options{Spec: s.URL, APIKey: "wrong"})
+		stranger, err := engine.Open(engine.Options{Spec: s.URL, APIKey: "wrong"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -164,7 +164,7 @@ func TestTemplateRefusesTools(t *testing.T) {
 	for _, words := range []string{"This model does not support tools.", "Tools are not supported by this model"} {
 		template := "{% if tools %}{{ raise_exception('" + words + "') }}{% endif %}" + gguftest.Template
 		s := llamaserver.Start(t, modelFile(t, gguftest.Tiny{Template: template}), "--no-warmup", "--jinja")
-		e, err := engine.Open(context.Background(), engine.Options{Spec: s.URL, APIKey: s.Key})
+		e, err := engine.Open(engine.Options{Spec: s.URL, APIKey: s.Key})
 		if err != nil {
 			t.Fatal(err)
 		}

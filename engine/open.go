@@ -6,99 +6,68 @@ package engine
 import (
 	"cmp"
 	"context"
-	"errors"
-	"fmt"
-	"log/slog"
+	"net/http"
 	"strings"
 	"time"
 )
 
-// Options say which engine to open. The zero value means "auto" without a file.
+// Options say which model server to open.
 type Options struct {
-	// Spec is "auto" (or ""), "builtin", or the address of a model server:
-	// "http://127.0.0.1:8000", with or without "/v1", or "unix:/path/to/socket".
+	// Spec is the address of a model server: "http://127.0.0.1:8000", with or
+	// without "/v1", or "unix:/path/to/socket". Package engine/auto knows more.
 	Spec string
-	// ModelFile is a GGUF file for "auto" to run when no server is found, and
-	// for "builtin" to run instead of the embedded model. May be "".
-	ModelFile string
-	// APIKey is sent as a bearer token to a model server named by URL. May be "".
+	// APIKey is sent as a bearer token. May be "".
 	APIKey string
-	// Builtin opens the pure-Go runner on a GGUF file, or on the embedded model
-	// when file is "": builtin.Open. Nil when a program doesn't link it.
-	Builtin func(ctx context.Context, file string) (Engine, error)
-	// Child runs ModelFile in a model server of our own: llamaserver.Start. It
-	// returns nil and no error where none is installed. Nil when a program doesn't
-	// link it, and then can't start any other program.
-	Child func(context.Context, Options) (Engine, error)
-	// LlamaServer is the llama-server program for Child. "" looks at the
-	// environment's SOTTO_LLAMA_SERVER and then along PATH; "none" forbids it.
-	LlamaServer string
-	// Name replaces "model server at ADDRESS" for a server named by address.
+	// Name replaces "model server at ADDRESS".
 	Name string
-	// Probe replaces the usual loopback ports, in order; nil means DefaultProbe.
-	Probe []Probe
-	// ProbeTimeout bounds the search; 0 means 700 ms.
-	ProbeTimeout time.Duration
 	// FirstByte and Idle bound the wait for a model server's first byte and its
 	// silence midway; 0 means minutes, enough for a large model to load.
 	FirstByte, Idle time.Duration
-	// Logger is told which engine was chosen and why; nil means silence.
-	Logger *slog.Logger
 }
 
-// Open chooses and opens an engine. "auto" takes, in this order: a model
-// server that answers on one of the Probe addresses, ModelFile in a
-// llama-server where that is installed or else in the runner, and the embedded
-// model. A server named by address needn't be up yet. The caller closes the
-// engine; ctx bounds the opening only.
-func Open(ctx context.Context, o Options) (Engine, error) {
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	switch o.Spec {
-	case "", "auto":
-		return openAuto(ctx, o)
-	case "builtin":
-		return openBuiltin(ctx, o)
-	}
+// Open opens the model server at an address, which needn't be up yet. The caller
+// closes the engine.
+func Open(o Options) (Engine, error) {
 	a, err := parseAddress(o.Spec)
 	if err != nil {
 		return nil, err
 	}
-	if o.ModelFile != "" {
-		return nil, errors.New("a model server and a model file were both named: the server decides what it runs, so leave out the file")
-	}
 	return newUpstream(cmp.Or(o.Name, "model server at "+a.String()), a, o.APIKey, o), nil
 }
 
-func openAuto(ctx context.Context, o Options) (Engine, error) {
-	if found := detect(ctx, o); found != nil {
-		if o.ModelFile != "" {
-			o.Logger.Info("a model server is running, so the model file isn't used", "engine", found.Name())
-		}
-		return found, nil
+// Introduce asks an engine of [Open] for its models, and checks that what answers
+// is a model server and isn't ourselves. why is "" when it is one.
+func Introduce(ctx context.Context, e Engine) (models []Model, why string) {
+	u, ok := e.(*upstream)
+	if !ok {
+		return nil, "it is no model server"
 	}
-	if o.ModelFile == "" {
-		return openBuiltin(ctx, o)
-	}
-	if o.Child != nil {
-		if e, err := o.Child(ctx, o); e != nil || err != nil {
-			return e, err
-		}
-	}
-	return openBuiltin(ctx, o)
-}
-
-func openBuiltin(ctx context.Context, o Options) (Engine, error) {
-	if o.Builtin == nil {
-		return nil, errors.New("no model server was found, and this program has no built-in model: start one, or name its address")
-	}
-	e, err := o.Builtin(ctx, o.ModelFile)
+	res, err := u.send(ctx, &Request{Method: "GET", Path: "/v1/models"})
 	if err != nil {
-		if o.ModelFile != "" && !strings.Contains(err.Error(), o.ModelFile) {
-			err = fmt.Errorf("%s: %w", o.ModelFile, err)
-		}
-		return nil, err
+		return nil, u.failure(err).Code
 	}
-	return e, nil
+	defer res.Body.Close()
+	if res.StatusCode == http.StatusUnauthorized || res.StatusCode == http.StatusForbidden {
+		return nil, "it wants an API key"
+	}
+	if res.StatusCode != http.StatusOK {
+		return nil, "it has no model list"
+	}
+	// A door of Sotto's own speaks the same API. Taking it for a model server
+	// would send every question round in a circle.
+	for name := range res.Header {
+		if strings.HasPrefix(name, "Sotto-") {
+			return nil, "it is Sotto itself"
+		}
+	}
+	models, err = readModelList(res.Body)
+	if err != nil {
+		return nil, "it has no model list"
+	}
+	for _, m := range models {
+		if ownedByUs(m) {
+			return nil, "it is Sotto itself"
+		}
+	}
+	return models, ""
 }

@@ -37,7 +37,7 @@ func serve(t *testing.T, h http.HandlerFunc) Engine {
 
 func open(t *testing.T, spec string) Engine {
 	t.Helper()
-	e, err := Open(context.Background(), Options{Spec: spec, FirstByte: 300 * time.Millisecond, Idle: 300 * time.Millisecond})
+	e, err := Open(Options{Spec: spec, FirstByte: 300 * time.Millisecond, Idle: 300 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -373,7 +373,7 @@ func TestUnixSocketAndKey(t *testing.T) {
 	})}}
 	s.Start()
 	defer s.Close()
-	e, err := Open(context.Background(), Options{Spec: "unix:" + l.Addr().String(), APIKey: "k"})
+	e, err := Open(Options{Spec: "unix:" + l.Addr().String(), APIKey: "k"})
 	if err != nil {
 		t.Fatal(err)
 	}

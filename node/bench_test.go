@@ -252,7 +252,7 @@ func liveStreams(b *testing.B, overHTTP bool) {
 		lines.Scan()
 		var e engine.Engine = newSlow(b.Context())
 		if overHTTP {
-			if e, err = engine.Open(b.Context(), engine.Options{Spec: lines.Text()}); err != nil {
+			if e, err = engine.Open(engine.Options{Spec: lines.Text()}); err != nil {
 				b.Fatal(err)
 			}
 		}

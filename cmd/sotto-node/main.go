@@ -186,7 +186,7 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	eng, err := engine.Open(ctx, engine.Options{Spec: o.engine, APIKey: key, Logger: log})
+	eng, err := engine.Open(engine.Options{Spec: o.engine, APIKey: key})
 	if err != nil {
 		return fmt.Errorf("opening the engine: %w", err)
 	}

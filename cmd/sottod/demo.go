@@ -15,6 +15,7 @@ import (
 	"github.com/sotto-chat/sotto/account"
 	"github.com/sotto-chat/sotto/attest/software/forge"
 	"github.com/sotto-chat/sotto/engine"
+	"github.com/sotto-chat/sotto/engine/auto"
 	"github.com/sotto-chat/sotto/engine/builtin"
 	"github.com/sotto-chat/sotto/engine/llamaserver"
 	"github.com/sotto-chat/sotto/gateway"
@@ -39,7 +40,7 @@ func demo(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	log := logger()
 
-	eng, err := engine.Open(ctx, engine.Options{Spec: *spec, ModelFile: *model, Builtin: builtin.Open, Child: llamaserver.Start, Logger: log})
+	eng, err := auto.Open(ctx, auto.Options{Options: engine.Options{Spec: *spec}, ModelFile: *model, Builtin: builtin.Open, Child: llamaserver.Start, Logger: log})
 	if err != nil {
 		return err
 	}

@@ -31,6 +31,7 @@ import (
 	"unicode"
 
 	"github.com/sotto-chat/sotto/engine"
+	"github.com/sotto-chat/sotto/engine/auto"
 )
 
 const (
@@ -74,9 +75,9 @@ type child struct {
 }
 
 // Start starts a llama-server on o.ModelFile and waits until it has loaded it. It
-// has the shape of [engine.Options.Child]: without a llama-server on this machine
+// has the shape of [auto.Options.Child]: without a llama-server on this machine
 // it returns nil and no error.
-func Start(ctx context.Context, o engine.Options) (engine.Engine, error) {
+func Start(ctx context.Context, o auto.Options) (engine.Engine, error) {
 	program, err := findLlamaServer(o.LlamaServer)
 	if err != nil || program == "" {
 		return nil, err
@@ -117,7 +118,7 @@ func (c *child) Models(ctx context.Context) ([]engine.Model, error) {
 var errPortTaken = errors.New("the port was taken")
 
 // startChild starts one process and waits until it has loaded the model.
-func startChild(ctx context.Context, program, file string, options map[string]bool, o engine.Options) (*child, error) {
+func startChild(ctx context.Context, program, file string, options map[string]bool, o auto.Options) (*child, error) {
 	port, err := freePort()
 	if err != nil {
 		return nil, err
@@ -176,9 +177,9 @@ func startChild(ctx context.Context, program, file string, options map[string]bo
 	if err := <-started; err != nil {
 		return nil, fmt.Errorf("llama-server can't be started: %w", err)
 	}
-	o.Spec, o.APIKey, o.ModelFile, o.Name = fmt.Sprintf("http://127.0.0.1:%d", port), key, "", "llama.cpp with "+filepath.Base(file)
+	o.Spec, o.APIKey, o.Name = fmt.Sprintf("http://127.0.0.1:%d", port), key, "llama.cpp with "+filepath.Base(file)
 	c := &child{base: o.Spec, process: cmd.Process, exited: exited}
-	if c.Engine, err = engine.Open(ctx, o); err != nil {
+	if c.Engine, err = engine.Open(o.Options); err != nil {
 		return nil, err
 	}
 	if err := c.waitLoaded(ctx, complaints); err != nil {

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/sotto-chat/sotto/engine"
+	"github.com/sotto-chat/sotto/engine/auto"
 	"github.com/sotto-chat/sotto/engine/builtin/gguf/gguftest"
 	program "github.com/sotto-chat/sotto/test/llamaserver"
 	"github.com/sotto-chat/sotto/test/needs"
@@ -64,17 +65,17 @@ func TestStartRefuses(t *testing.T) {
 	if err := os.WriteFile(file, []byte("GGUF"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for name, o := range map[string]engine.Options{
-		"no such program":   {ModelFile: file, LlamaServer: "/no/such/llama-server", Probe: []engine.Probe{}},
-		"not a GGUF":        {ModelFile: "llamaserver_test.go", LlamaServer: "true", Probe: []engine.Probe{}},
-		"program that ends": {ModelFile: file, LlamaServer: "false", Probe: []engine.Probe{}},
+	for name, o := range map[string]auto.Options{
+		"no such program":   {ModelFile: file, LlamaServer: "/no/such/llama-server", Probe: []auto.Probe{}},
+		"not a GGUF":        {ModelFile: "llamaserver_test.go", LlamaServer: "true", Probe: []auto.Probe{}},
+		"program that ends": {ModelFile: file, LlamaServer: "false", Probe: []auto.Probe{}},
 	} {
 		o.Child = Start
-		if e, err := engine.Open(context.Background(), o); err == nil {
+		if e, err := auto.Open(context.Background(), o); err == nil {
 			t.Errorf("%s: opened %s", name, e.Name())
 		}
 	}
-	if e, err := Start(context.Background(), engine.Options{ModelFile: file, LlamaServer: "none"}); e != nil || err != nil {
+	if e, err := Start(context.Background(), auto.Options{ModelFile: file, LlamaServer: "none"}); e != nil || err != nil {
 		t.Errorf("forbidden: %v, %v", e, err)
 	}
 }
@@ -87,8 +88,8 @@ func TestOwnServer(t *testing.T) {
 	dump := t.TempDir()
 	t.Setenv("LLAMA_ARG_LOG_FILE", filepath.Join(dump, "log"))
 	t.Setenv("LLAMA_ARG_LOG_VERBOSITY", "9")
-	e, err := engine.Open(context.Background(), engine.Options{
-		Child: Start, ModelFile: file, LlamaServer: program.Program(t), Probe: []engine.Probe{}, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+	e, err := auto.Open(context.Background(), auto.Options{
+		Child: Start, ModelFile: file, LlamaServer: program.Program(t), Probe: []auto.Probe{}, Logger: slog.New(slog.NewTextHandler(&log, nil)),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -133,7 +134,7 @@ func TestOwnServer(t *testing.T) {
 // TestOwnServerDiesWithUs: a program that is killed leaves no llama-server behind.
 func TestOwnServerDiesWithUs(t *testing.T) {
 	if file := os.Getenv("SOTTO_TEST_OWNER"); file != "" { // this is that program
-		if _, err := engine.Open(context.Background(), engine.Options{Child: Start, ModelFile: file, LlamaServer: program.Program(t), Probe: []engine.Probe{}}); err != nil {
+		if _, err := auto.Open(context.Background(), auto.Options{Child: Start, ModelFile: file, LlamaServer: program.Program(t), Probe: []auto.Probe{}}); err != nil {
 			t.Fatal(err)
 		}
 		pid, _ := childOf(t, os.Getpid())
@@ -179,7 +180,7 @@ func TestOwnServerThatCantLoad(t *testing.T) {
 	if err := os.WriteFile(file, []byte("GGUF\x03\x00\x00\x00 and then nothing of sense"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err := engine.Open(context.Background(), engine.Options{Child: Start, ModelFile: file, LlamaServer: program.Program(t), Probe: []engine.Probe{}})
+	_, err := auto.Open(context.Background(), auto.Options{Child: Start, ModelFile: file, LlamaServer: program.Program(t), Probe: []auto.Probe{}})
 	if err == nil || !strings.Contains(err.Error(), "couldn't load") {
 		t.Error(err)
 	}

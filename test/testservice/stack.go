@@ -58,7 +58,7 @@ func Start(t testing.TB, o Options) *Service {
 // Run starts a service that its caller closes.
 func Run(ctx context.Context, o Options) (*Service, error) {
 	s := &Service{Upstream: NewUpstream()}
-	e, err := engine.Open(ctx, engine.Options{Spec: s.Upstream.URL})
+	e, err := engine.Open(engine.Options{Spec: s.Upstream.URL})
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,7 @@
 // Copyright (c) Sotto authors
 // SPDX-License-Identifier: Apache-2.0
 
-package engine
+package auto
 
 import (
 	"bytes"
@@ -17,25 +17,29 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sotto-chat/sotto/engine"
 )
 
 // fake stands for the runner of package builtin.
 type fake struct {
-	Engine
+	engine.Engine
 	file string
 }
 
 func (f *fake) Name() string { return "fake " + f.file }
 func (f *fake) Close() error { return nil }
 
-func fakeBuiltin(_ context.Context, file string) (Engine, error) { return &fake{file: file}, nil }
-
-// childOf stands for package llamaserver, noChild for it where no program is.
-func childOf(name string) func(context.Context, Options) (Engine, error) {
-	return func(context.Context, Options) (Engine, error) { return &fake{file: name}, nil }
+func fakeBuiltin(_ context.Context, file string) (engine.Engine, error) {
+	return &fake{file: file}, nil
 }
 
-func noChild(context.Context, Options) (Engine, error) { return nil, nil }
+// childOf stands for package llamaserver, noChild for it where no program is.
+func childOf(name string) func(context.Context, Options) (engine.Engine, error) {
+	return func(context.Context, Options) (engine.Engine, error) { return &fake{file: name}, nil }
+}
+
+func noChild(context.Context, Options) (engine.Engine, error) { return nil, nil }
 
 // place starts a server for detect to find, and returns its probe.
 func place(t *testing.T, name string, h http.HandlerFunc) Probe {
@@ -105,7 +109,7 @@ func TestDetectTellsNothing(t *testing.T) {
 			t.Errorf("%s %s %q %v", r.Method, r.URL, b, r.Header)
 		}
 	})
-	if e := detect(context.Background(), Options{Probe: []Probe{p}, APIKey: "secret", Logger: slog.New(slog.DiscardHandler)}); e != nil {
+	if e := detect(context.Background(), Options{Options: engine.Options{APIKey: "secret"}, Probe: []Probe{p}, Logger: slog.New(slog.DiscardHandler)}); e != nil {
 		t.Error("an empty page passed for a model server")
 	}
 }
@@ -125,11 +129,11 @@ func TestOpenChoices(t *testing.T) {
 		{"auto with a file", Options{ModelFile: file, Probe: []Probe{}}, "fake " + file},
 		{"auto with a file and a child", Options{ModelFile: file, Probe: []Probe{}, Child: childOf("llama")}, "fake llama"},
 		{"auto with a file and no child", Options{ModelFile: file, Probe: []Probe{}, Child: noChild}, "fake " + file},
-		{"a server by another name", Options{Spec: "http://127.0.0.1:1", Name: "mine"}, "mine"},
+		{"a server by another name", Options{Options: engine.Options{Spec: "http://127.0.0.1:1", Name: "mine"}}, "mine"},
 		{"a server comes before a file", Options{ModelFile: file, Probe: []Probe{here}}, "A at"},
-		{"builtin", Options{Spec: "builtin", Probe: []Probe{here}}, "fake "},
-		{"builtin with a file", Options{Spec: "builtin", ModelFile: file}, "fake " + file},
-		{"URL", Options{Spec: "http://127.0.0.1:1/v1"}, "model server at http://127.0.0.1:1"},
+		{"builtin", Options{Options: engine.Options{Spec: "builtin"}, Probe: []Probe{here}}, "fake "},
+		{"builtin with a file", Options{Options: engine.Options{Spec: "builtin"}, ModelFile: file}, "fake " + file},
+		{"URL", Options{Options: engine.Options{Spec: "http://127.0.0.1:1/v1"}}, "model server at http://127.0.0.1:1"},
 	} {
 		c.o.Builtin = fakeBuiltin
 		c.o.Logger = slog.New(slog.NewTextHandler(&log, nil))
@@ -147,12 +151,12 @@ func TestOpenChoices(t *testing.T) {
 		t.Error("a model file was passed over without a word")
 	}
 	for name, o := range map[string]Options{
-		"nonsense":      {Spec: "ollama"},
-		"URL and file":  {Spec: "http://127.0.0.1:1", ModelFile: file},
-		"no builtin":    {Spec: "builtin"},
+		"nonsense":      {Options: engine.Options{Spec: "ollama"}},
+		"URL and file":  {Options: engine.Options{Spec: "http://127.0.0.1:1"}, ModelFile: file},
+		"no builtin":    {Options: engine.Options{Spec: "builtin"}},
 		"auto, nothing": {Probe: []Probe{}},
 		"a failing child": {ModelFile: file, Builtin: fakeBuiltin, Probe: []Probe{},
-			Child: func(context.Context, Options) (Engine, error) { return nil, errors.New("no good") }},
+			Child: func(context.Context, Options) (engine.Engine, error) { return nil, errors.New("no good") }},
 	} {
 		if e, err := Open(context.Background(), o); err == nil {
 			t.Errorf("%s: opened %s", name, e.Name())
@@ -161,7 +165,7 @@ func TestOpenChoices(t *testing.T) {
 }
 
 func TestBuiltinErrorNamesTheFile(t *testing.T) {
-	_, err := Open(context.Background(), Options{Spec: "builtin", ModelFile: "x.gguf", Builtin: func(context.Context, string) (Engine, error) { return nil, errors.New("no good") }})
+	_, err := Open(context.Background(), Options{Options: engine.Options{Spec: "builtin"}, ModelFile: "x.gguf", Builtin: func(context.Context, string) (engine.Engine, error) { return nil, errors.New("no good") }})
 	if err == nil || !strings.Contains(err.Error(), "x.gguf") {
 		t.Error(err)
 	}

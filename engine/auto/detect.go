@@ -1,13 +1,13 @@
 // Copyright (c) Sotto authors
 // SPDX-License-Identifier: Apache-2.0
 
-package engine
+package auto
 
 import (
 	"context"
-	"net/http"
-	"strings"
 	"time"
+
+	"github.com/sotto-chat/sotto/engine"
 )
 
 // A Probe is a place where "auto" looks for a model server.
@@ -31,7 +31,7 @@ const defaultProbeTimeout = 700 * time.Millisecond
 // detect asks all probe addresses at once for their model list and returns the
 // first, in order, that has one; nil if none does. Nothing but that question is
 // sent, because whatever listens there may be anybody's.
-func detect(ctx context.Context, o Options) Engine {
+func detect(ctx context.Context, o Options) engine.Engine {
 	probes := o.Probe
 	if probes == nil {
 		probes = DefaultProbe()
@@ -44,26 +44,26 @@ func detect(ctx context.Context, o Options) Engine {
 	defer cancel()
 
 	type outcome struct {
-		up     *upstream
-		models []Model
+		up     engine.Engine
+		models []engine.Model
 		why    string
 	}
 	outcomes := make([]chan outcome, len(probes))
 	for i, p := range probes {
 		outcomes[i] = make(chan outcome, 1)
 		go func(result chan<- outcome) {
-			a, err := parseAddress(p.URL)
+			// Without a key: whatever listens there may be anybody's.
+			up, err := engine.Open(engine.Options{Spec: p.URL, Name: p.Name + " at " + p.URL, FirstByte: o.FirstByte, Idle: o.Idle})
 			if err != nil {
 				result <- outcome{why: err.Error()}
 				return
 			}
-			up := newUpstream(p.Name+" at "+a.String(), a, "", o)
-			models, why := up.introduce(ctx)
+			models, why := engine.Introduce(ctx, up)
 			result <- outcome{up, models, why}
 		}(outcomes[i])
 	}
 
-	var found *upstream
+	var found engine.Engine
 	for i, c := range outcomes {
 		r := <-c
 		switch {
@@ -80,41 +80,5 @@ func detect(ctx context.Context, o Options) Engine {
 			found = r.up
 		}
 	}
-	if found == nil { // not a typed nil in the interface
-		return nil
-	}
 	return found
-}
-
-// introduce asks for the model list and checks that what answers is a model
-// server and isn't ourselves. why is "" when it is one.
-func (u *upstream) introduce(ctx context.Context) (models []Model, why string) {
-	res, err := u.send(ctx, &Request{Method: "GET", Path: "/v1/models"})
-	if err != nil {
-		return nil, u.failure(err).Code
-	}
-	defer res.Body.Close()
-	if res.StatusCode == http.StatusUnauthorized || res.StatusCode == http.StatusForbidden {
-		return nil, "it wants an API key"
-	}
-	if res.StatusCode != http.StatusOK {
-		return nil, "it has no model list"
-	}
-	// A door of Sotto's own speaks the same API. Taking it for a model server
-	// would send every question round in a circle.
-	for name := range res.Header {
-		if strings.HasPrefix(name, "Sotto-") {
-			return nil, "it is Sotto itself"
-		}
-	}
-	models, err = readModelList(res.Body)
-	if err != nil {
-		return nil, "it has no model list"
-	}
-	for _, m := range models {
-		if ownedByUs(m) {
-			return nil, "it is Sotto itself"
-		}
-	}
-	return models, ""
 }
