@@ -136,6 +136,10 @@ func TestStatus(t *testing.T) {
 			td15(m)
 			m.TCBInfo.Levels[0].Status = "OutOfDate"
 		}, "OutOfDate"},
+		{"renewed, module was up to date, microcode old", func(m *Machine) {
+			td15(m)
+			m.Body.TEETCBSVN[2] = 6
+		}, "OutOfDate, INTEL-SA-00837 INTEL-SA-00960"},
 		{"renewed, by a report of TDX 1.0", func(m *Machine) { v5(m); m.Body.TEETCBSVN[0] = 5 }, "OutOfDate" + oldOne + ", INTEL-SA-01036"},
 	} {
 		m := New(reportData)
@@ -198,6 +202,7 @@ func TestDocuments(t *testing.T) {
 		{"tcbInfo", `"50806F000000"`, `"50806f000000"`, true},
 		{"tcbInfo", `"50806F000000"`, `"50806F0000"`, false},
 		{"tcbInfo", `"50806F000000"`, `"50806F00000G"`, false},
+		{"tcbInfo", `"50806F000000"`, `"50806F0000000"`, false},
 		{"tcbInfo", `"pceId":"0000"`, `"pceId":"000000"`, false},
 		{"tcbInfo", `"mrsigner":"` + z48, `"mrsigner":"` + z48[2:], false},
 		{"tcbInfo", `"attributes":"00`, `"attributes":"`, false},

@@ -33,7 +33,7 @@ func TestDescribe(t *testing.T) {
 	m.Body.MRServiceTD[0], m.Body.MRSignerSEAM[0], m.Body.SEAMAttributes[0], m.Body.MROwner[0] = 1, 1, 1, 1
 	m.SVN[1] = 5
 	m.SetLog(tcgtest.New(tcg.SHA384).
-		Add(1, tcg.EvIPL, []byte("q\x00u\x00i\x00e\x00t\x00\n\xff")).
+		Add(1, tcg.EvIPL, []byte("q\x00u\x00i\x00e\x00t\x00~\n\xff")).
 		AddMeasured(2, tcg.EvBootServices, []byte("a path"), []byte("kernel")).
 		AddMeasured(2, tcg.EvSeparator, []byte("x"), []byte("y")).
 		Add(3, tcg.EvIPL, bytes.Repeat([]byte("x"), 161)).
@@ -41,6 +41,19 @@ func TestDescribe(t *testing.T) {
 	fields, err := tdx.Describe(m.Data())
 	if err != nil {
 		t.Fatal(err)
+	}
+	var names []string
+	for _, f := range fields {
+		if !strings.HasPrefix(f.Name, "TDATTRIBUTES.") {
+			names = append(names, f.Name)
+		}
+	}
+	if got, want := strings.Join(names, " "), "VERSION BODY_TYPE QE_VENDOR_ID TEE_TCB_SVN MRSEAM MRSIGNERSEAM SEAMATTRIBUTES TDATTRIBUTES XFAM "+
+		"MRTD MRCONFIGID MROWNER MROWNERCONFIG RTMR0 RTMR1 RTMR2 RTMR3 REPORTDATA TEE_TCB_SVN_2 MRSERVICETD "+
+		"QE.CPUSVN QE.MRENCLAVE QE.MRSIGNER QE.ATTRIBUTES QE.ISVPRODID QE.ISVSVN QE_AUTH_DATA CERTIFICATE CERTIFICATE CERTIFICATE "+
+		"PCK.PPID PCK.PLATFORM_INSTANCE_ID PCK.FMSPC PCK.PCEID PCK.TCB PCK.PCESVN CERTIFICATE TCB_INFO QE_IDENTITY TCB_STATUS CRL CRL "+
+		"EVENT 0 0x0000000d EVENT 1 0x80000003 EVENT 2 0x00000004 EVENT 3 0x0000000d EVENT 4 0x00000003"; got != want {
+		t.Errorf("names %s", got)
 	}
 	got := text(fields)
 	for _, want := range []string{
@@ -55,7 +68,7 @@ func TestDescribe(t *testing.T) {
 		"PCK.PPID=010203", "PCK.PLATFORM_INSTANCE_ID=040506", "PCK.FMSPC=50806f000000 |", "PCK.PCESVN=11 |",
 		"TCB_INFO=number 17 | for FMSPC 50806f000000, from 2027-01-10 08:00:00 UTC to 2027-02-09 08:00:00 UTC",
 		"QE_IDENTITY=number 17 |", "TCB_STATUS=OutOfDate | INTEL-SA-00837 INTEL-SA-00960", "CRL= |",
-		"EVENT 0 0x0000000d=quiet.. | RTMR0, SHA-384 ", "EVENT 1 0x80000003=(unproved) a path | RTMR1",
+		"EVENT 0 0x0000000d=quiet~.. | RTMR0, SHA-384 ", "EVENT 1 0x80000003=(unproved) a path | RTMR1",
 		"EVENT 2 0x00000004=CHANGED: not what was measured |", "EVENT 3 0x0000000d=" + strings.Repeat("x", 160) + "… |",
 		"EVENT 4 0x00000003=(unproved) spoken | extends nothing",
 	} {
@@ -89,6 +102,16 @@ func TestDescribeQuote(t *testing.T) {
 	td15(m)
 	if fields, err = tdx.Describe(m.Quote()); err != nil || !strings.Contains(text(fields), "no other machine serves it") {
 		t.Errorf("version 5: %v", err)
+	}
+	for _, kind := range []byte{tdxdata.KindTCBInfo, tdxdata.KindQEIdentity} {
+		doc := map[byte]string{tdxdata.KindTCBInfo: "tcbInfo", tdxdata.KindQEIdentity: "enclaveIdentity"}[kind]
+		fields, err := tdx.Describe(section.Append(section.Append(nil, tdxdata.KindQuote, m.Quote()), kind, m.Document(doc)))
+		if err != nil || strings.Contains(text(fields), "TCB_STATUS") {
+			t.Errorf("%s alone: %v", doc, err)
+		}
+	}
+	if _, err := tdx.Describe(append(bytes.Clone(q), "words"...)); err == nil || !strings.Contains(err.Error(), "padding") {
+		t.Errorf("words after: %v", err)
 	}
 	for name, data := range map[string][]byte{"nothing": nil, "words": []byte("words"), "a cut quote": q[:700], "words after": append(bytes.Clone(q), "words"...), "a strange section": section.Append(nil, tdxdata.KindQuote, []byte{1})} {
 		if fields, err := tdx.Describe(data); err == nil || fields != nil {

@@ -120,7 +120,7 @@ type cutter struct {
 }
 
 func (c *cutter) take(n uint32) []byte {
-	if c.broken || uint64(n) > uint64(len(c.b)) {
+	if uint64(n) > uint64(len(c.b)) {
 		c.broken, c.b = true, nil
 		return nil
 	}
@@ -180,16 +180,17 @@ func parseQuote(raw []byte) (*quote, error) {
 	q.parseBody(c.take(size))
 	q.signed = raw[:len(raw)-len(c.b)]
 	n := c.u32()
-	if c.broken || uint64(n) != uint64(len(c.b)) {
+	if uint64(n) != uint64(len(c.b)) {
 		return nil, errQuoteCut
 	}
+	// What is cut off leaves a type of 0.
 	q.signature, q.key = c.take(64), c.take(64)
-	if kind, n := c.u16(), c.u32(); c.broken || kind != certQE || uint64(n) != uint64(len(c.b)) {
+	if kind, n := c.u16(), c.u32(); kind != certQE || uint64(n) != uint64(len(c.b)) {
 		return nil, errQuoteCut
 	}
 	q.qeReport, q.qeSign = c.take(384), c.take(64)
 	q.qeAuth = c.take(uint32(c.u16()))
-	if kind, n := c.u16(), c.u32(); c.broken || kind != certPCK || uint64(n) != uint64(len(c.b)) {
+	if kind, n := c.u16(), c.u32(); kind != certPCK || uint64(n) != uint64(len(c.b)) {
 		return nil, errQuoteCut
 	}
 	q.parseQE()
@@ -216,9 +217,7 @@ func (q *quote) parseBody(b []byte) {
 		d.rtmr[i] = c.take(48)
 	}
 	d.reportData = c.take(64)
-	if q.td15 {
-		d.teeTCBSVN2, d.mrServiceTD = c.take(16), c.take(48)
-	}
+	d.teeTCBSVN2, d.mrServiceTD = c.take(16), c.take(48) // nil where the report has ended
 }
 
 // parseQE takes the enclave's report apart (SGX, REPORTBODY).
@@ -254,74 +253,69 @@ const oidSGX = "1.2.840.113741.1.13.1"
 // more than it takes to judge.
 func parsePCK(leaf *cert.Certificate) (p pck, err error) {
 	bad := errors.New("the certificate of the machine's key doesn't say what Intel's do")
-	value, ok := leaf.Extension(oidSGX)
-	if !ok {
-		return p, bad
-	}
+	value, _ := leaf.Extension(oidSGX)
 	outer := der.New(value)
-	list, ok := outer.In(der.Sequence)
-	if !ok || !outer.Empty() {
+	list, _ := outer.In(der.Sequence) // else something is left, or missing below
+	if !outer.Empty() {
 		return p, bad
 	}
-	var tcb []byte
 	for _, f := range [...]struct {
 		to   *[]byte
 		oid  string
-		tag  byte
-		size int // 0: any
+		size int
 	}{
-		{&p.ppid, oidSGX + ".1", der.OctetString, 16},
-		{&tcb, oidSGX + ".2", der.Sequence, 0},
-		{&p.pceID, oidSGX + ".3", der.OctetString, 2},
-		{&p.fmspc, oidSGX + ".4", der.OctetString, 6},
-		{&p.instance, oidSGX + ".6", der.OctetString, 16},
+		{&p.ppid, oidSGX + ".1", 16},
+		{&p.pceID, oidSGX + ".3", 2},
+		{&p.fmspc, oidSGX + ".4", 6},
+		{&p.instance, oidSGX + ".6", 16},
 	} {
-		v, there, ok := find(list, f.oid, f.tag)
-		if !ok || !there && f.to != &p.instance || there && f.size != 0 && len(v) != f.size {
+		item, there, ok := find(list, f.oid)
+		if f.to == &p.instance && ok && !there {
+			continue
+		}
+		v, isOctets := item.Next(der.OctetString)
+		if !ok || !isOctets || !item.Empty() || len(v) != f.size {
 			return p, bad
 		}
 		*f.to = v
 	}
-	svns := der.New(tcb)
+	item, _, ok := find(list, oidSGX+".2")
+	levels, isList := item.In(der.Sequence)
+	if !ok || !isList || !item.Empty() {
+		return p, bad
+	}
 	for i := range 17 {
-		v, there, ok := find(svns, oidSGX+".2."+itoa(i+1), der.Integer)
-		n := 0
-		for _, c := range v {
-			n = n<<8 | int(c)
+		item, _, ok := find(levels, oidSGX+".2."+itoa(i+1))
+		most := 0xff
+		if i == 16 {
+			most = 0xffff
 		}
-		// An INTEGER of one byte below 128, or of two or three: no sign.
-		if !ok || !there || len(v) == 0 || len(v) > 3 || v[0] >= 0x80 || n > 0xffff || i < 16 && n > 0xff {
+		n, isInt := item.Int(most)
+		if !ok || !isInt || !item.Empty() {
 			return p, bad
 		}
-		if i < 16 {
-			p.svn[i] = byte(n)
-		} else {
+		if i == 16 {
 			p.pceSVN = uint16(n)
+		} else {
+			p.svn[i] = byte(n)
 		}
 	}
 	return p, nil
 }
 
-// find looks for the one element SEQUENCE { oid, value } of a list, and returns
-// its value, which must have the tag.
-func find(list der.Reader, oid string, tag byte) (value []byte, there, ok bool) {
+// find looks for the element SEQUENCE { oid, … } of a list and returns a reader of
+// what follows the oid. It is not ok if there are two, or any other element isn't of
+// this form.
+func find(list der.Reader, oid string) (item der.Reader, there, ok bool) {
 	for !list.Empty() {
-		item, ok := list.In(der.Sequence)
-		if !ok {
-			return nil, false, false
+		next, _ := list.In(der.Sequence) // else it has no oid
+		id, ok := next.OID()
+		if !ok || id == oid && there {
+			return der.Reader{}, false, false
 		}
-		id, ok := item.OID()
-		if !ok {
-			return nil, false, false
+		if id == oid {
+			item, there = next, true
 		}
-		if id != oid {
-			continue
-		}
-		v, ok := item.Next(tag)
-		if !ok || !item.Empty() || there {
-			return nil, false, false
-		}
-		value, there = v, true
 	}
-	return value, there, true
+	return item, there, true
 }

@@ -210,7 +210,13 @@ func (j *judge) verifyChain() []*cert.Certificate {
 	certs := j.quote.certs
 	chain, err := cert.Chain(certs[0], certs[1:], j.roots, j.now)
 	if err != nil {
-		j.fail(id, title, cert.FailureOf(err), "Intel does not vouch for this machine's chip: "+err.Error()+".", "", "")
+		var want []string
+		for _, r := range j.roots {
+			want = append(want, r.Name+" "+hex.EncodeToString(r.Key[:]))
+		}
+		last := certs[2].KeyHash()
+		j.fail(id, title, cert.FailureOf(err), "Intel does not vouch for this machine's chip: "+err.Error()+".",
+			strings.Join(want, " or "), certs[2].SubjectName("2.5.4.3")+" "+hex.EncodeToString(last[:]))
 		return nil
 	}
 	found := names(chain)
@@ -517,7 +523,7 @@ func (j *judge) appraiseMachine() {
 	if j.rules.chips != nil {
 		const title = "The chip is one that is accepted"
 		p := &j.quote.pck
-		if contains(j.rules.chips, p.ppid) || p.instance != nil && contains(j.rules.chips, p.instance) {
+		if contains(j.rules.chips, p.ppid) || contains(j.rules.chips, p.instance) {
 			j.pass("chip.id", title, "The chip is one of those that this app accepts.")
 		} else {
 			j.fail("chip.id", title, attest.FailPolicyMismatch, "This machine's chip is none of those that this app accepts.",
@@ -551,7 +557,7 @@ func attributeNames(attrs uint64) string {
 			attrs &^= 1 << b.n
 		}
 	}
-	for i := 1; i < 64; i++ {
+	for i := 1; attrs>>i != 0; i++ {
 		if attrs>>i&1 != 0 {
 			out = append(out, "bit "+itoa(i))
 		}

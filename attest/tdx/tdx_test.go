@@ -331,6 +331,9 @@ func TestRules(t *testing.T) {
 			if got := strings.Join(failures(a), ", "); got != c.want {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
+			if m := find(a, "software.measurement"); m.ID != "" && (strings.Contains(c.want, "software.mrtd") || strings.Contains(c.want, "software.rtmr")) {
+				t.Errorf("a register is wrong, and yet %+v", m)
+			}
 			ids := map[string]bool{}
 			for _, k := range a.Checks {
 				if ids[k.ID] || k.Title == "" || k.Detail == "" || !strings.HasSuffix(k.Detail, ".") {
@@ -356,11 +359,92 @@ func TestRootUnderAnotherName(t *testing.T) {
 // TestIntelsRoot: a zero Platform doesn't trust the fake.
 func TestIntelsRoot(t *testing.T) {
 	a := tdx.Platform{}.Verify(New(reportData).Data(), attest.Claim{ReportData: reportData}, attest.Policy{}, time.Unix(Now, 0))
-	if got := find(a, "chip.chain"); got.Failure != unt {
+	if got := find(a, "chip.chain"); got.Failure != unt || got.Want != "Intel SGX Root CA a0af031289f5d5d4132f9186068a7fc13628633ba235777472e29b6b6c67a49e" ||
+		!strings.HasPrefix(got.Found, "Intel SGX Root CA ") || strings.HasSuffix(got.Found, "67a49e") {
 		t.Errorf("%+v", got)
 	}
 	if r := tdx.Roots(); len(r) != 1 || r[0].Name != "Intel SGX Root CA" || r[0].Key == [32]byte{} {
 		t.Errorf("roots %v", r)
+	}
+}
+
+// TestAll: with every rule there are these parts, in this order, and all are right.
+func TestAll(t *testing.T) {
+	m := New(reportData)
+	td15(m)
+	p := m.Policy()
+	for k, v := range map[string]any{
+		"events":       []tdx.EventRules{{Register: 3, Allow: []string{strings.Repeat("00", 48)}}},
+		"mrconfigid":   []string{strings.Repeat("00", 48)},
+		"tcb_statuses": []string{"UpToDate", "SWHardeningNeeded"}, "advisories": []string{}, "min_tcb_svn": strings.Repeat("00", 16),
+		"mrseam": []string{strings.Repeat("01", 48)}, "require_td15": true, "xfam": []string{"e71a060000000000"},
+		"fmspc": []string{"50806f000000"}, "chips": []string{"04050600000000000000000000000000"},
+	} {
+		p[k] = v
+	}
+	a := judge(t, m.Data(), p, Now)
+	var got []string
+	for _, c := range a.Checks {
+		got = append(got, c.ID)
+		if c.Status != attest.StatusOK {
+			t.Errorf("%+v", c)
+		}
+	}
+	want := strings.Fields(`chip.report chip.signature chip.attestation_key chip.enclave_signature chip.chain chip.revocation
+		chip.tcb_info chip.tcb_info_model chip.qe_identity chip.module chip.enclave chip.firmware chip.debug chip.attributes
+		chip.migration chip.xfam chip.tcb_svn chip.mrseam chip.model chip.id chip.log software.measurement key.bound`)
+	if !slices.Equal(got, want) {
+		t.Errorf("parts %v", got)
+	}
+	if c := find(a, "chip.report"); c.Detail != "It is a quote of version 5 with a report of TDX 1.5." {
+		t.Error(c.Detail)
+	}
+	if c := find(judge(t, New(reportData).Data(), nil, Now), "chip.report"); c.Detail != "It is a quote of version 4 with a report of TDX 1.0." {
+		t.Error(c.Detail)
+	}
+	if c := find(a, "chip.attributes"); c.Detail != "Its settings are sept_ve_disable." {
+		t.Error(c.Detail)
+	}
+	// What was wanted is said.
+	m.SVN[1] = 5
+	p["fmspc"] = []string{"000000000001", "000000000002"}
+	a = judge(t, m.Data(), p, Now)
+	if c := find(a, "chip.model"); c.Want != "000000000001 or 000000000002" || c.Found != "50806f000000" {
+		t.Errorf("%+v", c)
+	}
+	if c := find(a, "chip.firmware"); c.Want != "UpToDate or SWHardeningNeeded" {
+		t.Errorf("%+v", c)
+	}
+}
+
+// TestSections: each section must be what it says.
+func TestSections(t *testing.T) {
+	m := New(reportData)
+	quote := section.Append(nil, tdxdata.KindQuote, m.Quote())
+	for name, c := range map[string]struct {
+		data []byte
+		want string
+	}{
+		"an unknown kind": {section.Append(bytes.Clone(quote), 99, []byte("x")), "kind 99"},
+		"a certificate":   {section.Append(bytes.Clone(quote), tdxdata.KindCertificate, []byte("x")), "certificate"},
+		"a list":          {section.Append(bytes.Clone(quote), tdxdata.KindCRL, []byte("x")), "revocation list"},
+		"a log":           {section.Append(bytes.Clone(quote), tdxdata.KindEventLog, []byte("x")), "cut off"},
+		"a TCB info":      {section.Append(bytes.Clone(quote), tdxdata.KindTCBInfo, []byte("x")), "“tcbInfo” is not"},
+		"an identity":     {section.Append(bytes.Clone(quote), tdxdata.KindQEIdentity, []byte("x")), "“enclaveIdentity” is not"},
+		"an identity whose signature is no hex": {section.Append(bytes.Clone(quote), tdxdata.KindQEIdentity,
+			bytes.Replace(m.Document("enclaveIdentity"), []byte(`"signature":"`), []byte(`"signature":"z`), 1)), "is not"},
+		"a TCB info with nothing in it": {section.Append(bytes.Clone(quote), tdxdata.KindTCBInfo, []byte(`{"tcbInfo":,"signature":"`+strings.Repeat("0", 128)+`"}`)), "in which Intel serves it"},
+	} {
+		a := judge(t, c.data, nil, Now)
+		if got := failures(a); len(got) != 2 || got[0] != "chip.report "+mal || !strings.Contains(a.Checks[0].Detail, c.want) {
+			t.Errorf("%s: %v, %s", name, got, a.Checks[0].Detail)
+		}
+	}
+	bad := m.Document("enclaveIdentity")
+	i := bytes.LastIndex(bad, []byte(`"signature":"`)) + len(`"signature":"`)
+	bad[i] = 'z'
+	if got := failures(judge(t, section.Append(bytes.Clone(quote), tdxdata.KindQEIdentity, bad), nil, Now)); len(got) != 2 || got[0] != "chip.report "+mal {
+		t.Errorf("%v", got)
 	}
 }
 
@@ -398,6 +482,11 @@ func TestWithoutPolicy(t *testing.T) {
 	}
 	if c := find(a, "software.measurement"); c.Status != attest.StatusWarn || !strings.Contains(c.Found, "MRTD 0202") {
 		t.Errorf("%+v", c)
+	}
+	for _, c := range a.Checks {
+		if strings.HasPrefix(c.ID, "software.") && c.Status == attest.StatusOK {
+			t.Errorf("proves the software: %+v", c)
+		}
 	}
 	for _, id := range []string{"chip.model", "chip.id", "chip.mrseam", "chip.tcb_svn"} {
 		if c := find(a, id); c.ID != "" {
@@ -471,6 +560,8 @@ func TestEvents(t *testing.T) {
 		{"of another register", start(), nil, []tdx.EventRules{rule(1, []string{digest("quiet")}, nil)}, "software.rtmr1 " + sof},
 		{"an action isn't measured", start(), nil, []tdx.EventRules{rule(2, []string{digest("quiet")}, []string{digest("nothing")})}, "software.rtmr2 " + sof},
 		{"no log", start(), func(m *Machine) { m.Log = nil }, []tdx.EventRules{rule(2, []string{digest("quiet")}, nil)}, "chip.log " + mis},
+		{"RTMR0 by events", start().Add(1, tcg.EvSeparator, []byte("0")), nil, []tdx.EventRules{rule(0, []string{digest("0")}, nil)}, ""},
+		{"RTMR0 by other events", start().Add(1, tcg.EvSeparator, []byte("0")), nil, []tdx.EventRules{rule(0, []string{digest("1")}, nil)}, "software.rtmr0 " + sof},
 		{"register without events", start(), nil, []tdx.EventRules{rule(3, []string{digest("quiet")}, nil)}, ""},
 		{"register whose events aren't logged", start(), func(m *Machine) { m.Body.RTMR[3][0] = 1 }, []tdx.EventRules{rule(3, []string{digest("quiet")}, nil)}, "software.rtmr3 " + sof},
 		{"register whose events aren't logged, without a rule", start(), func(m *Machine) { m.Body.RTMR[3][0] = 1 }, nil, ""},
@@ -512,6 +603,11 @@ func TestEvents(t *testing.T) {
 	if c := find(judge(t, m.Data(), p, Now), "software.measurement"); c.Status != attest.StatusOK {
 		t.Errorf("%+v", c)
 	}
+	p["rtmr1"] = []string{digest("?")}
+	if c := find(judge(t, m.Data(), p, Now), "software.measurement"); c.ID != "" {
+		t.Errorf("with a wrong register before: %+v", c)
+	}
+	p["rtmr1"] = m.Policy()["rtmr1"]
 	m.Log = nil
 	if c := find(judge(t, m.Data(), p, Now), "software.measurement"); c.ID != "" {
 		t.Errorf("without a log: %+v", c)
@@ -538,7 +634,7 @@ func TestPolicyMalformed(t *testing.T) {
 		`{"events":[{"register":4,"allow":["` + h48 + `"]}]}`, `{"events":[{"register":-1,"allow":["` + h48 + `"]}]}`, `{"events":[{"register":1}]}`,
 		`{"events":[{"register":1,"allow":["00"]}]}`, `{"events":[{"register":1,"require":["00"]}]}`,
 		`{"events":[{"register":1,"allow":["` + h48 + `"]},{"register":1,"allow":["` + h48 + `"]}]}`,
-		`{"unknown":1}`, `{} {}`, `[]`,
+		`{"fmspc":["50806f0000000"]}`, `{"unknown":1}`, `{} {}`, `[]`,
 	} {
 		p := attest.Policy{Platforms: map[string]json.RawMessage{tdx.Name: json.RawMessage(rules)}}
 		a := tdx.Platform{Roots: Roots()}.Verify(data, attest.Claim{ReportData: reportData}, p, time.Unix(Now, 0))
@@ -692,16 +788,38 @@ func TestExtension(t *testing.T) {
 		}
 	}
 	// An element is an id and a value, and nothing more.
-	for name, b := range map[string]string{
-		"three":      "3018" + "060a2a864886f84d010d0101" + "0400" + "0400" + "0000000000000000",
-		"no id":      "3004" + "30020500",
-		"no value":   "300e" + "300c" + "060a2a864886f84d010d0101",
-		"not a list": "0400",
-	} {
-		value, err := hex.DecodeString(b)
+	whole := func(change func(list []any) []any) []byte {
+		m := New(reportData)
+		var list []any
+		for _, p := range m.Parts() {
+			list = append(list, p)
+		}
+		b, err := asn1.Marshal(change(list))
 		if err != nil {
 			t.Fatal(err)
 		}
+		return b
+	}
+	ppid := make([]byte, 16)
+	for name, value := range map[string][]byte{
+		"PPID and more":        whole(func(l []any) []any { l[0] = []any{id(1), ppid, 5}; return l }),
+		"PPID without a value": whole(func(l []any) []any { l[0] = []any{id(1)}; return l }),
+		"levels and more":      whole(func(l []any) []any { l[1] = []any{id(2), l[1].(Part).Value, 5}; return l }),
+		"a level and more": whole(func(l []any) []any {
+			var levels []any
+			for _, p := range l[1].(Part).Value.([]Part) {
+				levels = append(levels, p)
+			}
+			levels[2] = []any{id(2, 3), 2, 5}
+			l[1] = Part{ID: id(2), Value: levels}
+			return l
+		}),
+		"an element without an id": whole(func(l []any) []any { return append(l, []any{5, 5}) }),
+		"an empty element":         whole(func(l []any) []any { return append(l, []any{}) }),
+		"no element":               whole(func(l []any) []any { return append(l, 5) }),
+		"not a list":               {4, 0},
+		"nothing":                  {},
+	} {
 		m := New(reportData)
 		m.Bytes = at("SGX", func([]byte) []byte { return value })
 		if got := failures(judge(t, section.Append(nil, tdxdata.KindQuote, m.Quote()), nil, Now)); !slices.Contains(got, "chip.report "+mal) {
