@@ -21,12 +21,12 @@ import (
 	"crypto/elliptic"
 	"crypto/sha512"
 	"encoding/binary"
-	"encoding/pem"
 	"errors"
 	"math/big"
 	"slices"
 	"strconv"
 
+	"github.com/sotto-chat/sotto/attest/pile"
 	"github.com/sotto-chat/sotto/attest/section/rule"
 )
 
@@ -71,14 +71,14 @@ func FromReport(report []byte, certs [][]byte, crls [][]byte) (data []byte, err 
 	if len(report) != ReportSize {
 		return nil, errors.New("a report is " + strconv.Itoa(ReportSize) + " bytes long, this one " + strconv.Itoa(len(report)))
 	}
-	var all, lists []object
+	var all, lists []pile.Object
 	for i, b := range slices.Concat(certs, crls) {
-		found, ok := open(b)
+		found, ok := pile.Open(b)
 		if !ok {
 			return nil, errors.New("number " + strconv.Itoa(i+1) + " of the certificates and lists is neither")
 		}
 		for _, o := range found {
-			if o.list {
+			if o.List {
 				lists = append(lists, o)
 			} else {
 				all = append(all, o)
@@ -88,21 +88,21 @@ func FromReport(report []byte, certs [][]byte, crls [][]byte) (data []byte, err 
 
 	data = rule.Append(nil, KindReport, report)
 	leaf := signer(report, all)
-	data = rule.Append(data, KindLeaf, leaf.raw)
+	data = rule.Append(data, KindLeaf, leaf.Raw)
 	parent := issuerOf(leaf, all)
-	data = rule.Append(data, KindIntermediate, parent.raw)
+	data = rule.Append(data, KindIntermediate, parent.Raw)
 	root := issuerOf(parent, all)
-	data = rule.Append(data, KindRoot, root.raw)
+	data = rule.Append(data, KindRoot, root.Raw)
 	n := 0
 	for i, l := range lists {
-		again := slices.ContainsFunc(lists[:i], func(o object) bool { return bytes.Equal(o.raw, l.raw) })
-		if root.raw == nil || !bytes.Equal(l.issuer, root.subject) || again {
+		again := slices.ContainsFunc(lists[:i], func(o pile.Object) bool { return bytes.Equal(o.Raw, l.Raw) })
+		if root.Raw == nil || !bytes.Equal(l.Issuer, root.Subject) || again {
 			continue
 		}
 		if n++; n > MaxCRLs {
 			return nil, errors.New("there are more than " + strconv.Itoa(MaxCRLs) + " revocation lists")
 		}
-		data = rule.Append(data, KindCRL, l.raw)
+		data = rule.Append(data, KindCRL, l.Raw)
 	}
 	return data, nil
 }
@@ -128,106 +128,27 @@ func ParseCertTable(table []byte) (certs, crls [][]byte, err error) {
 		if off+n > uint64(len(table)) {
 			return nil, nil, errors.New("entry " + strconv.Itoa(i+1) + " of the table of certificates lies outside it")
 		}
-		found, _ := open(table[off : off+n]) // nothing, of another kind
+		found, _ := pile.Open(table[off : off+n]) // nothing, of another kind
 		for _, o := range found {
-			if o.list {
-				crls = append(crls, o.raw)
+			if o.List {
+				crls = append(crls, o.Raw)
 			} else {
-				certs = append(certs, o.raw)
+				certs = append(certs, o.Raw)
 			}
 		}
 	}
 	return certs, crls, nil
 }
 
-// object is a certificate or a revocation list, opened as far as it takes to
-// see where it belongs. Nothing in it has been checked.
-type object struct {
-	raw             []byte
-	issuer, subject []byte // of a certificate; a list has only an issuer
-	point           []byte // of a certificate: the last bytes of its key
-	list            bool
-}
-
 // pointSize is the length of an uncompressed point of P-384.
 const pointSize = 1 + 2*48
 
-// open reads what may be one or more PEM blocks, or DER.
-func open(b []byte) (found []object, ok bool) {
-	if block, rest := pem.Decode(b); block != nil {
-		for ; block != nil; block, rest = pem.Decode(rest) {
-			o, ok := openDER(block.Bytes)
-			if !ok {
-				return nil, false
-			}
-			found = append(found, o)
-		}
-		return found, true
-	}
-	o, ok := openDER(b)
-	if !ok {
-		return nil, false
-	}
-	return []object{o}, true
-}
-
-// openDER reads one certificate (RFC 5280, section 4.1) or list (section 5.1).
-// The two differ in the first field of what is signed: [0] or an INTEGER.
-func openDER(b []byte) (o object, ok bool) {
-	outer, rest, _ := next(b, 0x30)
-	o.raw = b[:len(b)-len(rest)]
-	tbs, _, _ := next(outer, 0x30)
-	if len(tbs) == 0 || bytes.Count(rest, []byte{0}) != len(rest) { // data pages end in zeros
-		return object{}, false
-	}
-	order := []byte{0xa0, 0x02, 0x30, 0x30, 0x30, 0x30, 0x30} // version, serial, algorithm, issuer, validity, subject, key
-	if o.list = tbs[0] == 0x02; o.list {
-		order = []byte{0x02, 0x30, 0x30} // version, algorithm, issuer
-	}
-	var fields [][]byte
-	for _, tag := range order {
-		f, rest, ok := next(tbs, tag)
-		if !ok {
-			return object{}, false
-		}
-		fields, tbs = append(fields, f), rest
-	}
-	if o.list {
-		o.issuer = fields[2]
-		return o, true
-	}
-	o.issuer, o.subject, o.point = fields[3], fields[5], fields[6]
-	o.point = o.point[max(0, len(o.point)-pointSize):]
-	return o, true
-}
-
-// next takes one DER element of a tag from the front of b: its content and what
-// follows it.
-func next(b []byte, tag byte) (content, rest []byte, ok bool) {
-	if len(b) < 2 || b[0] != tag {
-		return nil, nil, false
-	}
-	n, b := uint64(b[1]), b[2:]
-	if n >= 0x80 {
-		size := int(n & 0x7f)
-		if size == 0 || size > 3 || size > len(b) {
-			return nil, nil, false
-		}
-		n = 0
-		for _, c := range b[:size] {
-			n = n<<8 | uint64(c)
-		}
-		b = b[size:]
-	}
-	if n > uint64(len(b)) {
-		return nil, nil, false
-	}
-	return b[:n], b[n:], true
-}
+// point returns the point that a key ends in.
+func point(key []byte) []byte { return key[max(0, len(key)-pointSize):] }
 
 // signer returns the certificate whose key signed the report, else the first
 // that a chip could have, so that the verdict can say what is wrong with it.
-func signer(report []byte, certs []object) object {
+func signer(report []byte, certs []pile.Object) pile.Object {
 	const signed, size = 0x2a0, 72
 	digest := sha512.Sum384(report[:signed])
 	number := func(b []byte) *big.Int {
@@ -236,16 +157,16 @@ func signer(report []byte, certs []object) object {
 		return new(big.Int).SetBytes(b)
 	}
 	r, s := number(report[signed:signed+size]), number(report[signed+size:signed+2*size])
-	var first object
+	var first pile.Object
 	for _, c := range certs {
-		key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P384(), c.point)
+		key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P384(), point(c.Key))
 		if err != nil {
 			continue
 		}
 		if ecdsa.Verify(key, digest[:], r, s) {
 			return c
 		}
-		if first.raw == nil {
+		if first.Raw == nil {
 			first = c
 		}
 	}
@@ -253,11 +174,11 @@ func signer(report []byte, certs []object) object {
 }
 
 // issuerOf returns the certificate above c, or none.
-func issuerOf(c object, certs []object) object {
+func issuerOf(c pile.Object, certs []pile.Object) pile.Object {
 	for _, up := range certs {
-		if c.raw != nil && !bytes.Equal(up.raw, c.raw) && bytes.Equal(up.subject, c.issuer) {
+		if c.Raw != nil && !bytes.Equal(up.Raw, c.Raw) && bytes.Equal(up.Subject, c.Issuer) {
 			return up
 		}
 	}
-	return object{}
+	return pile.Object{}
 }

@@ -15,10 +15,10 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/hex"
-	"encoding/pem"
 	"errors"
 	"strconv"
 
+	"github.com/sotto-chat/sotto/attest/pile"
 	"github.com/sotto-chat/sotto/attest/section/rule"
 )
 
@@ -111,13 +111,13 @@ func FromQuote(quote []byte, files [][]byte, eventLog []byte) ([]byte, error) {
 	data := rule.Append(nil, KindQuote, quote)
 	n := 0
 	for _, crt := range c.certs {
-		if contains(own, crt.raw) {
+		if contains(own, crt.Raw) {
 			continue
 		}
 		if n++; n > 4 {
 			return nil, errors.New("there are more than 4 certificates that aren't in the quote")
 		}
-		data = rule.Append(data, KindCertificate, crt.raw)
+		data = rule.Append(data, KindCertificate, crt.Raw)
 	}
 	data = rule.Append(data, KindTCBInfo, tcbInfoOf(c.tcbInfos, own))
 	data = rule.Append(data, KindQEIdentity, c.qeIdentity)
@@ -129,7 +129,7 @@ func FromQuote(quote []byte, files [][]byte, eventLog []byte) ([]byte, error) {
 		if n++; n > 4 {
 			return nil, errors.New("there are more than 4 revocation lists")
 		}
-		data = rule.Append(data, KindCRL, l.raw)
+		data = rule.Append(data, KindCRL, l.Raw)
 	}
 	if len(eventLog) > 0 {
 		if eventLog, err = trimLog(eventLog); err != nil {
@@ -145,7 +145,7 @@ func FromQuote(quote []byte, files [][]byte, eventLog []byte) ([]byte, error) {
 
 // collateral is what was found in files.
 type collateral struct {
-	certs, crls []object
+	certs, crls []pile.Object
 	tcbInfos    [][]byte
 	qeIdentity  []byte
 }
@@ -165,13 +165,6 @@ func (c *collateral) add(file []byte) bool {
 			c.qeIdentity = f
 		}
 		return len(f) <= MaxQEIdentity
-	case bytes.HasPrefix(f, []byte("-----BEGIN ")):
-		for block, rest := pem.Decode(f); block != nil; block, rest = pem.Decode(rest) {
-			if !c.addDER(block.Bytes) {
-				return false
-			}
-		}
-		return true
 	}
 	if b, err := hex.DecodeString(string(f)); err == nil {
 		return c.addDER(b)
@@ -180,71 +173,18 @@ func (c *collateral) add(file []byte) bool {
 }
 
 func (c *collateral) addDER(b []byte) bool {
-	o, ok := open(b)
-	switch {
-	case !ok, o.list && len(b) > MaxCRL, !o.list && len(b) > MaxCert:
-		return false
-	case o.list && !contains(c.crls, b):
-		c.crls = append(c.crls, o)
-	case !o.list && !contains(c.certs, b):
-		c.certs = append(c.certs, o)
-	}
-	return true
-}
-
-// object is a certificate or a revocation list, opened as far as it takes to see
-// whose it is. Nothing in it has been checked.
-type object struct {
-	raw, issuer []byte
-	list        bool
-}
-
-// open reads one certificate (RFC 5280, section 4.1) or list (section 5.1). The
-// two differ in the first field of what is signed: [0] or an INTEGER.
-func open(b []byte) (object, bool) {
-	outer, rest, ok := next(b, 0x30)
-	if !ok || len(rest) > 0 {
-		return object{}, false
-	}
-	tbs, _, ok := next(outer, 0x30)
-	if !ok || len(tbs) == 0 {
-		return object{}, false
-	}
-	o := object{raw: b, list: tbs[0] == 0x02}
-	order := []byte{0xa0, 0x02, 0x30, 0x30} // version, serial, algorithm, issuer
-	if o.list {
-		order = []byte{0x02, 0x30, 0x30} // version, algorithm, issuer
-	}
-	for _, tag := range order {
-		if o.issuer, tbs, ok = next(tbs, tag); !ok {
-			return object{}, false
+	objects, ok := pile.Open(b)
+	for _, o := range objects {
+		switch {
+		case o.List && len(o.Raw) > MaxCRL, !o.List && len(o.Raw) > MaxCert:
+			return false
+		case o.List && !contains(c.crls, o.Raw):
+			c.crls = append(c.crls, o)
+		case !o.List && !contains(c.certs, o.Raw):
+			c.certs = append(c.certs, o)
 		}
 	}
-	return o, true
-}
-
-// next takes one DER element of a tag from the front of b: its content and what
-// follows it.
-func next(b []byte, tag byte) (content, rest []byte, ok bool) {
-	if len(b) < 2 || b[0] != tag {
-		return nil, nil, false
-	}
-	n, b := uint64(b[1]), b[2:]
-	if n >= 0x80 {
-		size := int(n & 0x7f)
-		if size == 0 || size > 3 || size > len(b) {
-			return nil, nil, false
-		}
-		n = 0
-		for _, c := range b[:size] {
-			n = n<<8 | uint64(c)
-		}
-		b = b[size:]
-	}
-	if n > uint64(len(b)) {
-		return nil, nil, false
-	}
-	return b[:n], b[n:], true
+	return ok
 }
 
 // trimLog returns the log at the beginning of an area whose rest firmware filled
@@ -289,22 +229,18 @@ func trimLog(area []byte) ([]byte, error) {
 
 // quoteCertificates returns the certificates in a quote: they are the PEM text at
 // its end. Nothing depends on whether that is so in a strange quote.
-func quoteCertificates(quote []byte) (own []object) {
+func quoteCertificates(quote []byte) []pile.Object {
 	at := bytes.Index(quote, []byte("-----BEGIN CERTIFICATE-----"))
 	if at < 0 {
 		return nil
 	}
-	for block, rest := pem.Decode(quote[at:]); block != nil && len(own) < 4; block, rest = pem.Decode(rest) {
-		if o, ok := open(block.Bytes); ok {
-			own = append(own, o)
-		}
-	}
+	own, _ := pile.Open(quote[at:])
 	return own
 }
 
-func contains(list []object, raw []byte) bool {
+func contains(list []pile.Object, raw []byte) bool {
 	for _, o := range list {
-		if bytes.Equal(o.raw, raw) {
+		if bytes.Equal(o.Raw, raw) {
 			return true
 		}
 	}
@@ -312,9 +248,9 @@ func contains(list []object, raw []byte) bool {
 }
 
 // issued reports whether a list is by the issuer of one of the certificates.
-func issued(certs []object, l object) bool {
+func issued(certs []pile.Object, l pile.Object) bool {
 	for _, c := range certs {
-		if bytes.Equal(c.issuer, l.issuer) {
+		if bytes.Equal(c.Issuer, l.Issuer) {
 			return true
 		}
 	}
@@ -328,16 +264,16 @@ var fmspcHead = []byte{6, 10, 0x2a, 0x86, 0x48, 0x86, 0xf8, 0x4d, 1, 13, 1, 4, 4
 
 // tcbInfoOf returns the TCB info of the model that the quote's certificate names,
 // else the first, so that the verdict can say what is wrong with it.
-func tcbInfoOf(infos [][]byte, own []object) []byte {
+func tcbInfoOf(infos [][]byte, own []pile.Object) []byte {
 	if len(infos) == 0 {
 		return nil
 	}
 	for _, c := range own {
-		at := bytes.Index(c.raw, fmspcHead)
-		if at < 0 || at+len(fmspcHead)+6 > len(c.raw) {
+		at := bytes.Index(c.Raw, fmspcHead)
+		if at < 0 || at+len(fmspcHead)+6 > len(c.Raw) {
 			continue
 		}
-		model := hex.EncodeToString(c.raw[at+len(fmspcHead):][:6])
+		model := hex.EncodeToString(c.Raw[at+len(fmspcHead):][:6])
 		for _, i := range infos {
 			if bytes.Contains(bytes.ToLower(i), []byte(`"fmspc":"`+model+`"`)) {
 				return i

@@ -8,9 +8,9 @@ package tpmdata
 
 import (
 	"bytes"
-	"encoding/pem"
 	"errors"
 
+	"github.com/sotto-chat/sotto/attest/pile"
 	"github.com/sotto-chat/sotto/attest/section/rule"
 )
 
@@ -73,65 +73,26 @@ func (p Parts) Append(dst []byte) []byte {
 // first, so Public must be there already. One that is there already isn't added
 // again. It looks no closer: the client does.
 func (p *Parts) Add(files ...[]byte) error {
-	for _, rest := range files {
-		found := false
-		for b, r := pem.Decode(rest); b != nil; b, r = pem.Decode(r) {
-			if found = p.add(b.Bytes); !found {
-				return errors.New("a file holds something else than certificates and revocation lists")
-			}
-		}
-		if !found && !p.add(rest) {
+	for _, f := range files {
+		objects, ok := pile.Open(f)
+		if !ok {
 			return errors.New("a file is neither a certificate nor a revocation list")
+		}
+		for _, o := range objects {
+			n := len(p.Public)
+			switch {
+			case o.List && !contains(p.CRLs, o.Raw):
+				p.CRLs = append(p.CRLs, o.Raw)
+			case o.List || contains(p.Certificates, o.Raw):
+			// A certificate of the key holds the end of its point or modulus.
+			case n >= 32 && bytes.Contains(o.Key, p.Public[n-32:]):
+				p.Certificates = append([][]byte{o.Raw}, p.Certificates...)
+			default:
+				p.Certificates = append(p.Certificates, o.Raw)
+			}
 		}
 	}
 	return nil
-}
-
-func (p *Parts) add(der []byte) bool {
-	// Both are a sequence of a sequence, whose first element is a certificate's
-	// version [0], or the number that is a list's version (RFC 5280, sections 4.1
-	// and 5.1).
-	body, ok := enter(der)
-	if ok {
-		body, ok = enter(body)
-	}
-	switch {
-	case !ok:
-		return false
-	case body[0] == 0xa0:
-		if contains(p.Certificates, der) {
-			break
-		}
-		// A certificate of the key holds the end of its point or modulus.
-		if n := len(p.Public); n >= 32 && bytes.Contains(der, p.Public[n-32:]) {
-			p.Certificates = append([][]byte{der}, p.Certificates...)
-		} else {
-			p.Certificates = append(p.Certificates, der)
-		}
-	case body[0] == 0x02:
-		if !contains(p.CRLs, der) {
-			p.CRLs = append(p.CRLs, der)
-		}
-	default:
-		return false
-	}
-	return true
-}
-
-// enter gives what is in a DER sequence, and more where there is more: at least
-// one byte.
-func enter(der []byte) ([]byte, bool) {
-	if len(der) < 2 || der[0] != 0x30 {
-		return nil, false
-	}
-	head := 2
-	if der[1] > 0x80 {
-		head += int(der[1] - 0x80)
-	}
-	if len(der) <= head {
-		return nil, false
-	}
-	return der[head:], true
 }
 
 func contains(list [][]byte, b []byte) bool {
