@@ -124,7 +124,9 @@ export function Search({ onClose }: { onClose: () => void }): VNode {
               onClick={() => open(h)}
             >
               <span class="hit-title">
-                <bdi>{h.title || t.sidebar.untitled}</bdi>
+                <bdi>
+                  {h.role === 'title' && h.snippet === h.title ? marked(h.title, h.marks) : h.title || t.sidebar.untitled}
+                </bdi>
                 <span class="hit-date">{shortDay(h.created)}</span>
               </span>
               {h.role !== 'title' && h.snippet && (

@@ -97,17 +97,20 @@ function General(): VNode {
           ))}
         </select>
       </Row>
-      <Row title={t.settings.enter} hint={s.enterSends ? t.settings.enterHint : t.settings.enterLineHint(mod)}>
-        <Choice<'send' | 'line'>
-          label={t.settings.enter}
-          value={s.enterSends ? 'send' : 'line'}
-          options={[
-            ['send', t.settings.enterSends],
-            ['line', t.settings.enterLine],
-          ]}
-          onPick={(v) => set({ enterSends: v === 'send' })}
-        />
-      </Row>
+      {/* On a phone, Enter is always a new line. */}
+      {!matchMedia('(pointer: coarse)').matches && (
+        <Row title={t.settings.enter} hint={s.enterSends ? t.settings.enterHint : t.settings.enterLineHint(mod)}>
+          <Choice<'send' | 'line'>
+            label={t.settings.enter}
+            value={s.enterSends ? 'send' : 'line'}
+            options={[
+              ['send', t.settings.enterSends],
+              ['line', t.settings.enterLine],
+            ]}
+            onPick={(v) => set({ enterSends: v === 'send' })}
+          />
+        </Row>
+      )}
       <Instructions value={s.instructions} onSave={(instructions) => store.core!.setSettings({ instructions })} />
     </Group>
   );

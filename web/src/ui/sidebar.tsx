@@ -103,15 +103,17 @@ export function Sidebar(): VNode {
           <Icon name="settings" />
           {t.sidebar.settings}
         </a>
-        <button
-          type="button"
-          class="icon-button"
-          aria-label={t.sidebar.help}
-          title={t.sidebar.help}
-          onClick={() => (store.overlay.value = { is: 'help' })}
-        >
-          <Icon name="keyboard" />
-        </button>
+        {!matchMedia('(pointer: coarse)').matches && (
+          <button
+            type="button"
+            class="icon-button"
+            aria-label={t.sidebar.help}
+            title={t.sidebar.help}
+            onClick={() => (store.overlay.value = { is: 'help' })}
+          >
+            <Icon name="keyboard" />
+          </button>
+        )}
         <button
           type="button"
           class="icon-button"
