@@ -97,6 +97,9 @@ func TestEmptyPolicy(t *testing.T) {
 		if got := found(a); !slices.Equal(got, []string{noCRLs, noTable}) {
 			t.Errorf("%s: %q", name, got)
 		}
+		if c := a.Checks[4]; c.ID != "chip.count" || c.Detail != "One GPU sent a report." {
+			t.Errorf("%s: %s: %s", name, c.ID, c.Detail)
+		}
 		if len(a.Chip) != 32 || a.Demo {
 			t.Errorf("%s: chip %q, demo %v", name, a.Chip, a.Demo)
 		}
@@ -368,6 +371,15 @@ func TestRules(t *testing.T) {
 	}
 }
 
+// Where there is one GPU, findings needn't say which.
+func TestFoundOfOneGPU(t *testing.T) {
+	for _, c := range verify(t, nvidiatest.Evidence(nil, nil, hopper), `{"driver":["571.0"]}`).Checks {
+		if c.ID == "chip.driver" && (c.Found != "570.124.06" || c.Want != "571.0, or later of the same line") {
+			t.Errorf("found %q, want %q", c.Found, c.Want)
+		}
+	}
+}
+
 // While the first video decoder is off, its measurement isn't compared.
 func TestDecoderOff(t *testing.T) {
 	g := again(hopper)
@@ -492,6 +504,7 @@ func TestDescribe(t *testing.T) {
 	table.Entries[35].NVDEC0 = true
 	g := again(hopper)
 	g.Set(99, []byte{1})
+	g.Set(98, []byte("A"))
 	data := nvidiatest.Evidence([][]byte{encode(t, table)}, crls(g, now), g)
 	fields, err := nvidia.Describe(data)
 	if err != nil {
@@ -500,11 +513,14 @@ func TestDescribe(t *testing.T) {
 	values := map[string]string{}
 	for _, f := range fields {
 		values[f.Name] = f.Value
+		if f.Meaning == "compared while the first video decoder is on" && f.Name != "table1.measurement36" || f.Name == "table1.measurement36" && f.Meaning == "" {
+			t.Errorf("%s: %s", f.Name, f.Meaning)
+		}
 	}
 	for name, want := range map[string]string{
 		"gpu1.driver": "570.124.06", "gpu1.vbios": "96.00.9F.00.04", "gpu1.mode": "spt", "gpu1.PROJECT": "G520",
 		"gpu1.certificate5": "NVIDIA Device Identity CA", "gpu1.certificate1.fwid": hex.EncodeToString(g.FWID),
-		"gpu1.nonce": hex.EncodeToString(g.Nonce[:]), "gpu1.FIELD_99": "01", "gpu1.NVDEC0_STATUS": "aa",
+		"gpu1.nonce": hex.EncodeToString(g.Nonce[:]), "gpu1.FIELD_99": "01", "gpu1.FIELD_98": "41", "gpu1.NVDEC0_STATUS": "aa",
 		"gpu1.measurement64": hex.EncodeToString(g.Measurements[63]), "table1.measurement64": hex.EncodeToString(g.Measurements[63]),
 		"crl2": "2027-01-15 to 2027-01-16", "gpu1.device": verify(t, data, "").Chip,
 	} {
@@ -513,8 +529,23 @@ func TestDescribe(t *testing.T) {
 		}
 	}
 	raw, err := nvidia.Describe(g.Report())
-	if err != nil || len(raw) != 4+9+64 {
+	if err != nil || len(raw) != 4+10+64 {
 		t.Errorf("raw: %d fields, %v", len(raw), err)
+	}
+	bad := func(kind byte, of []byte) []byte {
+		var b []byte
+		for k, v := range [][]byte{g.Report(), g.Chain(), encode(t, table), crls(g, now)[0]} {
+			if byte(k+1) == kind {
+				v = of
+			}
+			b = section.Append(b, byte(k+1), v)
+		}
+		return b
+	}
+	for kind := byte(1); kind <= 4; kind++ {
+		if _, err := nvidia.Describe(bad(kind, []byte{0x30, 0})); err == nil {
+			t.Errorf("a bad section %d was described", kind)
+		}
 	}
 	for _, b := range [][]byte{nil, {1}, g.Report()[:100], data[:len(data)-1], section.Append(section.Append(section.Append(nil, 1, g.Report()), 1, g.Report()), 2, g.Chain())} {
 		if _, err := nvidia.Describe(b); err == nil {

@@ -137,12 +137,8 @@ entries:
 }
 
 func isVBIOS(s string) bool {
-	v := versionOf(s, 16)
-	if len(v) != 5 {
-		return false
-	}
 	var b [5]byte
-	for i, n := range v {
+	for i, n := range versionOf(s, 16) { // at most 5
 		b[i] = byte(n)
 	}
 	return formatVBIOS(b) == s
