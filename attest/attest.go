@@ -273,55 +273,51 @@ func (j *judge) checkRequired(es []Evidence, p Policy) {
 
 // checkWhole makes sure that rows are not proved by pieces of different
 // machines that each leave something open: a genuine chip here, the right
-// software there. Each required platform proves all of [wholeRows] by itself;
-// where none is required, some platform does.
+// software there. One platform proves all of [wholeRows] by itself; where the
+// policy requires some, it is one of these. And each required one proves its own
+// chip and key, which is all that hardware beside the processor can.
 func (j *judge) checkWhole(p Policy) {
 	const title = "One kind of hardware proves all of it"
-	if len(p.Require) == 0 {
-		if !j.openRow() && !slices.ContainsFunc(j.v.Platforms, func(name string) bool { return j.unproved(name) == "" }) {
-			j.add("", Failed("chip.whole", title, FailEvidenceIncomplete,
-				"Parts of this proof come from different hardware, and none of it proves the whole."))
-		}
-		return
-	}
 	for _, name := range p.Require {
-		row := j.unproved(name)
-		if row == "" || !slices.Contains(j.v.Platforms, name) {
-			continue
+		for _, row := range [...]string{RowChip, RowKey} {
+			if !slices.Contains(j.v.Platforms, name) || j.proves(name, row) {
+				continue
+			}
+			ck := Failed(row+".whole", title, FailEvidenceIncomplete,
+				"A kind of proof that this app asks for leaves something open that it has to prove.")
+			ck.Want = name
+			j.add(name, ck)
 		}
-		ck := Failed(row+".whole", title, FailEvidenceIncomplete,
-			"A kind of proof that this app asks for leaves something open that it has to prove.")
-		ck.Want = name + ": " + row
-		j.add(name, ck)
+	}
+	among := p.Require
+	if len(among) == 0 {
+		among = j.v.Platforms
+	}
+	whole := func(name string) bool {
+		return !slices.ContainsFunc(wholeRows[:], func(row string) bool { return !j.proves(name, row) })
+	}
+	if !j.openRow() && !slices.ContainsFunc(among, whole) {
+		ck := Failed("software.whole", title, FailEvidenceIncomplete,
+			"Parts of this proof come from different hardware, and none of it proves the whole.")
+		ck.Want = strings.Join(among, " or ")
+		j.add("", ck)
 	}
 }
 
 // wholeRows are the rows that one platform has to prove alone.
 var wholeRows = [...]string{RowChip, RowSoftware, RowKey}
 
-// unproved returns the first of [wholeRows] in which nothing of the platform is
-// proved, or "". Of demo evidence a warning is all there can be.
-func (j *judge) unproved(platform string) string {
-	for _, row := range wholeRows {
-		if !slices.ContainsFunc(j.row(row).Parts, func(c Check) bool {
-			return c.Platform == platform && (c.Status == StatusOK || j.demo && c.Status == StatusWarn)
-		}) {
-			return row
-		}
-	}
-	return ""
+// proves reports whether a part of the platform proves something in a row. Of
+// demo evidence a warning is all there can be. "" stands for any platform.
+func (j *judge) proves(platform, row string) bool {
+	return slices.ContainsFunc(j.row(row).Parts, func(c Check) bool {
+		return c.Platform != "" && (platform == "" || c.Platform == platform) && (c.Status == StatusOK || j.demo && c.Status == StatusWarn)
+	})
 }
 
 // openRow reports whether a row has no proof at all, which closing it says better.
 func (j *judge) openRow() bool {
-	for _, row := range wholeRows {
-		if !slices.ContainsFunc(j.row(row).Parts, func(c Check) bool {
-			return c.Platform != "" && (c.Status == StatusOK || j.demo && c.Status == StatusWarn)
-		}) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(wholeRows[:], func(row string) bool { return !j.proves("", row) })
 }
 
 func (j *judge) describe(c KeyConfig, id [KeyIDSize]byte) {

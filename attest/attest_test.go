@@ -158,13 +158,14 @@ func TestOnePlatformProvesTheWhole(t *testing.T) {
 		{"both whole", nil, part("tdx", all...), part("tpm", all...), "", ""},
 		{"one whole", nil, part("tdx", all...), part("tpm", "chip"), "", ""},
 		{"the other whole", nil, part("tdx", "key"), part("tpm", all...), "", ""},
-		{"software of the other", nil, part("tdx", "chip", "key"), part("tpm", "software", "key"), "evidence_incomplete", "chip.whole"},
-		{"key of the other", nil, part("tdx", "chip", "software"), part("tpm", "key"), "evidence_incomplete", "chip.whole"},
+		{"software of the other", nil, part("tdx", "chip", "key"), part("tpm", "software", "key"), "evidence_incomplete", "software.whole"},
+		{"key of the other", nil, part("tdx", "chip", "software"), part("tpm", "key"), "evidence_incomplete", "software.whole"},
 		{"required and whole", []string{"tdx"}, part("tdx", all...), part("tpm", "chip"), "", ""},
 		{"both required", []string{"tdx", "tpm"}, part("tdx", all...), part("tpm", all...), "", ""},
-		{"required leaves the chip open", []string{"tdx"}, part("tdx", "software", "key"), part("tpm", all...), "evidence_incomplete", "chip.whole"},
-		{"required leaves the software open", []string{"tpm", "tdx"}, part("tdx", "chip", "key"), part("tpm", all...), "evidence_incomplete", "software.whole"},
-		{"required leaves the key open", []string{"tdx"}, part("tdx", "chip", "software"), part("tpm", all...), "evidence_incomplete", "key.whole"},
+		{"required leaves the chip open", []string{"tpm", "tdx"}, part("tdx", "software", "key"), part("tpm", all...), "evidence_incomplete", "chip.whole"},
+		{"one of the required proves the software", []string{"tpm", "tdx"}, part("tdx", "chip", "key"), part("tpm", all...), "", ""},
+		{"the software of one that isn't required", []string{"tdx"}, part("tdx", "chip", "key"), part("tpm", all...), "evidence_incomplete", "software.whole"},
+		{"required leaves the key open", []string{"tpm", "tdx"}, part("tdx", "chip", "software"), part("tpm", all...), "evidence_incomplete", "key.whole"},
 	} {
 		key, v := attest.Verify(testBundle(t, testConfig(), "tdx", "tpm"), attest.Policy{Require: tt.require}, now, tt.a, tt.b)
 		if v.Failure != tt.failure || (key != nil) != (tt.failure == "") {
@@ -266,6 +267,44 @@ func mustParse(t testing.TB, doc []byte) attest.Bundle {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// There is one encoding of a document. What its fields may hold is tested where
+// they are, in package bundle.
+func TestOneEncodingOnly(t *testing.T) {
+	config, err := testConfig().Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsers := map[string]struct {
+		doc   string
+		limit int
+		parse func([]byte) error
+	}{
+		"key config": {string(config), attest.MaxKeyConfig, func(b []byte) error { _, err := attest.ParseKeyConfig(b); return err }},
+		"bundle":     {string(testBundle(t, testConfig(), "snp")), attest.MaxBundle, func(b []byte) error { _, err := attest.ParseBundle(b); return err }},
+	}
+	for what, p := range parsers {
+		if err := p.parse([]byte(p.doc)); err != nil {
+			t.Errorf("%s: own encoding: %v", what, err)
+		}
+		for name, tt := range map[string]struct{ doc, want string }{
+			"empty":             {"", "not the expected JSON"},
+			"another type":      {"[]", "not the expected JSON"},
+			"unknown field":     {strings.Replace(p.doc, `{"v":1,`, `{"v":1,"x":1,`, 1), "not the expected JSON"},
+			"trailing newline":  {p.doc + "\n", "not in canonical form"},
+			"trailing document": {p.doc + p.doc, "bytes follow"},
+			"trailing brace":    {p.doc + "}", "bytes follow"},
+			"white space":       {strings.Replace(p.doc, `{"v":1,`, `{"v": 1,`, 1), "not in canonical form"},
+			"repeated field":    {strings.Replace(p.doc, `{"v":1,`, `{"v":1,"v":1,`, 1), "not in canonical form"},
+			"too long":          {p.doc + strings.Repeat(" ", p.limit), "longer than"},
+			"version":           {strings.Replace(p.doc, `{"v":1,`, `{"v":2,`, 1), "v is not 1"},
+		} {
+			if err := p.parse([]byte(tt.doc)); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("%s: %s: %v", what, name, err)
+			}
+		}
+	}
 }
 
 func FuzzVerify(f *testing.F) {

@@ -127,7 +127,7 @@ func Examine(evidence []Evidence, reportData *[64]byte, p Policy, now time.Time,
 	}
 	j.checkRequired(evidence, p)
 	for _, name := range j.v.Platforms {
-		if first, _ := j.firstFailure(); first == "" && j.unproved(name) == RowChip {
+		if first, _ := j.firstFailure(); first == "" && !j.proves(name, RowChip) {
 			j.add(name, Failed("chip.whole", "Each kind of hardware is proved", FailEvidenceIncomplete,
 				"Nothing that this kind of hardware signed proves that it is genuine."))
 		}
