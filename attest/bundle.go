@@ -3,7 +3,15 @@
 
 package attest
 
-import "github.com/sotto-chat/sotto/attest/bundle"
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/sotto-chat/sotto/attest/bundle"
+)
 
 // What a machine writes is package bundle's; whoever judges it finds it here.
 type (
@@ -27,11 +35,55 @@ const (
 	DefaultMaxLifetime = bundle.DefaultMaxLifetime
 )
 
-// ParseKeyConfig is [bundle.ParseKeyConfig].
-func ParseKeyConfig(b []byte) (KeyConfig, error) { return bundle.ParseKeyConfig(b) }
+// ParseKeyConfig decodes the canonical bytes of a key config and refuses all
+// others (spec/evidence.md, "Key config"). It doesn't look at the clock.
+func ParseKeyConfig(b []byte) (KeyConfig, error) {
+	var c KeyConfig
+	if err := decodeCanonical(b, MaxKeyConfig, &c); err != nil {
+		return KeyConfig{}, err
+	}
+	if err := c.Check(); err != nil {
+		return KeyConfig{}, err
+	}
+	return c, nil
+}
 
-// ParseBundle is [bundle.ParseBundle].
-func ParseBundle(doc []byte) (Bundle, error) { return bundle.ParseBundle(doc) }
+// ParseBundle decodes the canonical bytes of a bundle and refuses all others
+// (spec/evidence.md, "Bundle"). It doesn't look into what the bundle holds.
+func ParseBundle(doc []byte) (Bundle, error) {
+	var b Bundle
+	if err := decodeCanonical(doc, MaxBundle, &b); err != nil {
+		return Bundle{}, err
+	}
+	if err := b.Check(); err != nil {
+		return Bundle{}, err
+	}
+	return b, nil
+}
+
+// decodeCanonical decodes doc into v, then encodes v again and compares. One
+// comparison so refuses white space, unknown and repeated fields, escapes,
+// other spellings of a number, other alphabets of base64, and trailing bytes,
+// none of which another implementation must then agree with us about.
+func decodeCanonical(doc []byte, limit int, v any) error {
+	if len(doc) > limit {
+		return fmt.Errorf("it is longer than %d bytes", limit)
+	}
+	dec := json.NewDecoder(bytes.NewReader(doc))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(v); err != nil {
+		// The decoder's own words quote the input, which a stranger wrote.
+		return errors.New("it is not the expected JSON")
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("bytes follow its end")
+	}
+	again, err := json.Marshal(v)
+	if err != nil || !bytes.Equal(again, doc) {
+		return errors.New("it is not in canonical form")
+	}
+	return nil
+}
 
 // KeyID is [bundle.KeyID].
 func KeyID(config []byte) [KeyIDSize]byte { return bundle.KeyID(config) }

@@ -72,7 +72,7 @@ func (c KeyConfig) Encode() ([]byte, error) {
 	if c.Models == nil {
 		c.Models = []Model{}
 	}
-	if err := c.check(); err != nil {
+	if err := c.Check(); err != nil {
 		return nil, fmt.Errorf("key config: %w", err)
 	}
 	b, err := json.Marshal(c)
@@ -85,21 +85,9 @@ func (c KeyConfig) Encode() ([]byte, error) {
 	return b, nil
 }
 
-// ParseKeyConfig decodes the canonical bytes of a key config and refuses all
-// others (spec/evidence.md, "Key config"). It doesn't look at the clock.
-func ParseKeyConfig(b []byte) (KeyConfig, error) {
-	var c KeyConfig
-	if err := decodeCanonical(b, MaxKeyConfig, &c); err != nil {
-		return KeyConfig{}, err
-	}
-	if err := c.check(); err != nil {
-		return KeyConfig{}, err
-	}
-	return c, nil
-}
-
-// check refuses fields outside their limits. Errors name the field.
-func (c *KeyConfig) check() error {
+// Check refuses fields outside their limits. Errors name the field. It doesn't look
+// at the clock.
+func (c *KeyConfig) Check() error {
 	switch {
 	case c.V != 1:
 		return errors.New("v is not 1")
@@ -172,7 +160,7 @@ type Bundle struct {
 
 // Encode returns the canonical bytes of b.
 func (b Bundle) Encode() ([]byte, error) {
-	if err := b.check(); err != nil {
+	if err := b.Check(); err != nil {
 		return nil, fmt.Errorf("bundle: %w", err)
 	}
 	out, err := json.Marshal(b)
@@ -185,20 +173,9 @@ func (b Bundle) Encode() ([]byte, error) {
 	return out, nil
 }
 
-// ParseBundle decodes the canonical bytes of a bundle and refuses all others
-// (spec/evidence.md, "Bundle"). It doesn't look into what the bundle holds.
-func ParseBundle(doc []byte) (Bundle, error) {
-	var b Bundle
-	if err := decodeCanonical(doc, MaxBundle, &b); err != nil {
-		return Bundle{}, err
-	}
-	if err := b.check(); err != nil {
-		return Bundle{}, err
-	}
-	return b, nil
-}
-
-func (b *Bundle) check() error {
+// Check refuses fields outside their limits. Errors name the field. It doesn't look
+// into what the bundle holds.
+func (b *Bundle) Check() error {
 	switch {
 	case b.V != 1:
 		return errors.New("v is not 1")

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sotto-chat/sotto/attest"
 	"github.com/sotto-chat/sotto/attest/bundle"
 )
 
@@ -39,7 +40,7 @@ func TestCanonicalFormOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := bundle.ParseKeyConfig(config); err != nil {
+	if _, err := attest.ParseKeyConfig(config); err != nil {
 		t.Fatalf("own encoding: %v", err)
 	}
 	s := string(config)
@@ -79,7 +80,7 @@ func TestCanonicalFormOnly(t *testing.T) {
 		"far future":        swap(`"not_after":`, `"not_after":9999999`),
 		"too long":          swap(`"anchor":""`, `"anchor":"`+strings.Repeat("a", bundle.MaxKeyConfig)+`"`),
 	} {
-		if _, err := bundle.ParseKeyConfig([]byte(doc)); err == nil {
+		if _, err := attest.ParseKeyConfig([]byte(doc)); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}
@@ -106,11 +107,11 @@ func TestBundleCanonicalFormOnly(t *testing.T) {
 		if doc == s {
 			t.Fatalf("%s: the change did not take", name)
 		}
-		if _, err := bundle.ParseBundle([]byte(doc)); err == nil {
+		if _, err := attest.ParseBundle([]byte(doc)); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}
-	if _, err := bundle.ParseBundle(make([]byte, bundle.MaxBundle+1)); err == nil {
+	if _, err := attest.ParseBundle(make([]byte, bundle.MaxBundle+1)); err == nil {
 		t.Error("oversize bundle accepted")
 	}
 }
@@ -123,7 +124,7 @@ func FuzzParseKeyConfig(f *testing.F) {
 	f.Add(config)
 	f.Add([]byte(`{"v":1}`))
 	f.Fuzz(func(t *testing.T, doc []byte) {
-		c, err := bundle.ParseKeyConfig(doc)
+		c, err := attest.ParseKeyConfig(doc)
 		if err != nil {
 			return
 		}

@@ -3,38 +3,7 @@
 
 package bundle
 
-import (
-	"bytes"
-	"encoding/base64"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
-)
-
-// decodeCanonical decodes doc into v, then encodes v again and compares. One
-// comparison so refuses white space, unknown and repeated fields, escapes,
-// other spellings of a number, other alphabets of base64, and trailing bytes,
-// none of which another implementation must then agree with us about.
-func decodeCanonical(doc []byte, limit int, v any) error {
-	if len(doc) > limit {
-		return fmt.Errorf("it is longer than %d bytes", limit)
-	}
-	dec := json.NewDecoder(bytes.NewReader(doc))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(v); err != nil {
-		// The decoder's own words quote the input, which a stranger wrote.
-		return errors.New("it is not the expected JSON")
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("bytes follow its end")
-	}
-	again, err := json.Marshal(v)
-	if err != nil || !bytes.Equal(again, doc) {
-		return errors.New("it is not in canonical form")
-	}
-	return nil
-}
+import "encoding/base64"
 
 // plain reports whether s holds 1 to limit printable ASCII characters and none
 // that JSON encoders write in more than one way.
