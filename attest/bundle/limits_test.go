@@ -58,6 +58,7 @@ func TestKeyConfigLimits(t *testing.T) {
 		{"longer context", context(1<<30 + 1), false},
 		{"negative context", context(-1), false},
 		{"digest", digest("sha256:" + hex), true},
+		{"no digest", digest("x"), false},
 		{"short digest", digest("sha256:" + hex[1:]), false},
 		{"long digest", digest("sha256:" + hex + "0"), false},
 		{"digest not in hex", digest("sha256:" + hex[1:] + "g"), false},
