@@ -65,7 +65,7 @@ func Describe(data []byte) ([]attest.Field, error) {
 		return nil, err
 	}
 	for _, v := range values {
-		fields = append(fields, attest.Field{Name: "PCR" + strconv.Itoa(v.pcr) + "." + bankName(v.bank), Value: hex.EncodeToString(v.bytes), Meaning: registerMeaning(v.pcr)})
+		fields = append(fields, attest.Field{Name: "PCR" + strconv.Itoa(v.pcr) + "." + bankName(v.bank), Value: hex.EncodeToString(v.bytes), Meaning: registerMeanings[v.pcr]})
 	}
 	if b := s.One(tpmdata.KindLog); b != nil {
 		l, err := tcg.Parse(b)
@@ -125,42 +125,17 @@ func (p *Public) describe(q *Quote) []attest.Field {
 	}
 }
 
-// registerMeaning says what is measured into a register (PFP, section 3.3.4;
+// registerMeanings say what is measured into a register (PFP, section 3.3.4;
 // UAPI Group, Linux TPM PCR Registry).
-func registerMeaning(pcr int) string {
-	switch {
-	case pcr == 0:
-		return "the firmware"
-	case pcr == 1:
-		return "settings of the firmware and the machine"
-	case pcr == 2:
-		return "firmware of cards"
-	case pcr == 3:
-		return "settings of cards"
-	case pcr == 4:
-		return "boot loader, and what it starts"
-	case pcr == 5:
-		return "settings of the boot loader, partition table"
-	case pcr == 6:
-		return "the machine's maker"
-	case pcr == 7:
-		return "Secure Boot: whether it is on, and which keys it takes"
-	case pcr == 8, pcr == 9:
-		return "command lines and files that a boot loader read"
-	case pcr == 10:
-		return "files that the running system opened (IMA)"
-	case pcr == 11:
-		return "the parts of a unified kernel image"
-	case pcr == 12:
-		return "kernel command line and overrides"
-	case pcr == 13:
-		return "extensions of the system"
-	case pcr == 14:
-		return "keys of shim"
-	case pcr >= 17 && pcr <= 22:
-		return "a late launch; all ones without one"
-	}
-	return "for the system to use"
+var registerMeanings = [registers]string{
+	0: "the firmware", 1: "settings of the firmware and the machine", 2: "firmware of cards", 3: "settings of cards",
+	4: "boot loader, and what it starts", 5: "settings of the boot loader, partition table", 6: "the machine's maker",
+	7: "Secure Boot: whether it is on, and which keys it takes",
+	8: "command lines that a boot loader read", 9: "files that a boot loader read", 10: "files that the running system opened (IMA)",
+	11: "the parts of a unified kernel image", 12: "kernel command line and overrides", 13: "extensions of the system", 14: "keys of shim",
+	15: "for the system to use", 16: "for tests",
+	17: "a late launch", 18: "a late launch", 19: "a late launch", 20: "a late launch", 21: "a late launch", 22: "a late launch",
+	23: "for applications to use",
 }
 
 func describeEvent(i int, e *tcg.Event) attest.Field {

@@ -157,8 +157,8 @@ func (j *judge) measurements(bank uint16, pcr int) (digests []string, explained 
 	if v == nil || j.log == nil {
 		return nil, false
 	}
-	regs, err := j.log.Replay(bank, j.initial(bank))
-	if err != nil || !bytes.Equal(regs[pcr], v) {
+	// Where the log lacks the bank, no register is what the quote says.
+	if regs, _ := j.log.Replay(bank, j.initial(bank)); !bytes.Equal(regs[pcr], v) {
 		return nil, false
 	}
 	for i := range j.log.Events {
@@ -227,13 +227,11 @@ func (f *form) odd(e *tcg.Event) string {
 	if !e.Extends() || e.Register > secureBootPCR {
 		return ""
 	}
-	separator, covered := false, false
+	separator, covered := false, true
 	for _, d := range e.Digests {
-		if strong(d.Alg) {
-			separator = separator || isSeparator(d.Alg, d.Value)
-			_, ok := e.DataMatches(d.Alg)
-			covered = covered || ok
-		}
+		separator = separator || isSeparator(d.Alg, d.Value)
+		_, ok := e.DataMatches(d.Alg)
+		covered = covered && (ok || !strong(d.Alg))
 	}
 	// Real firmware measures four zero bytes of its own code into register 0.
 	if e.Register == 0 && e.Type != tcg.EvSeparator {
@@ -265,7 +263,7 @@ func (f *form) odd(e *tcg.Event) string {
 			}
 		}
 		f.variables = append(f.variables, head)
-		if v, is := variable(e.Data, "SecureBoot"); is && bytes.Equal(v, []byte{1}) {
+		if v, _ := variable(e.Data, "SecureBoot"); bytes.Equal(v, []byte{1}) {
 			f.secure = true
 		}
 		return ""
@@ -305,7 +303,7 @@ func (j *judge) secureBoot() {
 	}
 	switch {
 	case !j.rules.SecureBoot:
-	case !ok || state == nil:
+	case state == nil:
 		j.fail("chip.secure_boot", title2, attest.FailPolicyMismatch,
 			"This machine doesn't show whether it starts only signed software.", "SecureBoot = 1", "nothing")
 	case !bytes.Equal(state, []byte{1}):
@@ -317,7 +315,8 @@ func (j *judge) secureBoot() {
 }
 
 // firmware reads register 7 up to the separator. state is the worst that it
-// says of SecureBoot, nil if nothing. ok is false unless the quote covers all of it.
+// says of SecureBoot, nil if nothing. ok is false, and state nil, unless the quote
+// covers all of it.
 func (j *judge) firmware() (state []byte, debug, ok bool) {
 	bank := j.best(secureBootPCR)
 	if _, explained := j.measurements(bank, secureBootPCR); !explained {
@@ -331,16 +330,13 @@ func (j *judge) firmware() (state []byte, debug, ok bool) {
 		if isSeparator(bank, e.Digest(bank)) {
 			return state, debug, true
 		}
-		data, covered, matches := e.Measured(bank)
-		if !covered || !matches {
+		data, _, matches := e.Measured(bank)
+		if !matches {
 			return nil, debug, false
 		}
 		debug = debug || bytes.HasPrefix(data, []byte(actionDebug))
-		if v, is := variable(data, "SecureBoot"); is && !bytes.Equal(state, []byte{0}) {
+		if v, is := variable(data, "SecureBoot"); is && (state == nil || !bytes.Equal(v, []byte{1})) {
 			state = append([]byte{}, v...)
-			if !bytes.Equal(v, []byte{1}) {
-				state = []byte{0}
-			}
 		}
 	}
 	return nil, debug, false
@@ -358,8 +354,8 @@ const globalVariable = "\x61\xdf\xe4\x8b\xca\x93\xd2\x11\xaa\x0d\x00\xe0\x98\x03
 
 // variable returns what a UEFI_VARIABLE_DATA says of a global variable.
 func variable(data []byte, name string) (contents []byte, is bool) {
-	head, ok := variableHead(data)
-	if !ok || len(head) != variableName+2*len(name) || string(head[:16]) != globalVariable {
+	head, _ := variableHead(data)
+	if len(head) != variableName+2*len(name) || string(head[:16]) != globalVariable {
 		return nil, false
 	}
 	for i := range len(name) {

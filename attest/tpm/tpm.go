@@ -30,6 +30,7 @@ package tpm
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"slices"
 	"strconv"
@@ -189,9 +190,10 @@ func (j *judge) key() {
 // Object identifiers in certificates (RFC 5280, section 4.2.1.12; TCG
 // Credential Profile for TPM 2.0, section 3.2).
 const (
+	PurposeEK = "2.23.133.8.1" // of an EK; Google's cloud has it in certificates of AKs too
+	PurposeAK = "2.23.133.8.3"
+
 	oidExtKeyUsage = "2.5.29.37"
-	oidKeyEK       = "2.23.133.8.1" // certifies an EK; Google's cloud has it in certificates of AKs too
-	oidKeyAK       = "2.23.133.8.3"
 	oidSerial      = "2.5.4.5" // serialNumber of a name
 )
 
@@ -222,7 +224,7 @@ func (j *judge) issued(roots []cert.Root, now int64) {
 	area := sha256.Sum256(j.public.Raw)
 	named := leaf.SubjectName(oidSerial)
 	_, isDigest := unhex(named, 32)
-	usage, hasUsage := leaf.Extension(oidExtKeyUsage)
+	_, hasUsage := leaf.Extension(oidExtKeyUsage)
 	switch {
 	case !j.public.Certified(leaf):
 		j.fail("chip.certificate", title2, attest.FailChainUntrusted,
@@ -230,8 +232,9 @@ func (j *judge) issued(roots []cert.Root, now int64) {
 	case isDigest && named != hex.EncodeToString(area[:]):
 		j.fail("chip.certificate", title2, attest.FailChainUntrusted,
 			"The certificate speaks of a key with other properties than this machine says.", named, hex.EncodeToString(area[:]))
-	case leaf.IsCA || leaf.KeyUsage < 0 || leaf.KeyUsage&cert.UsageDigitalSignature == 0 || leaf.KeyUsage&cert.UsageCertSign != 0 ||
-		hasUsage && !lists(usage, oidKeyAK) && !lists(usage, oidKeyEK):
+	// A certificate without a key usage has all of them here, and so one too many.
+	case leaf.IsCA || leaf.KeyUsage&cert.UsageDigitalSignature == 0 || leaf.KeyUsage&cert.UsageCertSign != 0 ||
+		hasUsage && !HasPurpose(leaf, PurposeAK, PurposeEK):
 		j.fail("chip.certificate", title2, attest.FailChainUntrusted,
 			"The certificate that this machine shows was issued for something else.", "", "")
 	default:
@@ -239,17 +242,24 @@ func (j *judge) issued(roots []cert.Root, now int64) {
 	}
 }
 
-// lists reports whether an ExtKeyUsage holds a purpose.
-func lists(usage []byte, purpose string) bool {
+// HasPurpose reports whether a certificate has an extended key usage (RFC 5280,
+// section 4.2.1.12) with one of the dotted purposes.
+func HasPurpose(c *cert.Certificate, purposes ...string) bool {
+	usage, _ := c.Extension(oidExtKeyUsage)
 	outer := der.New(usage)
 	r, ok := outer.In(der.Sequence)
-	found := false
-	for ok && !r.Empty() {
-		var oid string
-		oid, ok = r.OID()
-		found = found || oid == purpose
+	if !ok || !outer.Empty() {
+		return false
 	}
-	return ok && outer.Empty() && found
+	found := false
+	for !r.Empty() {
+		oid, ok := r.OID()
+		if !ok {
+			return false
+		}
+		found = found || slices.Contains(purposes, oid)
+	}
+	return found
 }
 
 // revoked looks for each certificate but the root in its issuer's list.
@@ -297,7 +307,7 @@ func (j *judge) signer() {
 	const title = "The key lives where it should"
 	where := j.hierarchy()
 	switch {
-	case j.quote.QualifiedSigner[0] != byte(j.public.NameAlg>>8) || j.quote.QualifiedSigner[1] != byte(j.public.NameAlg):
+	case binary.BigEndian.Uint16(j.quote.QualifiedSigner) != j.public.NameAlg:
 		j.fail("chip.signer", title, attest.FailPolicyMismatch,
 			"The quote names another kind of key than the one that this machine shows.", bankName(j.public.NameAlg), "")
 	case j.rules.Hierarchy != "" && where != j.rules.Hierarchy, where == "null":

@@ -7,7 +7,9 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/asn1"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"math/big"
@@ -63,16 +65,38 @@ func check(a attest.Appraisal, id string) attest.Check {
 	return attest.Check{}
 }
 
+// TestRightMachine: each check is made, whatever else there is.
 func TestRightMachine(t *testing.T) {
+	ids := func(a attest.Appraisal) (out string) {
+		for _, c := range a.Checks {
+			if c.Status != attest.StatusOK {
+				t.Errorf("%+v", c)
+			}
+			out += c.ID + "\n"
+		}
+		return out
+	}
+	const head = "chip.signature\nchip.attributes\nchip.scheme\nchip.chain\nchip.revocation\nchip.certificate\nchip.signer\nchip.clock\n"
 	m := tpmtest.New()
 	a := judge(m, policy(m, nil), tpmtest.Now)
-	for _, c := range a.Checks {
-		if c.Status != attest.StatusOK {
-			t.Errorf("%+v", c)
-		}
+	if got, want := ids(a), head+"chip.values\nchip.log\nchip.events\nchip.debug\nsoftware.pcr4\nkey.bound\n"; got != want {
+		t.Errorf("checks:\n%s", got)
 	}
-	if len(a.Checks) < 10 || a.Chip != hex.EncodeToString(m.AK.Name()) {
-		t.Errorf("%d checks, chip %q", len(a.Checks), a.Chip)
+	if a.Chip != hex.EncodeToString(m.AK.Name()) {
+		t.Errorf("chip %q", a.Chip)
+	}
+	a = judge(m, policy(m, func(r map[string]any) {
+		r["secure_boot"], r["locality"], r["resets"], r["min_firmware"] = true, 0, 5, "0000000000000001"
+		r["quoted"] = []any{rules{"bank": "sha256", "pcrs": []int{4}}}
+		r["events"] = []any{rules{"bank": "sha256", "pcr": 4, "begin": [][]string{{m.Events[5].Hex(tpm.AlgSHA256)}}}}
+	}), tpmtest.Now)
+	if got, want := ids(a), head+"chip.resets\nchip.firmware\nchip.values\nchip.quoted\nchip.log\nchip.events\nchip.debug\n"+
+		"chip.secure_boot\nchip.locality\nsoftware.pcr4\nsoftware.begin4\nkey.bound\n"; got != want {
+		t.Errorf("checks:\n%s", got)
+	}
+	a = judge(m, policy(m, func(r map[string]any) { r["keys"] = []string{hex.EncodeToString(m.AK.Name())} }), tpmtest.Now)
+	if c := check(a, "chip.chain"); c.Status != attest.StatusOK || check(a, "chip.certificate").ID != "" {
+		t.Errorf("%+v", c)
 	}
 }
 
@@ -222,6 +246,13 @@ func TestEachRuleAlone(t *testing.T) {
 		{name: "certificate as Google's cloud issues it", breaks: leaf(func(c *x509.Certificate) {
 			c.UnknownExtKeyUsage = []asn1.ObjectIdentifier{{2, 23, 133, 8, 2}, {2, 23, 133, 8, 1}}
 		})},
+		{name: "certificate with the purpose first", breaks: leaf(func(c *x509.Certificate) {
+			c.UnknownExtKeyUsage = append(c.UnknownExtKeyUsage, asn1.ObjectIdentifier{2, 23, 133, 8, 2})
+		})},
+		{name: "purpose and a number", breaks: purpose("\x30\x09\x06\x05\x67\x81\x05\x08\x03\x02\x00"), want: "chip.certificate chain_untrusted"},
+		{name: "purpose and more", breaks: purpose("\x30\x07\x06\x05\x67\x81\x05\x08\x03\x05\x00"), want: "chip.certificate chain_untrusted"},
+		{name: "purpose in no list", breaks: purpose("\x06\x05\x67\x81\x05\x08\x03"), want: "chip.certificate chain_untrusted"},
+		{name: "purpose, written by hand", breaks: purpose("\x30\x07\x06\x05\x67\x81\x05\x08\x03")},
 		{name: "certificate without a purpose", breaks: leaf(func(c *x509.Certificate) { c.UnknownExtKeyUsage = nil })},
 
 		// Revocation.
@@ -243,10 +274,10 @@ func TestEachRuleAlone(t *testing.T) {
 		// Where the key lives.
 		{name: "owner hierarchy", breaks: in(tpm.HierarchyOwner)},
 		{name: "platform hierarchy", breaks: in(tpm.HierarchyPlatform)},
-		{name: "null hierarchy", breaks: in(tpm.HierarchyNull), want: "chip.signer policy_mismatch", says: "null"},
+		{name: "null hierarchy", breaks: in(tpm.HierarchyNull), want: "chip.signer policy_mismatch", says: "endorsement, owner or platform|null"},
 		{name: "below another key", breaks: in(0x81000001)},
 		{name: "hierarchy as asked for", rules: hierarchy("endorsement")},
-		{name: "another hierarchy than asked for", breaks: in(tpm.HierarchyOwner), rules: hierarchy("endorsement"), want: "chip.signer policy_mismatch", says: "owner"},
+		{name: "another hierarchy than asked for", breaks: in(tpm.HierarchyOwner), rules: hierarchy("endorsement"), want: "chip.signer policy_mismatch", says: "endorsement|owner"},
 		{name: "owner, as asked for", breaks: in(tpm.HierarchyOwner), rules: hierarchy("owner")},
 		{name: "platform, as asked for", breaks: in(tpm.HierarchyPlatform), rules: hierarchy("platform")},
 		{name: "unknown place, and one asked for", breaks: in(0x81000001), rules: hierarchy("owner"), want: "chip.signer policy_mismatch"},
@@ -283,6 +314,14 @@ func TestEachRuleAlone(t *testing.T) {
 			r["quoted"] = []any{rules{"bank": "sha256", "pcrs": []int{4}}, rules{"bank": "sha384", "pcrs": []int{0, 7}}}
 		}},
 
+		{name: "SHA-512", breaks: func(m *tpmtest.Machine) {
+			m.Banks = append(m.Banks, tpm.AlgSHA512)
+			m.Quoted = []tpm.Selection{{Bank: tpm.AlgSHA512, PCRs: 0xffffff}}
+		}, rules: func(m *tpmtest.Machine, r rules) {
+			r["pcrs"] = []any{rules{"bank": "sha512", "pcr": 4, "values": []string{hex.EncodeToString(m.Register(tpm.AlgSHA512, 4))}}}
+			r["secure_boot"] = true
+		}},
+
 		// Software.
 		{name: "another start", breaks: nil, rules: func(_ *tpmtest.Machine, r rules) {
 			r["pcrs"] = []any{rules{"bank": "sha256", "pcr": 4, "values": []string{strings.Repeat("00", 32), strings.Repeat("01", 32)}}}
@@ -307,6 +346,11 @@ func TestEachRuleAlone(t *testing.T) {
 			rules: func(m *tpmtest.Machine, r rules) { r["events"] = begin(11, events(m, 11)) }, want: "software.begin11 policy_mismatch"},
 		{name: "events of a register that isn't quoted", breaks: func(m *tpmtest.Machine) { m.Quoted[0].PCRs &^= 1 << 11 },
 			rules: func(m *tpmtest.Machine, r rules) { r["events"] = begin(11, events(m, 11)) }, want: "software.begin11 policy_mismatch"},
+		{name: "events of a register that neither quote nor log know", breaks: func(m *tpmtest.Machine) { m.Quoted[0].PCRs &^= 1 << 9 },
+			rules: func(m *tpmtest.Machine, r rules) { r["events"] = begin(9, events(m, 11)) }, want: "software.begin9 policy_mismatch"},
+		{name: "what isn't measured is no event", breaks: func(m *tpmtest.Machine) {
+			m.Events = append([]tpmtest.Event{{PCR: 11, Type: 3, Data: []byte("x")}}, m.Events...)
+		}, rules: func(m *tpmtest.Machine, r rules) { r["events"] = begin(11, events(m, 11)) }},
 		{name: "events that don't come to the register", breaks: func(m *tpmtest.Machine) {
 			good := m.Log()
 			m.Events = append(m.Events, tpmtest.Event{PCR: 11, Type: 0x0d, Data: []byte("more")})
@@ -379,7 +423,13 @@ func TestEachRuleAlone(t *testing.T) {
 		}, rules: set("unlogged", []int{9, 16}), want: "chip.log software_mismatch", says: "PCR 10 (sha256) = "},
 		{name: "log without the quote's bank", breaks: func(m *tpmtest.Machine) {
 			m.Quoted = append(m.Quoted, tpm.Selection{Bank: tpm.AlgSHA384, PCRs: 1})
-		}, want: "chip.log software_mismatch"},
+		}, want: "chip.log software_mismatch", says: "a log with digests of sha384"},
+		{name: "first bank otherwise", breaks: func(m *tpmtest.Machine) {
+			twoBanks(m)
+			log := m.Log()
+			log[bytes.Index(log, tpmtest.Sum(tpm.AlgSHA256, []byte("a kernel")))]++
+			m.EditParts = func(p *tpmdata.Parts) { p.Log = log }
+		}, want: "chip.log software_mismatch", says: "PCR 11 (sha256) = "},
 		{name: "second bank otherwise", breaks: func(m *tpmtest.Machine) {
 			twoBanks(m)
 			log := m.Log()
@@ -399,9 +449,9 @@ func TestEachRuleAlone(t *testing.T) {
 		}},
 		{name: "changed entry", breaks: func(m *tpmtest.Machine) {
 			other := tpmtest.New()
-			other.Events[2] = tpmtest.Event{PCR: 7, Type: 0x80000001, Data: []byte("a nice key"), Digest: other.Events[2].Data}
+			other.Events[2] = tpmtest.Event{PCR: 7, Type: 0x80000001, Data: tpmtest.Variable("PK", []byte("a nice key")), Digest: other.Events[2].Data}
 			m.EditParts = func(p *tpmdata.Parts) { p.Log = other.Log() }
-		}, want: "chip.events software_mismatch", says: "event 3, PCR 7"},
+		}, want: "chip.events software_mismatch", says: "data of sha256"},
 		{name: "old digests aren't looked at", breaks: func(m *tpmtest.Machine) {
 			m.Banks = []uint16{tpm.AlgSHA1, tpm.AlgSHA256}
 		}},
@@ -429,6 +479,14 @@ func TestEachRuleAlone(t *testing.T) {
 		{name: "another host than measured", breaks: func(m *tpmtest.Machine) {
 			m.Events[0].Type, m.Events[0].Digest = 0x11, []byte("else")
 		}, want: "chip.events software_mismatch", says: "host information"},
+		{name: "host as measured", breaks: func(m *tpmtest.Machine) {
+			m.Events[0].Type = 0x11
+			m.Banks = []uint16{tpm.AlgSHA1, tpm.AlgSHA256, tpm.AlgSHA384}
+		}},
+		{name: "host as one bank measured", breaks: oneBank(0, tpm.AlgSHA384, func(m *tpmtest.Machine) { m.Events[0].Type = 0x11 }), want: "chip.events software_mismatch", says: "host information"},
+		{name: "separator by one bank", breaks: oneBank(9, tpm.AlgSHA384, func(m *tpmtest.Machine) {
+			m.Events = append(m.Events, tpmtest.Event{PCR: 1, Type: 0x0d, Data: []byte("x"), Digest: make([]byte, 4)})
+		}), want: "chip.events software_mismatch", says: "separator"},
 		{name: "another host after the separator", breaks: func(m *tpmtest.Machine) {
 			m.Events = append(m.Events, tpmtest.Event{PCR: 0, Type: 0x11, Data: []byte("a"), Digest: []byte("b")})
 		}},
@@ -447,6 +505,13 @@ func TestEachRuleAlone(t *testing.T) {
 			m.Events = append(m.Events, e, e)
 		}},
 		{name: "no variable", breaks: func(m *tpmtest.Machine) { firmware(m, on, []byte("x")) }, want: "chip.events software_mismatch", says: "a variable before the separator"},
+		{name: "variable without a name", breaks: func(m *tpmtest.Machine) { firmware(m, on, make([]byte, 32)) }},
+		{name: "variable with too long a name", breaks: func(m *tpmtest.Machine) {
+			v := bytes.Clone(on)
+			v[16], v[23] = 0, 0x80
+			binary.LittleEndian.PutUint64(v[24:], uint64(len(v)-32))
+			firmware(m, v)
+		}, want: "chip.events software_mismatch", says: "a variable before the separator"},
 		{name: "DMA protection off", breaks: func(m *tpmtest.Machine) { firmware(m, on, []byte("DMA Protection Disabled")) }},
 		{name: "DMA protection off, with a zero", breaks: func(m *tpmtest.Machine) { firmware(m, on, []byte("DMA Protection Disabled\x00")) }},
 		{name: "another action", breaks: func(m *tpmtest.Machine) { firmware(m, on, []byte("DMA Protection Disabled!")) }, want: "chip.events software_mismatch", says: "UEFI Debug Mode or DMA"},
@@ -525,6 +590,11 @@ func TestEachRuleAlone(t *testing.T) {
 		{name: "what another register says doesn't count", breaks: func(m *tpmtest.Machine) {
 			m.Events = append([]tpmtest.Event{{PCR: 6, Type: 0x80000001, Data: off}}, m.Events...)
 		}, rules: secure},
+		{name: "Secure Boot off, and a log that says otherwise", breaks: func(m *tpmtest.Machine) {
+			good := m.Log()
+			firmware(m, off)
+			m.EditParts = func(p *tpmdata.Parts) { p.Log = good }
+		}, rules: secure, want: "chip.log software_mismatch, chip.secure_boot policy_mismatch", says: "nothing"},
 		{name: "Secure Boot, register not quoted", breaks: func(m *tpmtest.Machine) { m.Quoted[0].PCRs &^= 1 << 7 }, rules: secure, want: "chip.secure_boot policy_mismatch", says: "nothing"},
 		{name: "Secure Boot in the second bank", breaks: func(m *tpmtest.Machine) {
 			twoBanks(m)
@@ -547,6 +617,13 @@ func TestEachRuleAlone(t *testing.T) {
 		{name: "locality 0, said", breaks: locality(0), rules: set("locality", 0)},
 		{name: "another locality", breaks: locality(3), rules: set("locality", 0), want: "chip.locality policy_mismatch", says: "locality 3"},
 		{name: "locality of a register that isn't quoted", breaks: func(m *tpmtest.Machine) { m.Quoted[0].PCRs &^= 1 }, rules: set("locality", 0), want: "chip.locality policy_mismatch"},
+		{name: "locality of a register that nothing was measured into", breaks: func(m *tpmtest.Machine) {
+			locality(3)(m)
+			m.Events = slices.DeleteFunc(m.Events, func(e tpmtest.Event) bool { return e.PCR == 0 && e.Type != 3 })
+		}},
+		{name: "locality beside other words", breaks: func(m *tpmtest.Machine) {
+			m.Events = append([]tpmtest.Event{{PCR: 0, Type: 3, Data: []byte("some words")}}, m.Events...)
+		}, rules: set("locality", 0)},
 		{name: "locality not said", breaks: func(m *tpmtest.Machine) { m.Start = 3 }, want: "chip.log software_mismatch", says: "PCR 0 (sha256) = "},
 		{name: "locality said twice", breaks: func(m *tpmtest.Machine) {
 			locality(0)(m)
@@ -657,5 +734,33 @@ func BenchmarkVerify(b *testing.B) {
 				tpm.Platform{}.Verify(data, claim, p, tpmtest.Now)
 			}
 		})
+	}
+}
+
+// purpose gives the leaf an extended key usage byte for byte.
+func purpose(der string) func(*tpmtest.Machine) {
+	return leaf(func(c *x509.Certificate) {
+		c.UnknownExtKeyUsage = nil
+		c.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 37}, Value: []byte(der)}}
+	})
+}
+
+// oneBank has a log with two banks, of which only the first is quoted, and an
+// event whose digest in the other one is wrong.
+func oneBank(event int, bank uint16, edit func(*tpmtest.Machine)) func(*tpmtest.Machine) {
+	return func(m *tpmtest.Machine) {
+		m.Banks = []uint16{tpm.AlgSHA256, bank}
+		edit(m)
+		e := m.Events[event]
+		whole := m.Log()
+		before := *m
+		before.Events = m.Events[:event]
+		at := len(before.Log()) // where the event begins
+		d, err := hex.DecodeString(e.Hex(bank))
+		if err != nil {
+			panic(err)
+		}
+		whole[at+bytes.Index(whole[at:], d)]++
+		m.EditParts = func(p *tpmdata.Parts) { p.Log = whole }
 	}
 }

@@ -61,8 +61,7 @@ const (
 	generatedValue = 0xff544347 // TPM_GENERATED_VALUE (part 2, section 6.2)
 	tagQuote       = 0x8018     // TPM_ST_ATTEST_QUOTE (part 2, section 6.9)
 
-	registers     = 24 // of a PC client TPM
-	maxSelections = 16 // HASH_COUNT of the reference implementation
+	registers = 24 // of a PC client TPM
 )
 
 // digestSize returns the bytes of a digest of alg, 0 of an unknown one.
@@ -98,15 +97,15 @@ func digest(alg uint16, parts ...[]byte) []byte {
 	return h.Sum(nil)
 }
 
-// reader takes big-endian fields off a structure. After the first field that
-// isn't there it is broken and gives zeros.
+// reader takes big-endian fields off a structure. A field that isn't there breaks
+// it, and what it gives from then on counts for nothing.
 type reader struct {
 	b      []byte
 	broken bool
 }
 
 func (r *reader) take(n int) []byte {
-	if r.broken || n > len(r.b) {
+	if n > len(r.b) {
 		r.broken = true
 		return nil
 	}
@@ -184,10 +183,10 @@ func ParseQuote(b []byte) (*Quote, error) {
 		return nil, errors.New("the quote's nonce is longer than a TPM takes")
 	case safe > 1:
 		return nil, errors.New("the quote's clock is neither safe nor unsafe")
-	case n == 0 || n > maxSelections:
-		return nil, errors.New("the quote doesn't speak of 1 to " + strconv.Itoa(maxSelections) + " banks")
+	case n == 0:
+		return nil, errors.New("the quote speaks of no bank")
 	}
-	for range n {
+	for range n { // which ends with the quote's bytes, or with a bank that was there
 		s := Selection{Bank: r.u16()}
 		size := r.u8()
 		// The PC client profile has three bytes for 24 registers, and a TPM keeps
@@ -297,6 +296,7 @@ type Public struct {
 	X, Y    []byte // big-endian, padded to the size of the curve
 
 	key *cert.PublicKey
+	rsa *rsa.PublicKey // the same again, or nil
 }
 
 // ParsePublic reads the public area of a key. It accepts what an attestation or
@@ -362,6 +362,7 @@ func (p *Public) parseRSA(r *reader) (err error) {
 	if p.key, err = cert.NewRSA(p.Modulus, exponent); err != nil {
 		return errors.New("the key is not an RSA key of 2,048 to 4,096 bits")
 	}
+	p.rsa = &rsa.PublicKey{N: new(big.Int).SetBytes(p.Modulus), E: exponent}
 	return nil
 }
 
@@ -445,11 +446,7 @@ func (p *Public) Verify(message []byte, sig *Signature) bool {
 	}
 	// RSAPSS. Certificates have salts as long as the hash, TPMs of older versions
 	// as long as they fit (part 1, annex B.7).
-	if p.Type != AlgRSA {
-		return false
-	}
-	k := &rsa.PublicKey{N: new(big.Int).SetBytes(p.Modulus), E: exponent}
-	return rsa.VerifyPSS(k, either(long, crypto.SHA384, crypto.SHA256), digest(sig.Hash, message), sig.RSA, nil) == nil
+	return p.rsa != nil && rsa.VerifyPSS(p.rsa, either(long, crypto.SHA384, crypto.SHA256), digest(sig.Hash, message), sig.RSA, nil) == nil
 }
 
 func either[T any](first bool, a, b T) T {

@@ -42,7 +42,6 @@ import (
 	"time"
 
 	"github.com/sotto-chat/sotto/attest/cert"
-	"github.com/sotto-chat/sotto/attest/cert/der"
 	"github.com/sotto-chat/sotto/attest/section"
 	"github.com/sotto-chat/sotto/attest/tpm"
 )
@@ -100,12 +99,6 @@ type Registrar struct {
 	Expiry time.Duration // lifetime of the certificates of AKs
 }
 
-// Certificates of EKs (TCG EK Credential Profile 2.4, section 3.2.16).
-const (
-	oidExtKeyUsage = "2.5.29.37"
-	oidKeyEK       = "2.23.133.8.1"
-)
-
 // Challenge judges a request at time now. The machine gets the challenge. The
 // registrar keeps pending to itself until the answer comes.
 func (r *Registrar) Challenge(request []byte, now time.Time) (challenge, pending []byte, err error) {
@@ -148,29 +141,15 @@ func (r *Registrar) endorsed(ek *tpm.Public, certificates [][]byte, now time.Tim
 	if _, err := cert.Chain(certs[0], certs[1:], r.Roots, now.Unix()); err != nil {
 		return fmt.Errorf("certificate of the endorsement key: %w", err)
 	}
-	usage, _ := certs[0].Extension(oidExtKeyUsage)
 	switch {
 	case !ek.Certified(certs[0]):
 		return errors.New("the certificate is of another endorsement key")
-	case certs[0].IsCA || !lists(usage, oidKeyEK):
+	case certs[0].IsCA || !tpm.HasPurpose(certs[0], tpm.PurposeEK):
 		return errors.New("the certificate is not one of an endorsement key")
 	case !ek.Endorses():
 		return errors.New("the endorsement key can leave its TPM, or decrypt what isn't meant for the TPM")
 	}
 	return nil
-}
-
-// lists reports whether an ExtKeyUsage (RFC 5280, section 4.2.1.12) holds a purpose.
-func lists(usage []byte, purpose string) bool {
-	outer := der.New(usage)
-	r, ok := outer.In(der.Sequence)
-	found := false
-	for ok && !r.Empty() {
-		var oid string
-		oid, ok = r.OID()
-		found = found || oid == purpose
-	}
-	return ok && outer.Empty() && found
 }
 
 // ParseChallenge gives what TPM2_ActivateCredential takes: the contents of

@@ -113,8 +113,11 @@ func (k *Key) Public() []byte {
 // Sign returns a TPMT_SIGNATURE.
 func (k *Key) Sign(message []byte) []byte {
 	h, sum := crypto.SHA256, Sum(k.Hash, message)
-	if k.Hash == tpm.AlgSHA384 {
+	switch k.Hash {
+	case tpm.AlgSHA384:
 		h = crypto.SHA384
+	case tpm.AlgSHA512:
+		h = crypto.SHA512
 	}
 	scheme := k.Scheme
 	if scheme == tpm.AlgNull { // a key for any scheme
