@@ -237,7 +237,7 @@ func parseLeaf(c *cert.Certificate) (*leaf, error) {
 	for i := range l.spl {
 		l.spl[i] = -1
 	}
-	version, ok := -1, true
+	version, given, ok := -1, 0, true
 	for _, e := range c.Extensions {
 		arc, amd := strings.CutPrefix(e.OID, oidAMD)
 		if !amd {
@@ -252,7 +252,7 @@ func parseLeaf(c *cert.Certificate) (*leaf, error) {
 		case "2":
 			l.product, ok = text(e.Value)
 		case "4":
-			l.hwid = e.Value
+			l.hwid, ok = e.Value, len(e.Value) > 0
 		case "5":
 			l.csp, ok = text(e.Value)
 		default:
@@ -263,6 +263,7 @@ func parseLeaf(c *cert.Certificate) (*leaf, error) {
 			// All levels but the microcode's end at 127 (AMD 57230). What is no
 			// number is missing, below.
 			i := n[0] - '0'
+			given++
 			l.spl[i] = small(e.Value)
 			ok = n == "8" || l.spl[i] < 0x80
 		}
@@ -282,12 +283,6 @@ func parseLeaf(c *cert.Certificate) (*leaf, error) {
 	// AMD writes the number bare, where the tag of an OCTET STRING would be due.
 	if b := l.hwid; len(b) == 2+p.hwidSize && b[0] == 0x04 && int(b[1]) == p.hwidSize {
 		l.hwid = b[2:]
-	}
-	given := 0
-	for i := range l.spl {
-		if l.spl[i] >= 0 {
-			given++
-		}
 	}
 	for _, arc := range p.arcs {
 		if l.spl[arc] < 0 {

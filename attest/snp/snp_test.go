@@ -756,6 +756,8 @@ func TestLeafExtensions(t *testing.T) {
 		{"SPL an OCTET STRING", "Genoa", value([]byte{4, 1, 4}, 3, 1), malformed},
 		{"SPL an OCTET STRING of two", "Genoa", value([]byte{4, 2, 0, 0x84}, 3, 1), malformed},
 		{"SPL two long of one", "Genoa", value([]byte{2, 2, 4}, 3, 1), malformed},
+		{"fmcSPL of no form on Genoa", "Genoa", add([]byte{0x16, 1, 'a'}, snptest.OID(3, 9)), malformed},
+		{"SPL 0 of no form", "Genoa", add([]byte{0x16, 1, 'a'}, snptest.OID(3, 0)), malformed},
 		{"microcode negative", "Genoa", value([]byte{2, 1, 213}, 3, 8), malformed},
 		{"microcode followed", "Genoa", value([]byte{2, 2, 0, 213, 0}, 3, 8), malformed},
 		{"microcode an OCTET STRING", "Genoa", value([]byte{4, 2, 0, 213}, 3, 8), malformed},
@@ -789,6 +791,12 @@ func TestLeafExtensions(t *testing.T) {
 		if got := failures(verify(m, m.Data(), "")); got != tt.want {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
 		}
+	}
+	vlek := snptest.New("Genoa", reportData)
+	vlek.UseVLEK("example.com")
+	vlek.Leaf.Extensions = append(vlek.Leaf.AMDExtensions(), pkix.Extension{Id: snptest.OID(4), Value: []byte{}})
+	if got := failures(verify(vlek, vlek.Data(), `{"allow_vlek":true}`)); got != malformed {
+		t.Errorf("cspID and an empty hwID: %q", got)
 	}
 	// High levels have two bytes.
 	m := snptest.New("Genoa", reportData)
