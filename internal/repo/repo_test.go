@@ -101,12 +101,12 @@ var allowed = map[string][]string{
 	"attest/tdx":                  {"attest.", "attest/cert", "attest/section", "attest/tcg", "attest/tdx"},
 	"attest/tpm":                  {"attest.", "attest/cert", "attest/section", "attest/tcg", "attest/tpm"},
 	"attest/nvidia":               {"attest.", "attest/cert", "attest/section", "attest/nvidia"},
-	"attest/snp/snpdata":          {"attest/section/rule"},
-	"attest/tdx/tdxdata":          {"attest/section/rule"},
-	"attest/tpm/tpmdata":          {"attest/section/rule"},
+	"attest/snp/snpdata":          {"attest/pile", "attest/section/rule"},
+	"attest/tdx/tdxdata":          {"attest/pile", "attest/section/rule"},
+	"attest/tpm/tpmdata":          {"attest/pile", "attest/section/rule"},
 	"attest/platforms":            {"attest.", "attest/software.", "attest/snp.", "attest/tdx.", "attest/tpm.", "attest/nvidia."},
 	"attest/vectors":              {"attest"},
-	"node/hardware":               {"attest/bundle", "attest/section/rule", "attest/snp/snpdata", "attest/tdx/tdxdata", "attest/tpm/tpmdata", "node/hardware"},
+	"node/hardware":               {"attest/bundle", "attest/nvidia/nvidiadata", "attest/pile", "attest/section/rule", "attest/snp/snpdata", "attest/tdx/tdxdata", "attest/tpm/tpmdata", "node/hardware"},
 	"node/hardware/tpm/tpmenroll": {"attest/tpm/enroll", "attest/tpm/tpmdata", "node/hardware/tpm"}, // not a part of the node
 }
 
