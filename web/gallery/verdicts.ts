@@ -77,7 +77,7 @@ const TDX: Part[] = [
     ...ok('software.measurement', 'It was started with the release', 'All that was measured when this machine started is as this app asks.'),
     found: `MRTD ${MEASURED}`,
   },
-  ok('software.log', 'The log of its start is what was measured', 'All 41 entries of the log are what the chip measured.'),
+  ok('chip.log', 'The log of its start is what was measured', 'All 41 entries of the log are what the chip measured.'),
   bound,
 ];
 
@@ -87,7 +87,7 @@ const TPM: Part[] = [
   ok('chip.key', 'The signing key can\'t leave the chip', 'The key was made in the chip, stays in it, and signs nothing else.'),
   ok('chip.clock', 'The chip was not reset since', 'The chip\'s clock and counters are safe.'),
   ok('software.pcrs', 'It was started with the release', 'The 6 values that are asked for are those of the release.'),
-  ok('software.log', 'The log of its start is what was measured', 'All 87 entries of the log are what the chip measured.'),
+  ok('chip.log', 'The log of its start is what was measured', 'All 87 entries of the log are what the chip measured.'),
   bound,
 ];
 
