@@ -29,7 +29,7 @@ func text(fields []attest.Field) string {
 func TestDescribe(t *testing.T) {
 	m := New(reportData)
 	td15(m)
-	m.Body.Attributes[0], m.Body.Attributes[7] = 3, 0x80
+	m.Body.Attributes[0], m.Body.Attributes[7] = 5, 0x80
 	m.Body.MRServiceTD[0], m.Body.MRSignerSEAM[0], m.Body.SEAMAttributes[0], m.Body.MROwner[0] = 1, 1, 1, 1
 	m.SVN[1] = 5
 	m.SetLog(tcgtest.New(tcg.SHA384).
@@ -59,7 +59,7 @@ func TestDescribe(t *testing.T) {
 	for _, want := range []string{
 		"VERSION=5 |", "BODY_TYPE=TDX 1.5 |", "TEE_TCB_SVN=06010700000000000000000000000000 | firmware when the machine was started: TDX module 1.6, microcode 7",
 		"MRSIGNERSEAM=0100", "somebody else's", "the module is one for tests",
-		"TDATTRIBUTES=0300001000000080 | how the machine was started: debug, sept_ve_disable, perfmon, bit 1\n",
+		"TDATTRIBUTES=0500001000000080 | how the machine was started: debug, sept_ve_disable, perfmon, bit 2\n",
 		"TDATTRIBUTES.DEBUG=true |", "TDATTRIBUTES.PERFMON=true |", "TDATTRIBUTES.MIGRATABLE=false |", "XFAM=e71a060000000000 |",
 		"MROWNER=01", "what the host said of its owner\n", "what the host said of its configuration: nothing\n",
 		"RTMR3=" + strings.Repeat("0", 96) + " | what the software measured by itself (nothing)",

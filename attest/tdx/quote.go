@@ -273,25 +273,25 @@ func parsePCK(leaf *cert.Certificate) (p pck, err error) {
 		if f.to == &p.instance && ok && !there {
 			continue
 		}
-		v, isOctets := item.Next(der.OctetString)
-		if !ok || !isOctets || !item.Empty() || len(v) != f.size {
+		v, _ := item.Next(der.OctetString) // nil from what isn't there
+		if !item.Empty() || len(v) != f.size {
 			return p, bad
 		}
 		*f.to = v
 	}
-	item, _, ok := find(list, oidSGX+".2")
-	levels, isList := item.In(der.Sequence)
-	if !ok || !isList || !item.Empty() {
+	item, _, _ := find(list, oidSGX+".2")
+	levels, _ := item.In(der.Sequence)
+	if !item.Empty() {
 		return p, bad
 	}
 	for i := range 17 {
-		item, _, ok := find(levels, oidSGX+".2."+itoa(i+1))
+		item, _, _ := find(levels, oidSGX+".2."+itoa(i+1))
 		most := 0xff
 		if i == 16 {
 			most = 0xffff
 		}
 		n, isInt := item.Int(most)
-		if !ok || !isInt || !item.Empty() {
+		if !isInt || !item.Empty() {
 			return p, bad
 		}
 		if i == 16 {
@@ -304,8 +304,8 @@ func parsePCK(leaf *cert.Certificate) (p pck, err error) {
 }
 
 // find looks for the element SEQUENCE { oid, … } of a list and returns a reader of
-// what follows the oid. It is not ok if there are two, or any other element isn't of
-// this form.
+// what follows the oid. It is not ok, and the reader is empty, if there are two or any
+// element isn't of this form.
 func find(list der.Reader, oid string) (item der.Reader, there, ok bool) {
 	for !list.Empty() {
 		next, _ := list.In(der.Sequence) // else it has no oid
