@@ -178,7 +178,12 @@ func (j *judge) verifyChain(roots []cert.Root) []*cert.Certificate {
 	mine := slices.DeleteFunc(slices.Clone(roots), func(r cert.Root) bool { return r.Name != j.rootName() })
 	chain, err := cert.Chain(j.leaf.cert, []*cert.Certificate{j.intermediate, j.root}, mine, j.now)
 	if err != nil {
-		j.fail(id, title, cert.FailureOf(err), "AMD does not vouch for this machine's chip: "+err.Error()+".", "", "")
+		trusted := "no root"
+		for _, r := range mine {
+			trusted = r.Name + " " + hexOf(r.Key[:])
+		}
+		key := j.root.KeyHash()
+		j.fail(id, title, cert.FailureOf(err), "AMD does not vouch for this machine's chip: "+err.Error()+".", trusted, hexOf(key[:]))
 		return nil
 	}
 	kind, signer := "SEV-VCEK", "SEV-"+j.product.name

@@ -134,8 +134,9 @@ func TestVerdict(t *testing.T) {
 		t.Errorf("%s %s", v.State, v.Failure)
 	}
 	// AMD's own roots don't know the fake.
-	if v := attest.Examine(evidence, &reportData, attest.Policy{}, at, snp.Platform{}); v.Failure != attest.FailChainUntrusted {
-		t.Errorf("%s %s", v.State, v.Failure)
+	if v := attest.Examine(evidence, &reportData, attest.Policy{}, at, snp.Platform{}); v.Failure != attest.FailChainUntrusted ||
+		v.Checks[0].Want != "ARK-Genoa 429a69c9422aa258ee4d8db5fcda9c6470ef15f8cd5a9cebd6cbc7d90b863831" {
+		t.Errorf("%s %s, want %s", v.State, v.Failure, v.Checks[0].Want)
 	}
 	if v := attest.Examine([]attest.Evidence{{Platform: snp.Name, Data: []byte{1}}}, nil, attest.Policy{}, at, pf); v.Failure != attest.FailEvidenceMalformed {
 		t.Errorf("%s %s", v.State, v.Failure)
@@ -195,6 +196,9 @@ func TestEachRule(t *testing.T) {
 		{"a leaf of the same company twice", "", "", only("leaf", func(c *x509.Certificate) { c.Subject.Country = []string{"US", "US"} }), "chip.chain chain_untrusted"},
 		{"a leaf of no company", "", "", only("leaf", func(c *x509.Certificate) { c.Subject.Organization = nil }), "chip.chain chain_untrusted"},
 		{"a leaf with one name more", "", "", only("leaf", func(c *x509.Certificate) { c.Subject.SerialNumber = "1" }), "chip.chain chain_untrusted"},
+		{"a leaf with an empty name more", "", "", only("leaf", func(c *x509.Certificate) {
+			c.Subject.ExtraNames = []pkix.AttributeTypeAndValue{{Type: asn1.ObjectIdentifier{2, 5, 4, 5}, Value: ""}}
+		}), "chip.chain chain_untrusted"},
 		{"two names in one", "", "", only("leaf", func(c *x509.Certificate) {
 			name := c.Subject.ToRDNSequence()
 			name[0] = append(name[0], name[1]...)
@@ -247,6 +251,10 @@ func TestEachRule(t *testing.T) {
 		{"another Turin", "Turin", "", func(m *snptest.Machine) { m.Leaf.HWID[7] ^= 1 }, "chip.certified chain_untrusted"},
 		{"a longer number on Turin", "Turin", "", report(func(r *snptest.Report) { r.ChipID[63] = 1 }), "chip.certified chain_untrusted"},
 		{"Turin's certificate", "", "", func(m *snptest.Machine) {
+			m.Leaf.Layout, m.Leaf.HWID = 1, m.Leaf.HWID[:8]
+		}, "chip.certified chain_untrusted"},
+		{"Turin's certificate with a Turin's number", "", "", func(m *snptest.Machine) {
+			clear(m.Report.ChipID[8:])
 			m.Leaf.Layout, m.Leaf.HWID = 1, m.Leaf.HWID[:8]
 		}, "chip.certified chain_untrusted"},
 		{"number in an OCTET STRING", "", "", func(m *snptest.Machine) { m.Leaf.HWID = append([]byte{4, 64}, m.Leaf.HWID...) }, ""},
@@ -495,6 +503,31 @@ func TestRulesMalformed(t *testing.T) {
 	}
 }
 
+// A refusal names what was asked for and what was found.
+func TestWantAndFound(t *testing.T) {
+	for _, tt := range []struct {
+		rules, id, want, found string
+	}{
+		{`{"vmpl":[2,1]}`, "chip.vmpl", "2 or 1", "0"},
+		{`{"chip_ids":["0100000000000000","0200000000000000"]}`, "chip.chip_id",
+			"01" + strings.Repeat("00", 63) + " or 02" + strings.Repeat("00", 63), "c0c1c2c3c4c5c6c7" + strings.Repeat("00", 56)},
+		{`{"mitigations":4}`, "chip.mitigations", "0x4", "0x3 at launch, 0x7 now"},
+		{`{"platform":{"tsme":true}}`, "chip.platform.tsme", "tsme true", "false"},
+		{`{"min_tcb":{"Turin":{"fmc":3}}}`, "chip.firmware.launch", "fmc 3, bootloader 0, tee 0, snp 0, microcode 0", "fmc 2, bootloader 4, tee 1, snp 22, microcode 213"},
+	} {
+		m := snptest.New("Turin", reportData)
+		a := verify(m, m.Data(), tt.rules)
+		i := slices.IndexFunc(a.Checks, func(c attest.Check) bool { return c.ID == tt.id })
+		if i < 0 || a.Checks[i].Status != attest.StatusFail || a.Checks[i].Want != tt.want || a.Checks[i].Found != tt.found {
+			t.Errorf("%s: %+v", tt.rules, a.Checks)
+		}
+	}
+	m := snptest.New("Turin", reportData)
+	if got := with(verify(m, m.Data(), `{"mitigations":3}`), attest.StatusOK); !strings.Contains(got, "chip.mitigations") {
+		t.Errorf("right: %s", got)
+	}
+}
+
 // Certificates that aren't there are missing, which is not a wrong form.
 func TestMissingCertificates(t *testing.T) {
 	for _, tt := range []struct {
@@ -687,6 +720,9 @@ func TestMalformed(t *testing.T) {
 			t.Errorf("%s: %q", name, got)
 		}
 	}
+	if d := verify(m, append(bytes.Clone(data), 0), "").Checks[0].Detail; !strings.Contains(d, "cut off") {
+		t.Errorf("a byte that follows: %s", d)
+	}
 	if f := failures(verify(m, change(func(s []snptest.Section) []snptest.Section { return append(s, s[4], s[4], s[4]) }), "")); f != "" {
 		t.Errorf("four lists: %q", f)
 	}
@@ -857,20 +893,29 @@ func TestDescribe(t *testing.T) {
 		return out
 	}
 	m := snptest.New("Turin", reportData)
+	identified(m)
+	m.Report.Committed.TEE, m.Report.Launch.Bootloader, m.Report.Current.SNP = 0, 3, 23
+	m.Report.CommittedVersion[2], m.Report.ReportID[0] = 20, 7
 	for _, fields := range []map[string]attest.Field{get(t, m.Data()), get(t, m.ReportBytes())} {
 		for name, want := range map[string]string{
 			"VERSION": "5", "CPUID": "family 26, model 2, stepping 1", "GUEST_SVN": "1", "POLICY": "0x30133",
 			"POLICY.SMT": "true", "POLICY.CXL": "false", "POLICY.DEBUG": "false", "POLICY.MIGRATE_MA": "false",
 			"VMPL": "0", "REPORTED_TCB": "fmc 2, bootloader 4, tee 1, snp 22, microcode 213", "PLATFORM_INFO.ECC": "true", "PLATFORM_INFO.TSME": "false",
 			"SIGNING_KEY": "VCEK", "MEASUREMENT": measurement, "CURRENT_VERSION": "1.55.21", "CURRENT_MIT_VECTOR": "0x7",
-			"MASK_CHIP_KEY": "false", "AUTHOR_KEY_EN": "false",
+			"MASK_CHIP_KEY": "false", "AUTHOR_KEY_EN": "true",
+			"FAMILY_ID": "f0" + strings.Repeat("00", 15), "IMAGE_ID": "e0" + strings.Repeat("00", 15), "HOST_DATA": "d0" + strings.Repeat("00", 31),
+			"ID_KEY_DIGEST": "aa" + strings.Repeat("00", 46) + "bb", "AUTHOR_KEY_DIGEST": "cc" + strings.Repeat("00", 46) + "dd",
+			"CURRENT_TCB": "fmc 2, bootloader 4, tee 1, snp 23, microcode 213", "COMMITTED_TCB": "fmc 2, bootloader 4, tee 0, snp 22, microcode 213",
+			"LAUNCH_TCB": "fmc 2, bootloader 3, tee 1, snp 22, microcode 213", "COMMITTED_VERSION": "1.55.20", "LAUNCH_MIT_VECTOR": "0x3",
+			"PLATFORM_INFO": "0x25", "REPORT_DATA": "010203" + strings.Repeat("00", 61), "REPORT_ID": "07" + strings.Repeat("00", 31),
+			"REPORT_ID_MA": strings.Repeat("ff", 32), "CHIP_ID": "c0c1c2c3c4c5c6c7" + strings.Repeat("00", 56),
 		} {
 			if fields[name].Value != want {
 				t.Errorf("%s is %q, want %q", name, fields[name].Value, want)
 			}
 		}
 		if !strings.Contains(fields["POLICY"].Meaning, "ABI 1.51 ") || !strings.Contains(fields["CPUID"].Meaning, "Turin") ||
-			!strings.Contains(fields["ID_KEY_DIGEST"].Meaning, "nobody") || fields["CHIP_ID"].Meaning != "" {
+			fields["ID_KEY_DIGEST"].Meaning != "" || fields["CHIP_ID"].Meaning != "" {
 			t.Errorf("meanings: %q %q %q %q", fields["POLICY"].Meaning, fields["CPUID"].Meaning, fields["ID_KEY_DIGEST"].Meaning, fields["CHIP_ID"].Meaning)
 		}
 	}
@@ -878,16 +923,19 @@ func TestDescribe(t *testing.T) {
 	for name, want := range map[string]string{
 		"leaf.subject": "SEV-VCEK", "leaf.productName": "Turin-B1", "leaf.hwID": "c0c1c2c3c4c5c6c7", "leaf.serial": "00",
 		"leaf.TCB": "fmc 2, bootloader 4, tee 1, snp 22, microcode 213", "intermediate.subject": "SEV-Turin", "root.subject": "ARK-Turin",
-		"root.serial": "010000", "crl.number": "01", "crl.nextUpdate": "2027-02-14 08:00 UTC", "leaf.validity": "2023-11-14 22:13 UTC to 2030-11-04 05:20 UTC",
+		"root.serial": "010000", "crl.number": "01", "crl.thisUpdate": "2027-01-14 08:00 UTC", "crl.nextUpdate": "2027-02-14 08:00 UTC", "leaf.validity": "2023-11-14 22:13 UTC to 2030-11-04 05:20 UTC",
 	} {
 		if fields[name].Value != want {
 			t.Errorf("%s is %q, want %q", name, fields[name].Value, want)
 		}
 	}
+	if v := fields["root.key"].Value; !strings.HasPrefix(v, "RSA-2048 ") || !strings.HasPrefix(fields["leaf.key"].Value, "P-384 ") || v == fields["intermediate.key"].Value {
+		t.Errorf("keys %q, %q", v, fields["leaf.key"].Value)
+	}
 	// Without a certificate nothing says what an old report's levels mean.
 	old := snptest.New("Milan", reportData)
 	fields = get(t, old.ReportBytes())
-	if fields["REPORTED_TCB"].Value != "04010000000016d5" || fields["CPUID"].Value != "" || fields["CURRENT_MIT_VECTOR"].Value != "" {
+	if !strings.Contains(fields["ID_KEY_DIGEST"].Meaning, "nobody") || fields["REPORTED_TCB"].Value != "04010000000016d5" || fields["CPUID"].Value != "" || fields["CURRENT_MIT_VECTOR"].Value != "" {
 		t.Errorf("%+v", fields["REPORTED_TCB"])
 	}
 	fields = get(t, old.Data())
