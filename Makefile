@@ -1,6 +1,7 @@
 # The two commands of the README are `make run` and `make test`; both install what this machine lacks.
 
 ARGS ?=
+POLICY ?=
 
 .PHONY: run test build web bench mutants clean
 
@@ -10,10 +11,10 @@ run: build        ## the whole of Sotto on this machine: http://localhost:8787
 build: web        ## the programs, into bin/
 	go build -trimpath -o bin/ ./cmd/sotto ./cmd/sottod ./cmd/sotto-node
 
-web:              ## the page and its core, into web/dist
+web:              ## the page and its core, into web/dist; POLICY=FILE pins what it wants of machines
 	@script/need node:nodejs npm:npm
 	@script/npm web
-	go run ./web/build
+	go run ./web/build$(if $(POLICY), -policy $(POLICY))
 
 test:             ## everything there is; ends with a summary line
 	@script/test

@@ -116,7 +116,7 @@ func rulesOf(p attest.Policy) (r Rules, roots []cert.Root, err error) {
 	// Linux measures files into register 10 while it runs, and keeps a log of its own.
 	r.Unlogged = []int{10}
 	if err := p.Rules(tpmdata.Name, &r); err != nil {
-		return r, nil, errors.New("they are not the expected JSON")
+		return r, nil, err
 	}
 	for _, s := range r.Roots {
 		key, ok := unhex(s, 32)

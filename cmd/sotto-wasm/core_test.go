@@ -180,6 +180,36 @@ func TestNothingIsSentUnchecked(t *testing.T) {
 	}
 }
 
+// What a page was built to want of machines counts, whatever the person accepts,
+// and can't accept for them.
+func TestThePagesPolicyCounts(t *testing.T) {
+	d := newDevice(service(t, &scripted{answers: map[string]chan string{}}))
+	c, _ := signedUp(t, d)
+	state := func(want string) {
+		t.Helper()
+		d.until(t, want, func(e map[string]any) bool { return e["t"] == "trust" && e["trust"].(object)["state"] == want })
+	}
+	start := func(consent bool, policy string) error {
+		_, err := do[none](t, c, "start", object{"origin": "http://localhost", "local": true, "consent": consent, "policy": policy}, nil)
+		return err
+	}
+	if err := start(true, `{"max_lifetime":900}`); err != nil {
+		t.Fatal(err)
+	}
+	state("demo")
+	if err := start(true, `{"require":["snp"]}`); err != nil {
+		t.Fatal(err)
+	}
+	state("failed")
+	if err := start(false, `{"allow_software":true}`); err != nil {
+		t.Fatal(err)
+	}
+	state("consent")
+	if err := start(true, `{"require":["abacus"]}`); err == nil {
+		t.Error("a policy that asks for what there isn't was passed over")
+	}
+}
+
 func TestFullDiskKeepsTheWordsInTheBox(t *testing.T) {
 	c, d, _ := asking(t, service(t, &scripted{answers: map[string]chan string{}}))
 	chat := newOpenChat(t, c)

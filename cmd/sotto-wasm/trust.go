@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"time"
@@ -20,6 +21,7 @@ import (
 // trust is the core's view of the machines that answer.
 type trust struct {
 	client  *client.Client
+	policy  attest.Policy
 	consent bool   // demo hardware was accepted in this browser
 	models  string // the release whose models were listed last, with its state
 }
@@ -37,6 +39,7 @@ type startArgs struct {
 	Origin  string `json:"origin"`
 	Local   bool   `json:"local"`   // the page's host is this machine
 	Consent bool   `json:"consent"` // demo hardware was accepted before
+	Policy  string `json:"policy"`  // what the page was built to want of machines, as JSON; "" for nothing beyond the strict rules
 }
 
 // start begins to check the machines. It doesn't wait for the outcome.
@@ -44,6 +47,13 @@ func (c *core) start(_ context.Context, a startArgs) (none, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.origin, c.local = a.Origin, a.Local
+	if a.Policy != "" {
+		p, err := platforms.ParsePolicy([]byte(a.Policy), platforms.All())
+		if err != nil {
+			return none{}, fmt.Errorf("core: the page's policy: %w", err)
+		}
+		c.trust.policy = p
+	}
 	c.connect(a.Consent && a.Local)
 	return none{}, nil
 }
@@ -54,17 +64,20 @@ func (c *core) connect(consent bool) {
 	if c.trust.client != nil {
 		c.trust.client.CloseNow()
 	}
+	// Only the person accepts a demo, whatever the page was built to want.
+	policy := c.trust.policy
+	policy.AllowSoftware = consent
 	var mine *client.Client
 	mine = client.New(client.Config{
 		Transport: watched{c},
-		Policy:    attest.Policy{AllowSoftware: consent},
+		Policy:    policy,
 		Platforms: platforms.All(),
 		OnStatus: func(client.Status) {
 			// Not from here: the client may be waiting for this to return.
 			go c.statusChanged(mine)
 		},
 	})
-	c.trust = trust{client: mine, consent: consent}
+	c.trust = trust{client: mine, policy: c.trust.policy, consent: consent}
 	go mine.Verify(context.Background()) // OnStatus hears of the outcome
 }
 

@@ -84,6 +84,7 @@ var allowed = map[string][]string{
 	"node":           {"node", "seal", "attest", "engine"},
 	"account":        {"account", "store", "vault"},
 	"web":            {"web"},
+	"web/build":      {"web", "attest"},
 	"cmd/sotto":      {"client", "proxy", "attest", "vault", "seal", "cmd/sotto"},
 	"cmd/sottod":     {"account", "store", "gateway", "node", "engine", "attest", "web", "cmd/sottod"},
 	"cmd/sotto-node": {"node", "engine", "attest", "cmd/sotto-node"},
@@ -93,6 +94,7 @@ var allowed = map[string][]string{
 	"engine/builtin": {"engine", "engine/builtin"},
 
 	"attest/bundle":               {},
+	"attest/pile":                 {},
 	"attest/section":              {"attest/section"},
 	"attest/cert":                 {"attest.", "attest/cert"},
 	"attest/tcg":                  {"attest/tcg"},

@@ -30,6 +30,10 @@ type Options struct {
 	Cache string // compressed bytes by digest; "" for none
 	Main  string // the page's entry, relative to Web
 	WASM  string // a core that is already compiled; "" compiles one
+
+	// Policy is a file that says what the page wants of machines
+	// (spec/evidence.md, "Policy"); "" leaves it with the strict rules alone.
+	Policy string
 }
 
 // Manifest is manifest.json: what the app consists of. A person who fetches

@@ -30,7 +30,7 @@ func tree(t *testing.T, dir string) Options {
 		"src/main.css":         `body { margin: 0 }`,
 		"src/lazy.ts":          `import { lexer } from 'marked'; import { h } from 'preact'; export const show = () => [lexer('x'), h('p', null)];`,
 		"src/core/frame.ts":    `declare const __WORKER_URL__: string; console.log(__WORKER_URL__);`,
-		"src/worker/worker.ts": `import 'go/wasm_exec'; declare const __WASM_URL__: string; console.log(__WASM_URL__);`,
+		"src/worker/worker.ts": `import 'go/wasm_exec'; declare const __WASM_URL__: string, __POLICY__: string; console.log(__WASM_URL__, __POLICY__);`,
 		"core.wasm":            "\x00asm\x01\x00\x00\x00",
 	} {
 		file := filepath.Join(dir, name)
@@ -97,6 +97,43 @@ func TestSameBytesFromTwoDirectories(t *testing.T) {
 		if b[p] != data {
 			t.Errorf("%s differs when built again", p)
 		}
+	}
+}
+
+// A page wants of machines what it was built with, to the byte, and is not built
+// with what its core would refuse.
+func TestPolicy(t *testing.T) {
+	o := tree(t, t.TempDir())
+	o.Policy = filepath.Join(o.Web, "policy.json")
+	for doc, want := range map[string]string{
+		`{"require":["snp"],"platforms":{"snp":{"min_guest_svn":3}}}`: "",
+		`{"platforms":{"snp":{"min_gest_svn":3}}}`:                    "min_gest_svn",
+		`{"allow_software":true}`:                                     "allows software",
+	} {
+		if err := os.WriteFile(o.Policy, []byte(doc), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Build(o)
+		if want != "" {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: error is %v, want one with %q", doc, err, want)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := false
+		for name, text := range files(t, o.Out) {
+			found = found || strings.Contains(name, "worker") && strings.Contains(text, doc)
+		}
+		if !found {
+			t.Error("the policy is in no Worker")
+		}
+	}
+	o.Policy = filepath.Join(o.Web, "absent.json")
+	if _, err := Build(o); err == nil {
+		t.Error("a policy that isn't there is passed over")
 	}
 }
 

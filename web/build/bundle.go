@@ -18,6 +18,7 @@ import (
 
 	"github.com/evanw/esbuild/pkg/api"
 
+	"github.com/sotto-chat/sotto/attest/platforms"
 	"github.com/sotto-chat/sotto/internal/wasm"
 )
 
@@ -26,6 +27,10 @@ import (
 // of all scripts that a first load fetches, and of those of the page among them.
 func bundleAll(o Options, s site, names map[string]string) (first, page []string, err error) {
 	goroot, err := goEnv("GOROOT")
+	if err != nil {
+		return nil, nil, err
+	}
+	policy, err := readPolicy(o.Policy)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -58,6 +63,7 @@ func bundleAll(o Options, s site, names map[string]string) (first, page []string
 			Define: map[string]string{
 				"__WASM_URL__":   quote("/" + names["core.wasm"]),
 				"__WORKER_URL__": quote("/" + names["worker.js"]),
+				"__POLICY__":     quote(policy),
 			},
 			Outdir:   "/out",
 			Metafile: true,
@@ -250,6 +256,25 @@ func coreWASM(o Options) ([]byte, error) {
 		return nil, err
 	}
 	return os.ReadFile(out)
+}
+
+// readPolicy returns the text of a policy that a page can work with, "" for none.
+func readPolicy(file string) (string, error) {
+	if file == "" {
+		return "", nil
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	p, err := platforms.ParsePolicy(b, platforms.All())
+	if err != nil {
+		return "", fmt.Errorf("the policy in %s can't be used: %w", file, err)
+	}
+	if p.AllowSoftware {
+		return "", fmt.Errorf("the policy in %s allows software: in a page only the person can, on their own computer", file)
+	}
+	return string(b), nil
 }
 
 // goEnv returns one value of `go env`.

@@ -5,12 +5,16 @@
 //
 // Usage:
 //
-//	go run ./web/build [-web web] [-out web/dist] [-cache .cache/web] [-main src/main.tsx] [-wasm file]
+//	go run ./web/build [-web web] [-out web/dist] [-cache .cache/web] [-main src/main.tsx] [-wasm file] [-policy file]
 //
 // It compiles ./cmd/sotto-wasm, bundles the page, the core's frame and the
 // Worker with esbuild, copies web/static, names every file after its SHA-256,
 // compresses each with brotli and gzip, and writes manifest.json with digests
 // and sizes. The same sources give the same bytes, wherever they lie.
+//
+// With -policy, the page wants of every machine what the file says: which
+// software it must run, which hardware must vouch for it. Without, no real
+// hardware is believed, because nothing says what it should run.
 //
 // The build fails when the app outgrows its budgets: 1.5 MB of brotli for the
 // WASM core, 60 KB of gzip for the JavaScript of a first load.
@@ -33,6 +37,7 @@ func main() {
 	flag.StringVar(&o.Cache, "cache", filepath.Join(".cache", "web"), "a `directory` for compressed bytes; empty for none")
 	flag.StringVar(&o.Main, "main", "src/main.tsx", "the page's entry `file`, relative to -web")
 	flag.StringVar(&o.WASM, "wasm", "", "take this core `file` instead of compiling one")
+	flag.StringVar(&o.Policy, "policy", "", "a `file` with what the page wants of machines")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		fmt.Fprintf(os.Stderr, "build: unexpected argument %q\n", flag.Arg(0))

@@ -17,7 +17,7 @@ interface Unlock {
 
 /** The methods: arguments and results. `Uint8Array` results are bytes, the rest is JSON. */
 export interface GoCalls {
-  start: [{ origin: string; local: boolean; consent: boolean }, object];
+  start: [{ origin: string; local: boolean; consent: boolean; policy: string }, object];
   acceptDemo: [object, object];
   check: [object, Trust];
   proof: [object, Uint8Array];

@@ -82,7 +82,7 @@ class Core {
       ended: () => this.send({ restart: 'broken' }),
     });
     const consent = await this.store.then((s) => s.consent()).catch(() => false);
-    await go.call('start', { origin: location.origin, local: isLocal(), consent });
+    await go.call('start', { origin: location.origin, local: isLocal(), consent, policy: __POLICY__ });
     return go;
   }
 

@@ -1,0 +1,73 @@
+// Copyright (c) Sotto authors
+// SPDX-License-Identifier: Apache-2.0
+
+package platforms
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/sotto-chat/sotto/attest"
+)
+
+// MaxPolicy is the most bytes of a policy.
+const MaxPolicy = 1 << 20
+
+// ParsePolicy reads what somebody wants of the machines (spec/evidence.md,
+// "Policy"). Whatever would count for nothing is an error: fields that stand
+// there twice or aren't known, rules for a kind of hardware that isn't among
+// known, rules that their kind can't read, bytes after the end. Errors are the
+// rest of a sentence that says what can't be used.
+func ParsePolicy(doc []byte, known []attest.Platform) (p attest.Policy, err error) {
+	if len(doc) > MaxPolicy {
+		return p, errors.New("it is longer than a megabyte")
+	}
+	// The decoder takes the last of two fields of one name; a rule must not be
+	// lost that way. Decoding the document as the rules of nobody finds it.
+	var whole map[string]json.RawMessage
+	if err := (attest.Policy{Platforms: map[string]json.RawMessage{"": doc}}).Rules("", &whole); err != nil {
+		return p, err
+	}
+	dec := json.NewDecoder(bytes.NewReader(doc))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&p); err != nil {
+		return attest.Policy{}, err
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return attest.Policy{}, errors.New("bytes follow its end")
+	}
+	for name := range p.Platforms {
+		if err := knows(known, name, "it has rules for “"); err != nil {
+			return attest.Policy{}, err
+		}
+	}
+	for _, name := range p.Require {
+		if err := knows(known, name, "it requires “"); err != nil {
+			return attest.Policy{}, err
+		}
+	}
+	// A platform reads its rules before it looks at the evidence.
+	for _, pf := range known {
+		for _, c := range pf.Verify(nil, attest.Claim{}, p, time.Unix(0, 0)).Checks {
+			if c.Failure == attest.FailPolicyMalformed {
+				return attest.Policy{}, errors.New(strings.TrimSuffix(c.Detail, "."))
+			}
+		}
+	}
+	return p, nil
+}
+
+func knows(known []attest.Platform, name, what string) error {
+	var names []string
+	for _, pf := range known {
+		if pf.Name() == name {
+			return nil
+		}
+		names = append(names, pf.Name())
+	}
+	return errors.New(what + name + "”, which is no kind of hardware that this program knows (" + strings.Join(names, ", ") + ")")
+}
