@@ -163,7 +163,7 @@ func (j *moduleJSON) identity() (m moduleIdentity, ok bool) {
 // parseTCBInfo reads a TCB info. Fields that aren't known are passed over, since
 // Intel adds some without a new version; all that is read here must be there.
 func parseTCBInfo(raw []byte) (*tcbInfo, error) {
-	bad := errors.New("Intel's TCB info is not of a form that is known")
+	bad := errors.New("Intel's list of firmware levels is not of a form that is known")
 	d, err := parseDocument(raw, "tcbInfo")
 	if err != nil {
 		return nil, err
@@ -193,7 +193,7 @@ func parseTCBInfo(raw []byte) (*tcbInfo, error) {
 		return nil, bad
 	}
 	if j.ID != "TDX" || j.Version != 3 || j.Type == nil || *j.Type != 0 {
-		return nil, errors.New("Intel's TCB info is of another technology or version")
+		return nil, errors.New("Intel's list of firmware levels is of another technology or version")
 	}
 	t := &tcbInfo{document: d}
 	var ok1, ok2, ok3 bool
@@ -254,7 +254,7 @@ type qeIdentity struct {
 }
 
 func parseQEIdentity(raw []byte) (*qeIdentity, error) {
-	bad := errors.New("Intel's identity of its quoting enclave is not of a form that is known")
+	bad := errors.New("Intel's description of what signs reports is not of a form that is known")
 	d, err := parseDocument(raw, "enclaveIdentity")
 	if err != nil {
 		return nil, err
@@ -277,7 +277,7 @@ func parseQEIdentity(raw []byte) (*qeIdentity, error) {
 		return nil, bad
 	}
 	if j.ID != "TD_QE" || j.Version != 2 {
-		return nil, errors.New("Intel's identity of its quoting enclave is of another technology or version")
+		return nil, errors.New("Intel's description of what signs reports is of another technology or version")
 	}
 	q := &qeIdentity{document: d}
 	var ok [6]bool

@@ -100,7 +100,7 @@ func (pf Platform) Verify(data []byte, claim attest.Claim, policy attest.Policy,
 	if j.quote.td15 {
 		kind = "1.5"
 	}
-	j.pass("chip.report", title, "It is a quote of version "+itoa(j.quote.version)+" with a report of TDX "+kind+".")
+	j.pass("chip.report", title, "It is a report of version "+itoa(j.quote.version)+" of TDX "+kind+".")
 	j.verify()
 	if errRules == nil { // else there is nothing to compare with
 		j.appraiseMachine()
@@ -147,7 +147,7 @@ func (j *judge) verify() {
 	if j.verifyDocument("chip.tcb_info", "Intel says which firmware is up to date", j.tcbDocument()) {
 		j.verifyModel()
 	}
-	j.verifyDocument("chip.qe_identity", "Intel says which enclave may sign", j.qeDocument())
+	j.verifyDocument("chip.qe_identity", "Intel says which of its parts may sign", j.qeDocument())
 	if j.tcbInfo != nil {
 		j.verifyModule()
 	}
@@ -342,7 +342,7 @@ func (j *judge) verifyModel() {
 			"FMSPC "+hex.EncodeToString(t.fmspc)+", PCEID "+hex.EncodeToString(t.pceID))
 		return
 	}
-	j.pass(id, title, "The list of firmware is for this kind of chip (FMSPC "+hex.EncodeToString(p.fmspc)+").")
+	j.pass(id, title, "The list of firmware is for this kind of chip ("+hex.EncodeToString(p.fmspc)+").")
 }
 
 // verifyModule compares who made the TDX module with Intel's word (QVL
@@ -381,11 +381,11 @@ func (j *judge) verifyEnclave() {
 	r, i := &j.quote.qe, j.qeIdentity
 	if !bytes.Equal(r.mrSigner, i.mrSigner) || r.prodID != i.prodID ||
 		!masked(r.miscSelect, i.miscMask, i.miscSelect) || !masked(r.attributes, i.attrMask, i.attributes) {
-		j.fail(id, title, attest.FailPolicyMismatch, "What signed this machine's report is not the enclave that Intel made for that.",
+		j.fail(id, title, attest.FailPolicyMismatch, "What signed this machine's report is not the part that Intel made for that.",
 			enclave(i.mrSigner, i.prodID, i.miscSelect, i.attributes), enclave(r.mrSigner, r.prodID, r.miscSelect, r.attributes))
 		return
 	}
-	j.pass(id, title, "The enclave that signed is Intel's (number "+itoa(int(r.prodID))+", version "+itoa(int(r.svn))+").")
+	j.pass(id, title, "What signed is Intel's own part (number "+itoa(int(r.prodID))+", version "+itoa(int(r.svn))+").")
 }
 
 func enclave(signer []byte, prodID uint16, misc, attributes []byte) string {

@@ -396,10 +396,10 @@ func TestAll(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("parts %v", got)
 	}
-	if c := find(a, "chip.report"); c.Detail != "It is a quote of version 5 with a report of TDX 1.5." {
+	if c := find(a, "chip.report"); c.Detail != "It is a report of version 5 of TDX 1.5." {
 		t.Error(c.Detail)
 	}
-	if c := find(judge(t, New(reportData).Data(), nil, Now), "chip.report"); c.Detail != "It is a quote of version 4 with a report of TDX 1.0." {
+	if c := find(judge(t, New(reportData).Data(), nil, Now), "chip.report"); c.Detail != "It is a report of version 4 of TDX 1.0." {
 		t.Error(c.Detail)
 	}
 	if c := find(a, "chip.attributes"); c.Detail != "Its settings are sept_ve_disable." {

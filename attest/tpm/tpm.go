@@ -309,7 +309,7 @@ func (j *judge) signer() {
 	switch {
 	case binary.BigEndian.Uint16(j.quote.QualifiedSigner) != j.public.NameAlg:
 		j.fail("chip.signer", title, attest.FailPolicyMismatch,
-			"The quote names another kind of key than the one that this machine shows.", bankName(j.public.NameAlg), "")
+			"The proof names another kind of key than the one that this machine shows.", bankName(j.public.NameAlg), "")
 	case j.rules.Hierarchy != "" && where != j.rules.Hierarchy, where == "null":
 		want := j.rules.Hierarchy
 		if want == "" {
@@ -320,7 +320,7 @@ func (j *judge) signer() {
 	case where == "":
 		j.warn("chip.signer", title, "The key is below another one, which the proof doesn't show.")
 	default:
-		j.ok("chip.signer", title, "The quote names this key, made in the chip's part “"+where+"”.")
+		j.ok("chip.signer", title, "The proof names this key, made in the chip's part “"+where+"”.")
 	}
 }
 
