@@ -247,8 +247,8 @@ func (j *judge) issued(roots []cert.Root, now int64) {
 func HasPurpose(c *cert.Certificate, purposes ...string) bool {
 	usage, _ := c.Extension(oidExtKeyUsage)
 	outer := der.New(usage)
-	r, ok := outer.In(der.Sequence)
-	if !ok || !outer.Empty() {
+	r, _ := outer.In(der.Sequence)
+	if !outer.Empty() { // which it stays where there is no sequence
 		return false
 	}
 	found := false

@@ -484,6 +484,12 @@ func TestEachRuleAlone(t *testing.T) {
 			m.Banks = []uint16{tpm.AlgSHA1, tpm.AlgSHA256, tpm.AlgSHA384}
 		}},
 		{name: "host as one bank measured", breaks: oneBank(0, tpm.AlgSHA384, func(m *tpmtest.Machine) { m.Events[0].Type = 0x11 }), want: "chip.events software_mismatch", says: "host information"},
+		{name: "host as the other bank measured", breaks: func(m *tpmtest.Machine) {
+			oneBank(0, tpm.AlgSHA384, func(m *tpmtest.Machine) {
+				m.Events[0].Type = 0x11
+				slices.Reverse(m.Banks)
+			})(m)
+		}, want: "chip.events software_mismatch", says: "host information"},
 		{name: "separator by one bank", breaks: oneBank(9, tpm.AlgSHA384, func(m *tpmtest.Machine) {
 			m.Events = append(m.Events, tpmtest.Event{PCR: 1, Type: 0x0d, Data: []byte("x"), Digest: make([]byte, 4)})
 		}), want: "chip.events software_mismatch", says: "separator"},
