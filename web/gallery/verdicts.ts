@@ -62,7 +62,7 @@ const SNP: Part[] = [
 ];
 
 const TDX: Part[] = [
-  ok('chip.report', 'The proof can be read', 'It is a quote of version 5 with a report of TDX 1.5.'),
+  ok('chip.report', 'The proof can be read', 'It is a report of version 5 of TDX 1.5.'),
   ok('chip.chain', 'Intel made the chip', 'Intel certified the key of this machine.'),
   ok('chip.signature', 'The chip signed the report', 'The chip\'s signature fits the report.'),
   ok('chip.revocation', 'Intel stands by its certificates', 'The machine\'s certificates are in none of Intel\'s revocation lists.'),
