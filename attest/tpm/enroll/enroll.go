@@ -118,15 +118,13 @@ func (r *Registrar) Challenge(request []byte, now time.Time) (challenge, pending
 	if err := r.endorsed(ek, s.All(4), now); err != nil {
 		return nil, nil, err
 	}
-	if !ak.Vouches() || ak.Scheme == tpm.AlgNull || ak.Hash != tpm.AlgSHA256 && ak.Hash != tpm.AlgSHA384 {
+	// A key for any scheme has no hash either.
+	if !ak.Vouches() || ak.Hash != tpm.AlgSHA256 && ak.Hash != tpm.AlgSHA384 {
 		return nil, nil, errors.New("the attestation key can leave its TPM, or sign what the TPM didn't make")
 	}
 	secret := make([]byte, 32)
 	rand.Read(secret) // never fails
-	id, encrypted, err := makeCredential(ek, ak.Name(), secret)
-	if err != nil {
-		return nil, nil, err
-	}
+	id, encrypted := makeCredential(ek, ak.Name(), secret)
 	challenge = message(labelChallenge, id, encrypted)
 	until := binary.BigEndian.AppendUint64(nil, uint64(now.Add(MaxPending).Unix()))
 	return challenge, message(labelPending, ak.Raw, proof(challenge, secret), until), nil
@@ -234,10 +232,7 @@ func publicKey(p *tpm.Public) crypto.PublicKey {
 		return &rsa.PublicKey{N: new(big.Int).SetBytes(p.Modulus), E: 65537}
 	}
 	curve, _ := curveOf(p)
-	k, err := ecdsa.ParseUncompressedPublicKey(curve, point(p))
-	if err != nil {
-		panic("enroll: " + err.Error())
-	}
+	k, _ := ecdsa.ParseUncompressedPublicKey(curve, point(p))
 	return k
 }
 
@@ -253,8 +248,9 @@ const (
 
 // makeCredential is TPM2_MakeCredential (part 3, section 12.6) in software: what
 // only a TPM with the EK's private half and a key of that name can open. It
-// returns the contents of TPM2B_ID_OBJECT and TPM2B_ENCRYPTED_SECRET.
-func makeCredential(ek *tpm.Public, name, secret []byte) (idObject, encrypted []byte, err error) {
+// returns the contents of TPM2B_ID_OBJECT and of TPM2B_ENCRYPTED_SECRET. Nothing in
+// it can fail, with keys of the kinds that [tpm.Public.Endorses] takes.
+func makeCredential(ek *tpm.Public, name, secret []byte) (idObject, encrypted []byte) {
 	h := crypto.SHA256
 	if ek.NameAlg == tpm.AlgSHA384 {
 		h = crypto.SHA384
@@ -264,40 +260,25 @@ func makeCredential(ek *tpm.Public, name, secret []byte) (idObject, encrypted []
 		// Part 1, annex B.10.4: OAEP with the hash of the EK's name.
 		seed = make([]byte, h.Size())
 		rand.Read(seed)
-		encrypted, err = rsa.EncryptOAEP(h.New(), rand.Reader, publicKey(ek).(*rsa.PublicKey), seed, []byte(useIdentity))
+		encrypted, _ = rsa.EncryptOAEP(h.New(), rand.Reader, publicKey(ek).(*rsa.PublicKey), seed, []byte(useIdentity))
 	} else {
-		seed, encrypted, err = sharedSeed(h, ek)
+		seed, encrypted = sharedSeed(h, ek)
 	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("make credential: %w", err)
-	}
-	block, err := aes.NewCipher(kdfa(h, seed, useStorage, name, int(ek.SymmetricBits)))
-	if err != nil {
-		return nil, nil, fmt.Errorf("make credential: %w", err)
-	}
+	block, _ := aes.NewCipher(kdfa(h, seed, useStorage, name, int(ek.SymmetricBits)))
 	sealed := encryptCFB(block, sized(secret))
 	m := hmac.New(h.New, kdfa(h, seed, useIntegrity, nil, 8*h.Size()))
 	m.Write(sealed)
 	m.Write(name)
-	return append(sized(m.Sum(nil)), sealed...), encrypted, nil
+	return append(sized(m.Sum(nil)), sealed...), encrypted
 }
 
 // sharedSeed agrees on a seed with an ECC key (part 1, annex C.6.4) and returns
 // the TPMS_ECC_POINT that the TPM needs to do the same.
-func sharedSeed(h crypto.Hash, ek *tpm.Public) (seed, encrypted []byte, err error) {
+func sharedSeed(h crypto.Hash, ek *tpm.Public) (seed, encrypted []byte) {
 	_, curve := curveOf(ek)
-	theirs, err := curve.NewPublicKey(point(ek))
-	if err != nil {
-		return nil, nil, err
-	}
-	ours, err := curve.GenerateKey(rand.Reader)
-	if err != nil {
-		return nil, nil, err
-	}
-	z, err := ours.ECDH(theirs)
-	if err != nil {
-		return nil, nil, err
-	}
+	theirs, _ := curve.NewPublicKey(point(ek))
+	ours, _ := curve.GenerateKey(rand.Reader)
+	z, _ := ours.ECDH(theirs)
 	p := ours.PublicKey().Bytes()[1:]
 	x, y := p[:len(p)/2], p[len(p)/2:]
 	// KDFe (part 1, section 11.4.10.3) of as many bits as the hash has: one round.
@@ -307,7 +288,7 @@ func sharedSeed(h crypto.Hash, ek *tpm.Public) (seed, encrypted []byte, err erro
 	d.Write([]byte(useIdentity))
 	d.Write(x)
 	d.Write(ek.X)
-	return d.Sum(nil), append(sized(x), sized(y)...), nil
+	return d.Sum(nil), append(sized(x), sized(y)...)
 }
 
 // kdfa is KDFa (part 1, section 11.4.10.2) of at most as many bits as the hash
@@ -325,12 +306,12 @@ func kdfa(h crypto.Hash, key []byte, label string, context []byte, bits int) []b
 // a zero vector, as TPMs do. The standard library calls its own deprecated; there is nothing to
 // get wrong here, since each key is used once and a MAC is over the result.
 func encryptCFB(block interface{ Encrypt(dst, src []byte) }, plain []byte) []byte {
-	out := make([]byte, len(plain))
+	var out []byte
 	feedback := make([]byte, aes.BlockSize)
-	for i := 0; i < len(plain); i += aes.BlockSize {
+	for len(plain) > 0 {
 		block.Encrypt(feedback, feedback)
-		n := subtle.XORBytes(out[i:], plain[i:], feedback)
-		copy(feedback, out[i:i+n])
+		n := subtle.XORBytes(feedback, feedback, plain)
+		out, plain = append(out, feedback[:n]...), plain[n:]
 	}
 	return out
 }

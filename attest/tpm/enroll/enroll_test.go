@@ -129,9 +129,12 @@ func TestCredential(t *testing.T) {
 		if got, err := activate(ek, name, id, enc); err != nil || !bytes.Equal(got, secret) {
 			t.Fatalf("%s: go-tpm's: %q, %v", kind, got, err)
 		}
-		ours, ourEnc, err := makeCredential(public(t, ek), name, secret)
-		if err != nil {
-			t.Fatal(err)
+		ours, ourEnc := makeCredential(public(t, ek), name, secret)
+		if k, ok := ek.Private.(*rsa.PrivateKey); ok {
+			seed, err := rsa.DecryptOAEP(sha256.New(), nil, k, ourEnc, []byte("IDENTITY\x00"))
+			if err != nil || bytes.Equal(seed, make([]byte, 32)) {
+				t.Errorf("seed %x, %v", seed, err)
+			}
 		}
 		if got, err := activate(ek, name, ours, ourEnc); err != nil || !bytes.Equal(got, secret) {
 			t.Errorf("%s: ours: %q, %v", kind, got, err)
@@ -177,7 +180,17 @@ func enrol(ek, ak *tpmtest.Key, chain [][]byte, now time.Time) ([][]byte, error)
 	return r.Certify(pending, Answer(challenge, secret), now.Add(time.Minute))
 }
 
+// TestProof: another implementation's machine answers the same.
+func TestProof(t *testing.T) {
+	m := hmac.New(sha256.New, []byte("secret"))
+	m.Write([]byte("sotto/1 tpm enrolment\x00challenge"))
+	if got := proof([]byte("challenge"), []byte("secret")); !bytes.Equal(got, m.Sum(nil)) {
+		t.Errorf("%x", got)
+	}
+}
+
 func TestEnrol(t *testing.T) {
+	serials := map[string]bool{}
 	for kind, ek := range endorsementKeys() {
 		for _, ak := range []*tpmtest.Key{tpmtest.AttestationKey(tpmtest.P256A()), tpmtest.AttestationKey(tpmtest.P384()), tpmtest.AttestationKey(tpmtest.RSA())} {
 			chain, err := enrol(ek, ak, tpmtest.EKCertificate(ek, nil), tpmtest.Now)
@@ -193,6 +206,10 @@ func TestEnrol(t *testing.T) {
 				leaf.KeyUsage != cert.UsageDigitalSignature || len(leaf.Serial) != 16 {
 				t.Errorf("%+v", leaf)
 			}
+			if serials[string(leaf.Serial)] {
+				t.Error("two certificates have one serial number")
+			}
+			serials[string(leaf.Serial)] = true
 			// The certificate's times are whole seconds.
 			if leaf.NotBefore != tpmtest.Now.Add(-4*time.Minute).Unix() || leaf.NotAfter != tpmtest.Now.Add(2*time.Hour+time.Minute).Unix() {
 				t.Errorf("valid from %d to %d", leaf.NotBefore, leaf.NotAfter)

@@ -46,6 +46,18 @@ func TestAdd(t *testing.T) {
 	}
 }
 
+// TestAddAnyKey: a key of any length does no harm.
+func TestAddAnyKey(t *testing.T) {
+	whole := tpmtest.New().Parts()
+	end := whole.Public[len(whole.Public)-32:]
+	for n, first := range map[int][]byte{0: whole.Certificates[1], 31: whole.Certificates[1], 32: whole.Certificates[0]} {
+		p := tpmdata.Parts{Public: end[:n]}
+		if err := p.Add(whole.Certificates[1], whole.Certificates[0]); err != nil || !bytes.Equal(p.Certificates[0], first) {
+			t.Errorf("%d bytes: %v", n, err)
+		}
+	}
+}
+
 func TestAddRefuses(t *testing.T) {
 	for name, b := range map[string][]byte{
 		"nothing":                  {},
