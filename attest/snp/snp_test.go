@@ -774,6 +774,8 @@ func TestLeafExtensions(t *testing.T) {
 		{"spl4 on Turin", "Turin", add([]byte{2, 1, 0}, snptest.OID(3, 4)), malformed},
 		{"fmcSPL on Genoa", "Genoa", add([]byte{2, 1, 0}, snptest.OID(3, 9)), malformed},
 		{"fmcSPL for spl4", "Genoa", func(e exts) exts { at(e, 3, 4).Id = snptest.OID(3, 9); return e }, malformed},
+		{"6 for spl6", "Genoa", func(e exts) exts { at(e, 3, 6).Id = snptest.OID(6); return e }, malformed},
+		{"40 for spl4", "Genoa", func(e exts) exts { at(e, 3, 4).Id = snptest.OID(3, 40); return e }, malformed},
 		{"SPL 0", "Genoa", add([]byte{2, 1, 0}, snptest.OID(3, 0)), malformed},
 		{"SPL 10", "Genoa", add([]byte{2, 1, 0}, snptest.OID(3, 10)), malformed},
 		{"SPL of nothing", "Genoa", add([]byte{2, 1, 0}, snptest.OID(3)), malformed},
