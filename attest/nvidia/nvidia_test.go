@@ -296,6 +296,11 @@ func TestRules(t *testing.T) {
 		}, "chip.revocation fail revoked", ""},
 		{"list out of date", func(m *machine) { m.crls = crls(m.gpus[0], now.Add(-25*time.Hour)) }, "chip.revocation fail collateral_expired", ""},
 		{"list of a stranger", func(m *machine) { m.crls = crls(stranger.GPU("GH100"), now) }, "chip.revocation fail signature_invalid", ""},
+		{"lists of a stranger's GPUs", func(m *machine) {
+			m.gpus[0], m.gpus[1] = again(m.gpus[0]), again(m.gpus[1])
+			m.gpus[0].Vendor, m.gpus[1].Vendor = stranger, stranger
+			m.crls = crls(m.gpus[1], now.Add(-25*time.Hour))
+		}, "chip.chain fail chain_untrusted", ""},
 		{"list of nobody", func(m *machine) { m.crls = append(m.crls, m.gpus[0].Vendor.CRL(gpu("GB100"), nvidiatest.Model, now)) }, "chip.revocation fail evidence_malformed", ""},
 		{"no list of the root", func(m *machine) { m.crls = m.crls[1:] }, "chip.revocation fail collateral_missing", ""},
 		{"no list of the model", func(m *machine) { m.crls = m.crls[:1] }, "chip.revocation fail collateral_missing", ""},
@@ -430,7 +435,7 @@ func TestPolicyMalformed(t *testing.T) {
 		`{"driver":["x"]}`, `{"driver":["570"]}`, `{"driver":["570."]}`, `{"driver":["1.2.3.4.5.6"]}`, `{"driver":["1.99999"]}`,
 		`{"vbios":["96.00.9f.00.04"]}`, `{"vbios":["96.00.9F.00"]}`, `{"vbios":["96.00.9F.00.4"]}`, `{"vbios":["196.00.9F.00.04"]}`,
 		`{"tables":["` + strings.Repeat("0", 64) + `"]}`, `{"tables":["sha256:00"]}`, `{"tables":["sha256:` + strings.Repeat("0", 63) + `g"]}`,
-		`{"revoked":[""]}`, `{"revoked":["0"]}`, `{"revoked":["0x"]}`, `{"revoked":["AA"]}`,
+		`{"revoked":[""]}`, `{"revoked":["0"]}`, `{"revoked":["0x"]}`, `{"revoked":["AA"]}`, `{"revoked":["00ab"]}`,
 	} {
 		a := verify(t, data, rules)
 		if got := found(a); !slices.Equal(got, []string{"chip.report fail policy_malformed", "key.bound fail policy_malformed"}) {
@@ -440,6 +445,15 @@ func TestPolicyMalformed(t *testing.T) {
 	for _, rules := range []string{`{}`, `{"gpus":0}`, `{"gpus":1}`, `{"driver":["560.1.2.3.4","570.0"]}`, `{"vbios":["96.00.00.00.00"]}`, `{"revoked":["00"]}`} {
 		if got := found(verify(t, data, rules)); !slices.Equal(got, []string{noCRLs, noTable}) {
 			t.Errorf("%s: %q", rules, got)
+		}
+	}
+	// Confidential mode shows in the measurements only: who requires GPUs pins these.
+	for rules, want := range map[string]string{`{}`: "chip.report fail policy_malformed", `{"tables":[]}`: "software.measurement fail collateral_missing"} {
+		p := policy(t, rules)
+		p.Require = []string{"snp", nvidia.Name}
+		a := nvidia.Platform{Roots: nvidiatest.Default().Roots()}.Verify(data, claim, p, now)
+		if got := found(a); !slices.Contains(got, want) {
+			t.Errorf("required, %s: %q", rules, got)
 		}
 	}
 	if got := found(verify(t, data, `{"gpus":16}`)); !slices.Equal(got, []string{noCRLs, "chip.count fail policy_mismatch", noTable}) {
@@ -478,6 +492,7 @@ func TestEvidenceMalformed(t *testing.T) {
 		"chain with no cert":     join(1, report, 2, cat(cat(certs[:4]...), []byte{0x30, 0})),
 		"table cut":              join(1, report, 2, chain, 3, table[:len(table)-1]),
 		"list cut":               join(1, report, 2, chain, 4, crl[:len(crl)-1]),
+		"5 lists":                join(1, report, 2, chain, 4, crl, 4, crl, 4, crl, 4, crl, 4, crl),
 		"17 GPUs":                cat(bytes.Repeat(join(1, report), 17), bytes.Repeat(join(2, chain), 17)),
 		"table of other content": join(1, report, 2, chain, 3, chain),
 	} {

@@ -51,8 +51,10 @@ func rulesOf(p attest.Policy) (rules, error) {
 		return ok && len(d) == 64 && isHex(d)
 	}):
 		return r, errors.New("tables holds something that is not a digest")
-	case bad(r.Revoked, isHex):
-		return r, errors.New("revoked holds something that is not a serial number")
+	case bad(r.Revoked, func(s string) bool { return isHex(s) && (s == "00" || s[:2] != "00") }): // else it would never match
+		return r, errors.New("revoked holds something that is not a serial number without leading zero bytes")
+	case r.Tables == nil && slices.Contains(p.Require, Name): // else one that developers look into would do
+		return r, errors.New("nvidia is required, and without tables nothing shows that a GPU is in confidential mode")
 	}
 	return r, nil
 }
