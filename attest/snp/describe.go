@@ -50,6 +50,9 @@ func Describe(data []byte) ([]attest.Field, error) {
 	if p != nil {
 		family = "AMD EPYC “" + p.name + "”"
 	}
+	if p != nil {
+		add("PRODUCT", p.name, "the chip's family, as a policy's min_tcb names it")
+	}
 	if r.version >= 3 {
 		add("CPUID", "family "+num(uint32(r.family))+", model "+num(uint32(r.model))+", stepping "+num(uint32(r.stepping)), "the chip's family: "+family)
 	}
@@ -81,6 +84,13 @@ func Describe(data []byte) ([]attest.Field, error) {
 	add("REPORT_ID_MA", hexOf(r.reportIDMA), "the migration agent's number; ff… is none")
 	add("REPORTED_TCB", level(r.reported), "firmware that the chip's key is for")
 	add("CHIP_ID", hexOf(r.chipID), orNone(r.chipID, "hidden by the host"))
+	if e.leaf == nil && r.signingKey != keyVLEK && !zero(r.chipID) {
+		at, meaning := p, "where AMD keeps the chip's certificate"
+		if at == nil {
+			at, meaning = productNamed("Milan"), meaning+"; of a Genoa, with that name in it"
+		}
+		add("VCEK_URL", at.certificateURL(r), meaning)
+	}
 	add("COMMITTED_TCB", level(r.committed), "the host can't go back below this")
 	add("CURRENT_VERSION", r.currentFW.String(), "firmware that runs now: major, minor, build")
 	add("COMMITTED_VERSION", r.committedFW.String(), "the host can't go back below this")
@@ -115,6 +125,20 @@ func Describe(data []byte) ([]attest.Field, error) {
 		add("crl.number", hexOf(l.Number), "")
 	}
 	return out, nil
+}
+
+// certificateURL is where AMD's key distribution service has the certificate of a
+// report's chip at its level of firmware (AMD 57230, VCEK Certificate).
+func (p *product) certificateURL(r *report) string {
+	url := "https://kdsintf.amd.com/vcek/v1/" + p.name + "/" + hexOf(r.chipID[:p.hwidSize])
+	mark := "?"
+	for i, part := range p.parts {
+		if name := map[string]string{"fmc": "fmc", "bootloader": "bl", "tee": "tee", "snp": "snp", "microcode": "ucode"}[part]; name != "" {
+			url += mark + name + "SPL=" + strconv.Itoa(int(r.reported[i]/10)) + strconv.Itoa(int(r.reported[i]%10))
+			mark = "&"
+		}
+	}
+	return url
 }
 
 func describeCert(add func(name, value, meaning string), name string, c *cert.Certificate) {

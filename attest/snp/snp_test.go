@@ -934,11 +934,25 @@ func TestDescribe(t *testing.T) {
 	if v := fields["root.key"].Value; !strings.HasPrefix(v, "RSA-2048 ") || !strings.HasPrefix(fields["leaf.key"].Value, "P-384 ") || v == fields["intermediate.key"].Value {
 		t.Errorf("keys %q, %q", v, fields["leaf.key"].Value)
 	}
+	// Who has no certificate learns where it is.
+	if url := "https://kdsintf.amd.com/vcek/v1/Turin/c0c1c2c3c4c5c6c7?fmcSPL=02&blSPL=04&teeSPL=01&snpSPL=22&ucodeSPL=213"; get(t, m.ReportBytes())["VCEK_URL"].Value != url ||
+		fields["VCEK_URL"].Value != "" || fields["PRODUCT"].Value != "Turin" {
+		t.Errorf("%q, with a certificate %q, of a %q", get(t, m.ReportBytes())["VCEK_URL"].Value, fields["VCEK_URL"].Value, fields["PRODUCT"].Value)
+	}
 	// Without a certificate nothing says what an old report's levels mean.
 	old := snptest.New("Milan", reportData)
 	fields = get(t, old.ReportBytes())
 	if !strings.Contains(fields["ID_KEY_DIGEST"].Meaning, "nobody") || fields["REPORTED_TCB"].Value != "04010000000016d5" || fields["CPUID"].Value != "" || fields["CURRENT_MIT_VECTOR"].Value != "" {
 		t.Errorf("%+v", fields["REPORTED_TCB"])
+	}
+	url := "https://kdsintf.amd.com/vcek/v1/Milan/" + hex.EncodeToString(old.Report.ChipID[:]) + "?blSPL=04&teeSPL=01&snpSPL=22&ucodeSPL=213"
+	if fields["VCEK_URL"].Value != url || !strings.Contains(fields["VCEK_URL"].Meaning, "Genoa") || fields["PRODUCT"].Value != "" {
+		t.Errorf("%+v, of a %q", fields["VCEK_URL"], fields["PRODUCT"].Value)
+	}
+	masked := snptest.New("Milan", reportData)
+	masked.Report.ChipID = [64]byte{}
+	if v := get(t, masked.ReportBytes())["VCEK_URL"].Value; v != "" {
+		t.Errorf("of a chip that hides its number there is %q", v)
 	}
 	fields = get(t, old.Data())
 	if fields["leaf.TCB"].Value != "bootloader 4, tee 1, snp 22, microcode 213" {
@@ -947,6 +961,9 @@ func TestDescribe(t *testing.T) {
 	vlek := snptest.New("Genoa", reportData)
 	vlek.UseVLEK("example.com")
 	vlek.Report.Reported.SPL[2] = 9
+	if v := get(t, vlek.ReportBytes())["VCEK_URL"].Value; v != "" {
+		t.Errorf("of a cloud's key there is %q", v)
+	}
 	vlek.Report.ChipID = [64]byte{}
 	fields = get(t, vlek.Data())
 	if fields["leaf.cspID"].Value != "example.com" || fields["SIGNING_KEY"].Value != "VLEK" || fields["leaf.hwID"].Value != "" ||
