@@ -238,7 +238,7 @@ func (j *judge) appraise(e Evidence, claim Claim, p Policy, now time.Time, platf
 	}
 	a := platforms[i].Verify(e.Data, claim, p, now)
 	j.demo = j.demo || a.Demo
-	if a.Chip != "" && j.v.Chip == "" {
+	if j.v.Chip == "" {
 		j.v.Chip = a.Chip
 	}
 	if a.Demo && !p.AllowSoftware {

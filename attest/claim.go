@@ -86,10 +86,7 @@ func clearly(dec *json.Decoder, depth int) error {
 	var keys []string
 	for dec.More() {
 		if t == json.Delim('{') {
-			name, err := dec.Token()
-			if err != nil {
-				return err
-			}
+			name, _ := dec.Token() // an error comes again, for the value
 			key, _ := name.(string)
 			if slices.ContainsFunc(keys, func(k string) bool { return strings.EqualFold(k, key) }) {
 				return errors.New("the field “" + key + "” stands there twice")
@@ -100,8 +97,8 @@ func clearly(dec *json.Decoder, depth int) error {
 			return err
 		}
 	}
-	_, err = dec.Token()
-	return err
+	_, _ = dec.Token() // the end, which the second reading finds wrong if it is
+	return nil
 }
 
 // Field is one field of evidence, for a person who looks at it without judging.
