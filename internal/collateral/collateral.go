@@ -31,28 +31,29 @@ type File struct {
 	Data []byte
 }
 
-// Read reads the files of dir/platform in the order of their names, leaving out
-// folders and names that begin with a dot, as of a file that is still being
-// written. A folder that isn't there has no files.
+// Read reads the files of dir/platform in the order of their names, leaving out what
+// is no file and names that begin with a dot, as of a file that is still being written.
+// A folder that isn't there has no files. A link out of dir is an error: the machine's
+// host may share the folder with it, and whatever is read goes into what all can fetch.
 func Read(dir, platform string) ([]File, error) {
 	if dir == "" {
 		return nil, nil
 	}
-	dir = filepath.Join(dir, platform)
-	entries, err := os.ReadDir(dir)
+	entries, err := os.ReadDir(filepath.Join(dir, platform))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	var files []File
 	left := int64(MaxSize)
 	for _, e := range entries {
-		if e.IsDir() || strings.HasPrefix(e.Name(), ".") {
+		if e.Type()&^fs.ModeSymlink != 0 || strings.HasPrefix(e.Name(), ".") {
 			continue
 		}
 		if len(files) == MaxFiles {
-			return nil, fmt.Errorf("%s holds more than %d files", dir, MaxFiles)
+			return nil, fmt.Errorf("%s holds more than %d files for %q", dir, MaxFiles, platform)
 		}
-		b, err := ReadFile(filepath.Join(dir, e.Name()), left)
+		f, err := os.OpenInRoot(dir, filepath.Join(platform, e.Name()))
+		b, err := read(f, err, left)
 		if err != nil {
 			return nil, err
 		}
@@ -65,13 +66,17 @@ func Read(dir, platform string) ([]File, error) {
 // ReadFile reads a whole file of at most limit bytes.
 func ReadFile(name string, limit int64) ([]byte, error) {
 	f, err := os.Open(name)
+	return read(f, err, limit)
+}
+
+func read(f *os.File, err error, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err == nil && int64(len(b)) > limit {
-		err = fmt.Errorf("%s is longer than %d bytes", name, limit)
+		err = fmt.Errorf("%s is longer than %d bytes", f.Name(), limit)
 	}
 	return b, err
 }

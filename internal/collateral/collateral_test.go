@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"testing"
 )
 
@@ -37,6 +38,39 @@ func TestRead(t *testing.T) {
 	if err != nil || len(files) != 2 || files[0].Name != "a.pem" || len(files[0].Data) != 2 || files[1].Name != "b.crl" {
 		t.Errorf("%v, %v", files, err)
 	}
+
+	// Links may lead to other places in the folder, as those of a mounted secret do.
+	link := func(to, name string) {
+		t.Helper()
+		if err := os.Symlink(to, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link("../tdx/d.json", "snp/c.json")
+	if files, err := Read(dir, "snp"); err != nil || len(files) != 3 || len(files[2].Data) != 9 {
+		t.Errorf("a link inside: %v, %v", files, err)
+	}
+	outside := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(outside, []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	write("linked/a", 1)
+	link(outside, "linked/b")
+	if files, err := Read(dir, "linked"); err == nil || files != nil {
+		t.Errorf("a link to a file outside: %v", files)
+	}
+	link(filepath.Dir(outside), "elsewhere")
+	if files, err := Read(dir, "elsewhere"); err == nil || files != nil {
+		t.Errorf("a folder outside: %v", files)
+	}
+	write("piped/a", 1)
+	if err := syscall.Mkfifo(filepath.Join(dir, "piped/b"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if files, err := Read(dir, "piped"); err != nil || len(files) != 1 {
+		t.Errorf("a pipe: %v, %v", files, err)
+	}
+
 	write("full/a", MaxSize-1)
 	write("full/b", 1)
 	if files, err := Read(dir, "full"); err != nil || len(files) != 2 {

@@ -22,6 +22,7 @@ import (
 	"github.com/ebitengine/purego"
 
 	"github.com/sotto-chat/sotto/attest/bundle"
+	"github.com/sotto-chat/sotto/attest/pile"
 	"github.com/sotto-chat/sotto/attest/section/rule"
 )
 
@@ -182,8 +183,7 @@ func (g *GPUs) Close() error {
 func (g *GPUs) Count() int { return len(g.devices) }
 
 // Evidence asks every GPU to vouch for report data; a GPU that doesn't is an
-// error. Collateral is tables of
-// measurements and revocation lists in DER, in any order.
+// error. Collateral is tables of measurements and revocation lists, in any order.
 func (g *GPUs) Evidence(reportData [64]byte, collateral ...[]byte) ([]bundle.Evidence, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -218,11 +218,12 @@ func (g *GPUs) Evidence(reportData [64]byte, collateral ...[]byte) ([]bundle.Evi
 	data = append(data, chains...)
 	var crls []byte
 	for _, b := range collateral {
+		found, _ := pile.Open(b)
 		switch {
 		case bytes.HasPrefix(b, []byte(tableMagic)):
 			data = rule.Append(data, kindTable, b)
-		case bytes.HasPrefix(b, []byte{0x30}):
-			crls = rule.Append(crls, kindCRL, b)
+		case len(found) == 1 && found[0].List: // and nothing else that begins as a list does
+			crls = rule.Append(crls, kindCRL, found[0].Raw)
 		default:
 			return nil, errors.New("the collateral holds something that is neither a table nor a revocation list")
 		}

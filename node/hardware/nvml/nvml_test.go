@@ -6,6 +6,7 @@
 package nvml_test
 
 import (
+	"crypto/x509"
 	_ "embed"
 	"encoding/pem"
 	"os"
@@ -110,8 +111,15 @@ func TestEvidence(t *testing.T) {
 			}
 		}
 	}
-	if _, err := gpus.Evidence(reportData, []byte("x")); err == nil {
-		t.Error("strange collateral was taken")
+	// What is no list must not get into what everybody can fetch: least of all a key.
+	key, err := x509.MarshalPKCS8PrivateKey(nvidiatest.NewKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range [][]byte{[]byte("x"), []byte("0"), key, nvidiatest.Default().GPU("GH100").Certificates()[0]} {
+		if _, err := gpus.Evidence(reportData, b); err == nil {
+			t.Errorf("strange collateral was taken: %x…", b[:1])
+		}
 	}
 	if err := gpus.Close(); err != nil {
 		t.Error(err)
