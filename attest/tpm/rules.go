@@ -146,13 +146,13 @@ func rulesOf(p attest.Policy) (r Rules, roots []cert.Root, err error) {
 		}
 	}
 	for _, v := range r.PCRs {
-		if !areDigests(v.Bank, v.Values) || !areRegisters(v.PCR) {
-			return r, nil, errors.New("pcrs holds something else than a register and what it may hold")
+		if !areDigests(v.Bank, v.Values) || !measures(v.PCR) {
+			return r, nil, errors.New("pcrs holds something else than a register that measures and what it may hold")
 		}
 	}
 	for _, e := range r.Events {
-		if len(e.Begin) == 0 || !areRegisters(e.PCR) {
-			return r, nil, errors.New("events holds something else than a register and how it begins")
+		if len(e.Begin) == 0 || !measures(e.PCR) {
+			return r, nil, errors.New("events holds something else than a register that measures and how it begins")
 		}
 		for _, list := range e.Begin {
 			if !areDigests(e.Bank, list) {
@@ -174,6 +174,11 @@ func areRegisters(pcrs ...int) bool {
 	}
 	return true
 }
+
+// measures reports whether what a register holds says anything: 16 and 23 are for
+// trying things out, and whatever runs can reset them (PC Client Platform TPM Profile,
+// section 4.6) and then make them hold what it likes.
+func measures(pcr int) bool { return areRegisters(pcr) && pcr != 16 && pcr != 23 }
 
 // areDigests reports whether list holds one digest of a bank or more, and
 // nothing else.

@@ -320,6 +320,8 @@ func TestPolicyMalformed(t *testing.T) {
 		`{"pcrs":[{"bank":"","pcr":0,"values":[""]}]}`,
 		`{"events":[{"bank":"sha256","pcr":0,"begin":[]}]}`, `{"events":[{"bank":"sha256","pcr":0,"begin":[[]]}]}`, `{"events":[{"bank":"sha256","pcr":0,"begin":[["` + hex32 + `"],["ab"]]}]}`,
 		`{"events":[{"bank":"sha256","pcr":24,"begin":[["` + hex32 + `"]]}]}`, `{"events":[{"bank":"sha512","pcr":0,"begin":[["` + hex32 + `"]]}]}`,
+		`{"events":[{"bank":"sha256","pcr":16,"begin":[["` + hex32 + `"]]}]}`, `{"events":[{"bank":"sha256","pcr":23,"begin":[["` + hex32 + `"]]}]}`,
+		`{"pcrs":[{"bank":"sha256","pcr":16,"values":["` + hex32 + `"]}]}`, `{"pcrs":[{"bank":"sha256","pcr":23,"values":["` + hex32 + `"]}]}`,
 		`{"unlogged":[24]}`, `{"unlogged":[-1]}`, `{"locality":"0"}`,
 	} {
 		p := attest.Policy{Platforms: map[string]json.RawMessage{tpm.Name: json.RawMessage(raw)}}
@@ -329,8 +331,8 @@ func TestPolicyMalformed(t *testing.T) {
 		}
 	}
 	for _, raw := range []string{
-		`{}`, `{"roots":[],"keys":["000b` + hex32 + `","000c` + hex48 + `"]}`, `{"events":[{"bank":"sha512","pcr":23,"begin":[["` + hex32 + hex32 + `"]]}]}`,
-		`{"quoted":[{"bank":"sha512","pcrs":[]}],"unlogged":[0,23],"hierarchy":"platform","resets":0}`,
+		`{}`, `{"roots":[],"keys":["000b` + hex32 + `","000c` + hex48 + `"]}`, `{"events":[{"bank":"sha512","pcr":22,"begin":[["` + hex32 + hex32 + `"]]}]}`,
+		`{"quoted":[{"bank":"sha512","pcrs":[]}],"unlogged":[0,16,23],"hierarchy":"platform","resets":0}`,
 	} {
 		p := attest.Policy{Platforms: map[string]json.RawMessage{tpm.Name: json.RawMessage(raw)}}
 		if a := judge(tpmtest.New(), p, tpmtest.Now); strings.Contains(strings.Join(failures(a), ""), "policy_malformed") {
