@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/sotto-chat/sotto/attest"
@@ -16,10 +17,10 @@ import (
 
 // fieldNames are NVIDIA's names of the fields of opaque data, without their prefix.
 var fieldNames = map[uint16][2]string{
-	1:  {"CERT_ISSUER_NAME", ""},
-	2:  {"CERT_AUTHORITY_KEY_IDENTIFIER", ""},
+	1:  {"CERT_ISSUER_NAME", "who certified the key that signed"},
+	2:  {"CERT_AUTHORITY_KEY_IDENTIFIER", "with which key"},
 	3:  {"DRIVER_VERSION", "the driver that started the GPU"},
-	4:  {"GPU_INFO", ""},
+	4:  {"GPU_INFO", "NVIDIA does not say; signed, and not judged"},
 	5:  {"SKU", ""},
 	6:  {"VBIOS_VERSION", "the firmware on the board"},
 	7:  {"MANUFACTURER_ID", ""},
@@ -28,13 +29,13 @@ var fieldNames = map[uint16][2]string{
 	10: {"VPR", ""},
 	11: {"NVDEC0_STATUS", "the first video decoder: aa is on, 55 is off"},
 	12: {"MSRSCNT", "how often each measurement was taken"},
-	13: {"CPRINFO", ""},
-	14: {"BOARD_ID", ""},
-	15: {"CHIP_SKU", ""},
-	16: {"CHIP_SKU_MOD", ""},
-	17: {"PROJECT", "the board; with its SKU it names the RIM of the VBIOS"},
-	18: {"PROJECT_SKU", ""},
-	19: {"PROJECT_SKU_MOD", ""},
+	13: {"CPRINFO", "NVIDIA does not say; signed, and not judged"},
+	14: {"BOARD_ID", "the board, as a number"},
+	15: {"CHIP_SKU", "the chip's model; it is in the name of the VBIOS's list"},
+	16: {"CHIP_SKU_MOD", "its variant"},
+	17: {"PROJECT", "the board; it is in the name of the VBIOS's list"},
+	18: {"PROJECT_SKU", "the board's model; likewise"},
+	19: {"PROJECT_SKU_MOD", "its variant"},
 	20: {"FWID", "the firmware that signed; the certificate must name the same"},
 	21: {"PROTECTED_PCIE_STATUS", "aa is on, 55 is off"},
 	22: {"SWITCH_PDI", "the switches that the GPU is linked to"},
@@ -44,7 +45,7 @@ var fieldNames = map[uint16][2]string{
 	32: {"GPU_LINK_CONN", ""},
 	33: {"SYS_ENABLE_STATUS", ""},
 	34: {"OPAQUE_DATA_VERSION", ""},
-	35: {"CHIP_INFO", "the kind of chip; it names the RIM of the driver"},
+	35: {"CHIP_INFO", "the kind of chip; it is in the name of the driver's list"},
 	36: {"FEATURE_FLAG", "0 is one GPU passed through, 1 several with encrypted links, 2 several with open links (protected PCIe)"},
 }
 
@@ -92,7 +93,7 @@ func Describe(data []byte) ([]attest.Field, error) {
 		}
 		prefix := "table" + strconv.Itoa(i+1) + "."
 		out = append(out, attest.Field{Name: prefix + "digest", Value: TableDigest(b), Meaning: "how a policy pins it"},
-			attest.Field{Name: prefix + "driver", Value: t.Driver}, attest.Field{Name: prefix + "vbios", Value: t.VBIOS})
+			attest.Field{Name: prefix + "driver", Value: t.Driver, Meaning: "the driver that it is for"}, attest.Field{Name: prefix + "vbios", Value: t.VBIOS, Meaning: "the board's firmware that it is for"})
 		for _, e := range t.Entries {
 			for _, d := range e.Digests {
 				f := attest.Field{Name: prefix + "measurement" + strconv.Itoa(int(e.Index)), Value: hex.EncodeToString(d)}
@@ -116,9 +117,11 @@ func Describe(data []byte) ([]attest.Field, error) {
 func describeReport(prefix string, r *Report) []attest.Field {
 	out := []attest.Field{
 		{Name: prefix + "nonce", Value: hex.EncodeToString(r.Nonce), Meaning: "what the asker chose"},
-		{Name: prefix + "driver", Value: r.Driver},
-		{Name: prefix + "vbios", Value: r.VBIOS},
-		{Name: prefix + "mode", Value: r.Mode, Meaning: "how GPUs are joined"},
+		{Name: prefix + "driver", Value: r.Driver, Meaning: "version of the driver, as a policy's driver has it"},
+		{Name: prefix + "driver.list", Value: driverList(r), Meaning: "NVIDIA's name for the driver's measurements"},
+		{Name: prefix + "vbios", Value: r.VBIOS, Meaning: "version of the firmware on the board, as a policy's vbios has it"},
+		{Name: prefix + "vbios.list", Value: vbiosList(r), Meaning: "NVIDIA's name for that firmware's measurements"},
+		{Name: prefix + "mode", Value: r.Mode, Meaning: "how GPUs are joined, as a policy's modes has it; none is a GPU that doesn't say"},
 	}
 	for _, f := range r.Fields {
 		n := fieldNames[f.Type]
@@ -132,9 +135,39 @@ func describeReport(prefix string, r *Report) []attest.Field {
 		out = append(out, attest.Field{Name: prefix + n[0], Value: value, Meaning: n[1]})
 	}
 	for i, m := range r.Measurements {
-		out = append(out, attest.Field{Name: prefix + "measurement" + strconv.Itoa(i+1), Value: hex.EncodeToString(m)})
+		out = append(out, attest.Field{Name: prefix + "measurement" + strconv.Itoa(i+1), Value: hex.EncodeToString(m), Meaning: measured(m)})
 	}
 	return out
+}
+
+func measured(m []byte) string {
+	for _, c := range m {
+		if c != 0 {
+			return ""
+		}
+	}
+	return "nothing measured"
+}
+
+// driverList is the name by which NVIDIA's service of reference measurements has
+// those of a driver. Hopper's reports name no chip, and are all of GH100.
+func driverList(r *Report) string {
+	if chip, ok := letters(r.Field(FieldChipInfo)); ok {
+		return "NV_GPU_CC_DRIVER_" + chip + "_" + r.Driver
+	}
+	return "NV_GPU_DRIVER_GH100_" + r.Driver
+}
+
+func vbiosList(r *Report) string {
+	name := "NV_GPU_VBIOS"
+	for _, typ := range [...]uint16{FieldProject, FieldProjectSKU, FieldChipSKU} {
+		part, ok := letters(r.Field(typ))
+		if !ok {
+			return "" // the report doesn't say
+		}
+		name += "_" + part
+	}
+	return strings.ToUpper(name) + "_" + strings.ReplaceAll(r.VBIOS, ".", "")
 }
 
 func describeCert(name string, c *cert.Certificate) attest.Field {

@@ -520,6 +520,7 @@ func TestDescribe(t *testing.T) {
 	g := again(hopper)
 	g.Set(99, []byte{1})
 	g.Set(98, []byte("A"))
+	g.Set(97, bytes.Repeat([]byte("A"), 40))
 	data := nvidiatest.Evidence([][]byte{encode(t, table)}, crls(g, now), g)
 	fields, err := nvidia.Describe(data)
 	if err != nil {
@@ -535,8 +536,9 @@ func TestDescribe(t *testing.T) {
 	for name, want := range map[string]string{
 		"gpu1.driver": "570.124.06", "gpu1.vbios": "96.00.9F.00.04", "gpu1.mode": "spt", "gpu1.PROJECT": "G520",
 		"gpu1.certificate5": "NVIDIA Device Identity CA", "gpu1.certificate1.fwid": hex.EncodeToString(g.FWID),
-		"gpu1.nonce": hex.EncodeToString(g.Nonce[:]), "gpu1.FIELD_99": "01", "gpu1.FIELD_98": "41", "gpu1.NVDEC0_STATUS": "aa",
+		"gpu1.nonce": hex.EncodeToString(g.Nonce[:]), "gpu1.FIELD_99": "01", "gpu1.FIELD_98": "41", "gpu1.FIELD_97": strings.Repeat("41", 40), "gpu1.NVDEC0_STATUS": "aa",
 		"gpu1.measurement64": hex.EncodeToString(g.Measurements[63]), "table1.measurement64": hex.EncodeToString(g.Measurements[63]),
+		"table1.digest": nvidia.TableDigest(encode(t, table)), "table1.driver": "570.124.06",
 		"crl2": "2027-01-15 to 2027-01-16", "gpu1.device": verify(t, data, "").Chip,
 	} {
 		if values[name] != want {
@@ -544,8 +546,43 @@ func TestDescribe(t *testing.T) {
 		}
 	}
 	raw, err := nvidia.Describe(g.Report())
-	if err != nil || len(raw) != 4+10+64 {
+	if err != nil || len(raw) != 6+11+64 {
 		t.Errorf("raw: %d fields, %v", len(raw), err)
+	}
+	// The names under which NVIDIA publishes what to compare with.
+	lists := func(g *nvidiatest.GPU) (driver, vbios string) {
+		fields, err := nvidia.Describe(g.Report())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range fields {
+			switch f.Name {
+			case "driver.list":
+				driver = f.Value
+			case "vbios.list":
+				vbios = f.Value
+			}
+		}
+		return driver, vbios
+	}
+	if d, v := lists(g); d != "NV_GPU_DRIVER_GH100_570.124.06" || v != "NV_GPU_VBIOS_G520_0200_882_96009F0004" {
+		t.Errorf("lists %q and %q", d, v)
+	}
+	newer := again(gpu("GB100"))
+	newer.Set(nvidia.FieldChipInfo, []byte("GB100\x00"))
+	newer.Set(nvidia.FieldProjectSKU, nil)
+	if d, v := lists(newer); d != "NV_GPU_CC_DRIVER_GB100_"+values["gpu1.driver"] || v != "" {
+		t.Errorf("lists %q and %q", d, v)
+	}
+	g.Measurements[1], g.Measurements[2] = make([]byte, 48), append(make([]byte, 47), 1)
+	empty, err := nvidia.Describe(g.Report())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range empty {
+		if f.Name == "measurement2" && f.Meaning != "nothing measured" || f.Name == "measurement3" && f.Meaning != "" {
+			t.Errorf("%s: %q", f.Name, f.Meaning)
+		}
 	}
 	bad := func(kind byte, of []byte) []byte {
 		var b []byte
