@@ -10,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -21,23 +22,64 @@ import (
 
 // attestCommand judges or prints evidence out of a file, of any system's machine.
 func (a *app) attestCommand(args []string) error {
-	const hint = "“sotto attest verify FILE” judges it, “sotto attest show FILE” prints what is in it"
+	const hint = "“sotto attest verify FILE” judges it, “sotto attest show FILE” prints what is in it; “sotto help attest” says more"
 	if len(args) == 0 {
 		return usageError("“sotto attest” needs to know what to do", hint)
 	}
+	of := func(args, short string) {
+		a.command.name, a.command.args, a.command.short = "attest "+args, furtherArgs, short
+	}
 	switch args[0] {
 	case "verify":
+		of("verify", "judge evidence out of a file")
+		a.command.args = "[--policy FILE] [--time TIME] [--report-data HEX] [-v] " + a.command.args
 		return a.attestVerify(args[1:])
 	case "show":
+		of("show", "print what is in evidence, and judge nothing")
 		return a.attestShow(args[1:])
+	case "policy":
+		of("policy", "print a first policy that fits evidence")
+		return a.attestPolicy(args[1:])
 	case "-h", "-help", "--help":
 		fs := a.flags()
 		addEvidenceFlags(fs)
 		addVerifyFlags(fs)
 		a.help(a.out, a.command, fs)
+		fmt.Fprint(a.out, attestHelp)
 		return nil
 	}
 	return usageError("there is no “sotto attest "+args[0]+"”", hint)
+}
+
+const furtherArgs = "[--cert FILE]... [--collateral DIR] [--json] [EVIDENCE]"
+
+const attestHelp = `
+EVIDENCE is a file, or standard input: a report of AMD SEV-SNP, a quote of Intel TDX or
+of a TPM, a report of an NVIDIA GPU, of any system’s machine, or a bundle of Sotto’s;
+as bytes, hex, base64 or PEM. Nothing is fetched and nothing is sent.
+
+  sotto attest show report.bin                      every field, and what it means
+  sotto attest verify --collateral DIR report.bin   signature, chain, revocation, firmware
+  sotto attest policy report.bin > policy.json      what this machine runs, as a policy
+  sotto attest verify --policy policy.json …        whether a machine runs just that
+
+“verify” ends with 0 where nothing is wrong, with 3 where the machine did not prove
+itself or something is missing to tell, with 1 where the file is no evidence, and with
+2 where the command line was not understood. docs/hardware.md says where certificates
+and lists come from.
+`
+
+// hintFiles is for those who gave too few files, or the wrong ones.
+const hintFiles = "docs/hardware.md says which files there are and where they come from"
+
+var errNoPolicy = errors.New("nothing here is of hardware that a policy could pin")
+
+func badBundle(err error) error {
+	return fmt.Errorf("a bundle here is not in the agreed form: %w", err)
+}
+
+func unreadable(platform string, err error) error {
+	return withHint(fmt.Errorf("the evidence of %s can’t be read: %w", platform, err), "")
 }
 
 // evidenceFlags are the flags that both commands take.
@@ -101,6 +143,9 @@ func (e *evidenceFlags) read(a *app, rest []string) (f evidencefile.File, furthe
 		further = append(further, collateral.File{Name: name, Data: b})
 	}
 	if e.collateral != "" {
+		if _, err := os.ReadDir(e.collateral); err != nil {
+			return f, nil, withHint(err, "--collateral names a folder; a single file is given with --cert")
+		}
 		for _, platform := range append(f.Platforms(), "") {
 			files, err := collateral.Read(e.collateral, platform)
 			if err != nil {
@@ -147,7 +192,7 @@ func (a *app) attestVerify(args []string) error {
 	var pieces []attest.Evidence
 	if len(f.Pieces) > 0 {
 		if pieces, err = f.Evidence(further, now); err != nil {
-			return withHint(err, "docs/hardware.md says which files there are and where they come from")
+			return withHint(err, hintFiles)
 		}
 		verdicts = append(verdicts, attest.Examine(pieces, wanted, policy, now, a.platforms...))
 	}
@@ -255,7 +300,7 @@ func parseReportData(s string) (*[64]byte, error) {
 	var rd [64]byte
 	b, err := hex.DecodeString(strings.TrimPrefix(s, "0x"))
 	if err != nil || len(b) == 0 || len(b) > len(rd) {
-		return nil, usageError("the report data is not 1 to 64 bytes in hex", "")
+		return nil, usageError("the report data is not 1 to 64 bytes in hex", "it is what the machine asked its hardware to sign, such as a nonce: 128 hex digits, or fewer from the left")
 	}
 	copy(rd[:], b)
 	return &rd, nil
@@ -289,8 +334,12 @@ func (a *app) attestShow(args []string) error {
 		return err
 	}
 	pieces, err := f.Evidence(further, time.Now())
+	if missing := (evidencefile.MissingError)(""); errors.As(err, &missing) {
+		a.say("%v", err)
+		pieces, err = f.Bare(), nil
+	}
 	if err != nil {
-		return withHint(err, "")
+		return withHint(err, hintFiles)
 	}
 	doc := struct {
 		Bundles  []shownBundle `json:"bundles,omitempty"`
@@ -300,7 +349,7 @@ func (a *app) attestShow(args []string) error {
 	for _, b := range f.Bundles {
 		bundle, err := attest.ParseBundle(b)
 		if err != nil {
-			failed = withHint(fmt.Errorf("a bundle here is not in the agreed form: %w", err), "")
+			failed = withHint(badBundle(err), "")
 			continue
 		}
 		config, err := attest.ParseKeyConfig(bundle.KeyConfig)
@@ -354,7 +403,7 @@ func (a *app) printEvidence(e attest.Evidence) error {
 func (a *app) printShown(s shown) error {
 	fmt.Fprintf(a.out, "evidence of %s\n", plain(s.Platform))
 	if s.Error != "" {
-		return withHint(fmt.Errorf("the evidence of %s can’t be read: %s", s.Platform, s.Error), "")
+		return unreadable(s.Platform, errors.New(s.Error))
 	}
 	a.printTable(s.Fields)
 	return nil

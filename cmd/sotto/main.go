@@ -12,6 +12,7 @@
 //	sotto attest verify [--policy FILE] [--time T] [--cert FILE]... [--collateral DIR]
 //	                    [--report-data HEX] [-v] [--json] [EVIDENCE]
 //	sotto attest show [--cert FILE]... [--collateral DIR] [--json] [EVIDENCE]
+//	sotto attest policy [--cert FILE]... [--collateral DIR] [EVIDENCE]
 //	sotto models [--json]
 //	sotto proxy [-listen ADDR] [-allow-origin ORIGIN]... [--env]
 //	sotto login [-name NAME]
@@ -36,7 +37,8 @@
 // report of an NVIDIA GPU, a bundle of Sotto's; as bytes, hex, base64 or PEM.
 // "verify" judges it offline. Without a policy it still checks signature, chain and
 // revocation, and says that nothing pinned the software. "show" prints every
-// field with what it means, and judges nothing.
+// field with what it means, and judges nothing. "policy" prints a policy that
+// accepts what the evidence shows, to start from.
 //
 // "sotto proxy" serves /v1/models, /v1/chat/completions and their neighbours on
 // 127.0.0.1 to programs that speak OpenAI's API. It prints the address and the

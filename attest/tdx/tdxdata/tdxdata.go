@@ -79,7 +79,7 @@ func Trim(b []byte) ([]byte, error) {
 	}
 	for _, c := range b[end:] {
 		if c != 0 {
-			return nil, errors.New("bytes follow the quote that are no padding")
+			return nil, errors.New(strconv.Itoa(len(b)-int(end)) + " bytes follow the quote and are no padding: keep the first " + strconv.Itoa(int(end)))
 		}
 	}
 	return b[:end:end], nil

@@ -106,7 +106,8 @@ func piece(b []byte) (Piece, bool) {
 const (
 	snpReport = 0x4a0      // AMD 56860, ATTESTATION_REPORT
 	tdxHead   = 48 + 584   // Intel, TDX DCAP Quoting Library API, A.3: header and body of TDX 1.0
-	tdxTEE    = 0x81       // tee_type
+	tdxTEE    = 0x81       // tee_type, and REPORTTYPE of a report
+	tdReport  = 1024       // Intel, TDX Module ABI, TDREPORT_STRUCT
 	tpmMagic  = 0xff544347 // TCG TPM 2.0 Library, part 2, 6.2: TPM_GENERATED_VALUE
 	tpmQuote  = 0x8018     // 6.9: TPM_ST_ATTEST_QUOTE
 	spdmHead  = "\x11\xe0" // DMTF DSP0274 1.1: GET_MEASUREMENTS, which a GPU's report begins with
@@ -303,8 +304,16 @@ func guess(b []byte) string {
 		return "this is NVIDIA’s list of measurements and no evidence: give it with --cert, beside the report"
 	case len(b) >= tdxHead && le.Uint16(b) == 3, len(b) >= tdxHead && (le.Uint16(b) == 4 || le.Uint16(b) == 5) && le.Uint32(b[4:]) == 0:
 		return "this looks like a quote of Intel SGX, which Sotto doesn’t use: it reads those of TDX"
+	case len(b) >= 8 && (le.Uint16(b) == 4 || le.Uint16(b) == 5) && le.Uint32(b[4:]) == tdxTEE:
+		return fmt.Sprintf("this is the beginning of a quote of Intel TDX, cut off after %d bytes: copy the whole of it", len(b))
+	case len(b) == tdReport && b[0] == tdxTEE:
+		return "this is a report of Intel TDX that only the same processor can check: have the quoting service make a quote of it"
 	case len(b) >= 4 && len(b) < snpReport && le.Uint32(b) >= 2 && le.Uint32(b) <= 5:
 		return fmt.Sprintf("this may be the beginning of a report of AMD SEV-SNP: it has %d bytes of %d", len(b), snpReport)
+	case len(b) > snpReport && isSNP(b[:snpReport]):
+		return fmt.Sprintf("this is a report of AMD SEV-SNP and %d bytes behind it that are no certificates: keep the first %d", len(b)-snpReport, snpReport)
+	case bytes.HasPrefix(b, []byte("00000000: ")), bytes.HasPrefix(b, []byte("00000000  ")), bytes.HasPrefix(b, []byte("0000000 ")):
+		return "this is a dump for people to look at: give the file itself, or plain hex as “xxd -p” writes it"
 	}
 	return "this is no evidence that this program knows: it reads reports of AMD SEV-SNP, quotes of Intel TDX and of TPMs, reports of NVIDIA GPUs, and Sotto’s bundles; as bytes, hex, base64 or PEM"
 }
@@ -343,6 +352,20 @@ func (f File) Evidence(further []collateral.File, now time.Time) ([]attest.Evide
 		out = append(out, attest.Evidence{Platform: "nvidia", Data: data})
 	}
 	return out, nil
+}
+
+// MissingError says which file a piece needs beside it.
+type MissingError string
+
+func (e MissingError) Error() string { return string(e) }
+
+// Bare returns the pieces as they are, without what belongs to them: enough to
+// look at what the hardware signed, and not to judge it.
+func (f File) Bare() (out []attest.Evidence) {
+	for _, p := range f.Pieces {
+		out = append(out, attest.Evidence{Platform: p.Platform, Data: slices.Concat(p.Raw, p.Data)}) // one of the two
+	}
+	return out
 }
 
 // Platforms names what is in the pieces, each once.

@@ -171,7 +171,7 @@ func (p Piece) pack(files []known) ([]byte, error) {
 			Values: one(of(files, kindValues)), Log: one(of(files, kindLog)),
 		}
 		if parts.Signature == nil || parts.Public == nil || parts.Values == nil {
-			return nil, errors.New("its signature (tpm2_quote -s), the signing key (-u of what made it) and the registers (tpm2_quote -o FILE -F values) lie in files of their own: give all three with --cert")
+			return nil, MissingError("its signature (tpm2_quote -s), the signing key (-u of what made it) and the registers (tpm2_quote -o FILE -F values) lie in files of their own: give all three with --cert")
 		}
 		if err := parts.Add(certs...); err != nil {
 			return nil, err
@@ -200,7 +200,7 @@ func packGPUs(gpus []Piece, files []known, now time.Time) ([]byte, error) {
 			r.Chain = chain
 		}
 		if r.Chain == nil {
-			return nil, errors.New("a GPU’s chain of certificates lies in a file of its own: give it with --cert")
+			return nil, MissingError("a GPU’s chain of certificates lies in a file of its own: give it with --cert")
 		}
 		reports = append(reports, r)
 	}
