@@ -268,8 +268,12 @@ func closeOpenRow(r *Check, notYet string) {
 	r.Status, r.Detail = StatusWarn, notYet
 }
 
-// redo is how a person checks again without this app's screens.
-const redo = "sotto verify --json URL"
+// How a person checks again without this app's screens: a machine, and evidence
+// that came without one.
+const (
+	redo     = "sotto verify --json URL"
+	redoFile = "sotto attest verify --json FILE"
+)
 
 // Passed makes a part that was found right. The id is "<row>.<name>".
 func Passed(id, title, detail string) Check {
