@@ -6,6 +6,7 @@ package client
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"slices"
@@ -355,5 +356,47 @@ func TestBodyIsSafeToCloseWhileItIsRead(t *testing.T) {
 	a.Body.Close()
 	if err := <-done; err == nil || errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("reading a closed body: %v", err)
+	}
+}
+
+// slowPlatform stands for evidence that was made so that judging it takes long.
+type slowPlatform struct {
+	realPlatform
+	asked *int
+}
+
+func (p slowPlatform) Verify(data []byte, claim attest.Claim, policy attest.Policy, now time.Time) attest.Appraisal {
+	*p.asked++
+	time.Sleep(12 * time.Second)
+	return p.realPlatform.Verify(data, claim, policy, now)
+}
+
+// A gateway can list as much as it likes: one check ends all the same, with the
+// machines that were judged by then.
+func TestOneCheckEnds(t *testing.T) {
+	for name, bundles := range map[string]int{"many machines": 1, "many keys": 4} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFake(t)
+			f.list = func() (*Response, error) {
+				b := f.bundle(fakeNode)
+				var nodes []any
+				for range 16 {
+					nodes = append(nodes, map[string]any{"id": fakeNode, "bundles": slices.Repeat([][]byte{b}, bundles)})
+				}
+				doc, err := json.Marshal(map[string]any{"v": 1, "nodes": nodes})
+				return reply(200, "application/json", doc), err
+			}
+			asked := 0
+			c := f.client(Config{Platforms: []attest.Platform{slowPlatform{asked: &asked}}})
+			defer c.Close()
+			start := time.Now()
+			verdicts, err := c.Verify(t.Context())
+			if err != nil || len(verdicts) == 0 || asked != 3 {
+				t.Errorf("%s: %d asked, %d verdicts, %v", name, asked, len(verdicts), err)
+			}
+			if d := time.Since(start); d > checkTimeout+12*time.Second {
+				t.Errorf("%s: it took %v", name, d)
+			}
+		})
 	}
 }
