@@ -130,21 +130,30 @@ func Examine(evidence []Evidence, reportData *[64]byte, p Policy, now time.Time,
 		}
 	}
 	v := j.verdict(p)
-	// The rows that only a key config or a policy can prove may stay open here.
-	if first, _ := j.firstFailure(); first == "" && len(evidence) > 0 && !j.demo {
+	// The rows that only a key config or a policy can prove may stay open here. Where
+	// something else failed, they do if a part says why.
+	if len(evidence) == 0 || j.demo {
+		return v
+	}
+	first, _ := j.firstFailure()
+	if first == "" {
 		v.State, v.Failure, v.Summary = StateGenuine, "", summaryGenuine
-		for i := range v.Checks {
-			if c := &v.Checks[i]; c.Status == StatusFail {
-				c.Status, c.Failure = StatusWarn, ""
-				c.Detail = "Nothing was asked for here, so nothing was compared."
-				for _, part := range c.Parts {
-					if part.Status == StatusWarn {
-						c.Detail = part.Detail
-						break
-					}
-				}
-			}
+	}
+	for i := range v.Checks {
+		c := &v.Checks[i]
+		if c.Status != StatusFail || c.ID == RowChip || slices.ContainsFunc(c.Parts, func(p Check) bool { return p.Status == StatusFail }) {
+			continue
 		}
+		why := slices.IndexFunc(c.Parts, func(p Check) bool { return p.Status == StatusWarn })
+		switch {
+		case why >= 0:
+			c.Detail = c.Parts[why].Detail
+		case first == "":
+			c.Detail = "Nothing was asked for here, so nothing was compared."
+		default:
+			continue
+		}
+		c.Status, c.Failure = StatusWarn, ""
 	}
 	return v
 }
