@@ -184,6 +184,9 @@ func (a *app) attestVerify(args []string) error {
 	if err != nil {
 		return err
 	}
+	if wanted != nil && len(f.Bundles) > 0 {
+		return usageError("what a bundle’s hardware must have signed follows from the key in it", "leave --report-data out; “sotto attest show” prints it as report_data")
+	}
 	var verdicts []attest.Verdict
 	for _, b := range f.Bundles {
 		_, v := attest.Verify(b, policy, now, a.platforms...)
@@ -259,6 +262,9 @@ func (a *app) printFields(pieces []attest.Evidence, details bool) {
 func attestHint(v attest.Verdict, bundle bool) string {
 	for _, row := range v.Checks {
 		for _, p := range row.Parts {
+			if p.Failure == attest.FailSoftwareRefused {
+				return "For a demo that you started yourself, give --policy with a file that says {\"allow_software\":true}."
+			}
 			if p.Failure != attest.FailCollateralMissing && p.Failure != attest.FailCollateralExpired {
 				continue
 			}

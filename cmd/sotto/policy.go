@@ -4,6 +4,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 
 	"github.com/sotto-chat/sotto/attest"
@@ -19,7 +20,11 @@ func readPolicy(file string, known []attest.Platform) (attest.Policy, error) {
 	}
 	p, err := platforms.ParsePolicy(b, known)
 	if err != nil {
-		return attest.Policy{}, withHint(fmt.Errorf("the policy in %s can’t be used: %w", file, err), "spec/evidence.md lists the fields. Nothing was sent.")
+		if syntax := json.Unmarshal(b, new(any)); syntax != nil {
+			err = fmt.Errorf("it is no JSON: %w", syntax)
+		}
+		return attest.Policy{}, withHint(fmt.Errorf("the policy in %s can’t be used: %w", file, err),
+			"Nothing was sent. spec/evidence.md lists the fields; “sotto attest policy EVIDENCE” prints a policy to start from.")
 	}
 	return p, nil
 }
