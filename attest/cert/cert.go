@@ -63,7 +63,8 @@ type Extension struct {
 }
 
 // Certificate is a certificate that can be read. Nothing of it is checked yet.
-// Byte slices are parts of what [Parse] was given; nobody may change them.
+// Byte slices are parts of what [Parse] was given; nobody may change them. It
+// remembers a signature that was right, so one goroutine at a time may ask it.
 type Certificate struct {
 	Raw, RawTBS, RawSubject, RawIssuer, RawSPKI []byte
 
@@ -157,6 +158,8 @@ type signed struct {
 	tbs, signature []byte
 	algorithm      Algorithm
 	rawAlgorithm   []byte // which stands inside tbs once more, byte for byte
+
+	signer *PublicKey // whose signature it is, once that was found right
 }
 
 // parseSigned reads it, and refuses what follows.
@@ -171,7 +174,20 @@ func parseSigned(r *der.Reader) (s signed, ok bool) {
 	return s, ok && unused == 0 && r.Empty()
 }
 
-func (s *signed) by(k *PublicKey) bool { return k.Verify(s.algorithm, s.tbs, s.signature) }
+// by reports whether k signed it, and finds that out once: certificates of several
+// chips meet in the same ones above them.
+func (s *signed) by(k *PublicKey) bool {
+	switch {
+	case k == nil:
+		return false
+	case k == s.signer:
+		return true
+	case !k.Verify(s.algorithm, s.tbs, s.signature):
+		return false
+	}
+	s.signer = k
+	return true
+}
 
 // emptyName is the length of a name without parts: a SEQUENCE of nothing.
 const emptyName = 2

@@ -65,6 +65,14 @@ func TestParse(t *testing.T) {
 	if !c.SignedBy(ca) || ca.SignedBy(ca) {
 		t.Error("the wrong certificate is signed")
 	}
+	// That it is right is found out once, of that key.
+	c.signed.signature = nil
+	if !c.SignedBy(ca) || c.SignedBy(c) || c.SignedBy(&Certificate{}) {
+		t.Error("what was found out is forgotten, or holds for others")
+	}
+	if c = parsed(t, leafPieces().by(p256[1])); c.SignedBy(&Certificate{}) {
+		t.Error("signed by no key")
+	}
 	bare := leafPieces()
 	bare.exts = nil
 	if c := parsed(t, bare.by(p256[1])); c.KeyUsage != -1 || c.MaxPathLen != -1 || c.IsCA || len(c.Extensions) != 0 {

@@ -146,14 +146,16 @@ func parse(data []byte) (*evidence, error) {
 	if len(reports) != len(chains) {
 		return nil, errors.New("there are not as many chains as reports")
 	}
+	var known []*cert.Certificate
 	for i := range reports {
 		var g gpu
 		if g.report, err = ParseReport(reports[i]); err != nil {
 			return nil, err
 		}
-		if g.chain, err = ParseChain(chains[i]); err != nil {
+		if g.chain, err = parseChain(chains[i], known); err != nil {
 			return nil, err
 		}
+		known = append(known, g.chain...)
 		e.gpus = append(e.gpus, g)
 	}
 	for _, b := range e.raw {
@@ -174,12 +176,20 @@ func parse(data []byte) (*evidence, error) {
 }
 
 // ParseChain reads the five certificates of a GPU.
-func ParseChain(b []byte) ([]*cert.Certificate, error) {
+func ParseChain(b []byte) ([]*cert.Certificate, error) { return parseChain(b, nil) }
+
+// parseChain takes certificates of the same bytes from those that are known: GPUs
+// share the upper ones, which remember that their signature is right.
+func parseChain(b []byte, known []*cert.Certificate) ([]*cert.Certificate, error) {
 	var out []*cert.Certificate
 	for r := der.New(b); !r.Empty(); {
-		whole, ok := r.Whole(der.Sequence)
-		if !ok || len(out) == chainSize {
+		whole, _ := r.Whole(der.Sequence) // what isn't one is no certificate either
+		if len(out) == chainSize {
 			return nil, errors.New("a GPU's certificates are not five one after the other")
+		}
+		if i := slices.IndexFunc(known, func(c *cert.Certificate) bool { return bytes.Equal(c.Raw, whole) }); i >= 0 {
+			out = append(out, known[i])
+			continue
 		}
 		c, err := cert.Parse(whole)
 		if err != nil {
