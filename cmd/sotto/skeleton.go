@@ -59,11 +59,12 @@ func (a *app) attestPolicy(args []string) error {
 		}
 		a.sayOnce(note)
 		s.Platforms[e.Platform] = rules
-		if !slices.Contains(s.Require, e.Platform) {
+		// GPUs whose mode nothing shows can't be required.
+		if !slices.Contains(s.Require, e.Platform) && (e.Platform != "nvidia" || rules["tables"] != nil) {
 			s.Require = append(s.Require, e.Platform)
 		}
 	}
-	if len(s.Require) == 1 && s.Require[0] == "nvidia" {
+	if len(s.Platforms) == 1 && s.Platforms["nvidia"] != nil {
 		s.Require = nil // GPUs alone never suffice
 		a.say("GPUs vouch beside snp or tdx only: add the rules for those")
 	}

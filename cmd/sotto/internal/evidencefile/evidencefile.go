@@ -248,7 +248,7 @@ func readJSON(text []byte) (File, error) {
 		return File{Bundles: [][]byte{d.Bundle}}, nil
 	case len(d.Bundles) > 0:
 		return File{Bundles: d.Bundles}.bounded(errWhat)
-	case len(d.Data) > 0 && d.Platform != "":
+	case len(d.Data) > 0 && d.Platform != "" && len(d.Platform) <= 16 && strings.Trim(d.Platform, "abcdefghijklmnopqrstuvwxyz0123456789") == "":
 		p := Piece{Platform: d.Platform, What: "evidence of the platform " + d.Platform, Data: d.Data}
 		return File{Pieces: []Piece{p}}, nil
 	case len(d.Evidences) > 0:
