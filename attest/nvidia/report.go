@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"strconv"
+	"strings"
 )
 
 // Sizes of a report, in bytes. The offsets in [ParseReport] are those of SPDM
@@ -126,8 +127,15 @@ func ParseReport(b []byte) (*Report, error) {
 	return r, r.readFields()
 }
 
+// versioned is how opaque data begins that has a version, with other types in it
+// (NVIDIA, Opaque Data Format: from the drivers of CUDA 13.5 on).
+const versioned = "NVDAOD"
+
 // parseFields reads opaque data: a run of type [2] ‖ size [2] ‖ value, little-endian.
 func parseFields(b []byte) ([]Field, error) {
+	if strings.HasPrefix(string(b), versioned) {
+		return nil, errors.New("the driver wrote the report in a newer form, which this app can't read yet")
+	}
 	var out []Field
 	for len(b) > 0 {
 		if len(b) < 4 {

@@ -81,6 +81,8 @@ func TestParseReport(t *testing.T) {
 		{"value's size, high", at(record+6, 1), "measurement 1 "},
 		{"longer opaque data", at(opaque-1, 2), "doesn't end"},
 		{"shorter opaque data", at(opaque-2, 0), "doesn't end"},
+		{"fields with a version", func(b []byte) []byte { return append(b[:opaque:opaque], append([]byte("NVDAOD"), b[opaque+6:]...)...) }, "newer form"},
+		{"almost such", func(b []byte) []byte { return append(b[:opaque:opaque], append([]byte("NVDAOE"), b[opaque+6:]...)...) }, "cut off"},
 		{"field longer than all", at(opaque+3, 0xff), "cut off"},
 		{"field twice", at(opaque+12, nvidia.FieldVBIOS), "twice"},
 	} {
