@@ -38,6 +38,7 @@ const (
 	MaxFile    = 24 << 20 // bytes of a file
 	MaxBundles = 256      // bundles in a document
 	maxWraps   = 4        // hex of base64 of PEM of …
+	maxCommas  = 1 << 17  // in JSON: three bytes between two can take 48 in memory
 )
 
 // File is what was found in a file: bundles of ours, or pieces of evidence.
@@ -218,6 +219,9 @@ type gpuEvidence struct {
 
 func readJSON(text []byte) (File, error) {
 	errWhat := errors.New("this is JSON, and holds no evidence that this program knows: it reads bundles, lists of nodes, and what NVIDIA’s tools write")
+	if bytes.Count(text, []byte(",")) > maxCommas {
+		return File{}, errWhat
+	}
 	if text[0] == '[' {
 		var list []json.RawMessage
 		if json.Unmarshal(text, &list) != nil || len(list) == 0 || len(list) > MaxBundles {
