@@ -40,6 +40,10 @@ func (a *app) attestCommand(args []string) error {
 	case "policy":
 		of("policy", "print a first policy that fits evidence")
 		return a.attestPolicy(args[1:])
+	case "table":
+		of("table", "make a table of NVIDIA’s two signed lists of measurements")
+		a.command.args = "[--time TIME] DRIVER.xml VBIOS.xml"
+		return a.attestTable(args[1:])
 	case "-h", "-help", "--help":
 		fs := a.flags()
 		addEvidenceFlags(fs)
@@ -62,6 +66,7 @@ as bytes, hex, base64 or PEM. Nothing is fetched and nothing is sent.
   sotto attest verify --collateral DIR report.bin   signature, chain, revocation, firmware
   sotto attest policy report.bin > policy.json      what this machine runs, as a policy
   sotto attest verify --policy policy.json …        whether a machine runs just that
+  sotto attest table driver.xml vbios.xml > table   NVIDIA’s lists as a machine sends them
 
 “verify” ends with 0 where nothing is wrong, with 3 where the machine did not prove
 itself or something is missing to tell, with 1 where the file is no evidence, and with

@@ -25,7 +25,7 @@ func commands() []command {
 		{"ask", "[-model M] [-f FILE]... [--json] [QUESTION...]", "answer one question", (*app).ask},
 		{"chat", "[-model M]", "have a conversation", (*app).chat},
 		{"verify", "[-v] [--json] [URL]", "check the server’s machines", (*app).verify},
-		{"attest", "verify | show | policy [--cert FILE]... [--collateral DIR] [--json] [EVIDENCE]", "judge or print evidence out of a file", (*app).attestCommand},
+		{"attest", "verify | show | policy | table [--cert FILE]... [--collateral DIR] [--json] [EVIDENCE]", "judge or print evidence out of a file", (*app).attestCommand},
 		{"models", "[--json]", "list the models that answer", (*app).models},
 		{"proxy", "[-listen ADDR] [-allow-origin ORIGIN]... [--env]", "serve OpenAI’s API to local programs", (*app).proxy},
 		{"login", "[-name NAME]", "link this terminal to an account", (*app).login},

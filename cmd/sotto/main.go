@@ -13,6 +13,7 @@
 //	                    [--report-data HEX] [-v] [--json] [EVIDENCE]
 //	sotto attest show [--cert FILE]... [--collateral DIR] [--json] [EVIDENCE]
 //	sotto attest policy [--cert FILE]... [--collateral DIR] [EVIDENCE]
+//	sotto attest table [--time T] DRIVER.xml VBIOS.xml
 //	sotto models [--json]
 //	sotto proxy [-listen ADDR] [-allow-origin ORIGIN]... [--env]
 //	sotto login [-name NAME]
@@ -38,7 +39,8 @@
 // "verify" judges it offline. Without a policy it still checks signature, chain and
 // revocation, and says that nothing pinned the software. "show" prints every
 // field with what it means, and judges nothing. "policy" prints a policy that
-// accepts what the evidence shows, to start from.
+// accepts what the evidence shows, to start from. "table" makes of what NVIDIA
+// publishes what a machine with its GPUs has to send along.
 //
 // "sotto proxy" serves /v1/models, /v1/chat/completions and their neighbours on
 // 127.0.0.1 to programs that speak OpenAI's API. It prints the address and the

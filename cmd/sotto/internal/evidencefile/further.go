@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sotto-chat/sotto/attest/cert"
 	"github.com/sotto-chat/sotto/attest/nvidia/nvidiadata"
 	"github.com/sotto-chat/sotto/attest/nvidia/rim"
 	"github.com/sotto-chat/sotto/attest/snp/snpdata"
@@ -204,18 +205,19 @@ func packGPUs(gpus []Piece, files []known, now time.Time) ([]byte, error) {
 		}
 		reports = append(reports, r)
 	}
-	made, err := tables(of(files, kindRIM), now)
+	made, err := Tables(of(files, kindRIM), now, nil)
 	if err != nil {
 		return nil, err
 	}
 	return nvidiadata.FromReports(reports, slices.Concat(rest, of(files, kindTable), made)...)
 }
 
-// tables makes tables of NVIDIA's signed lists: of each driver on each VBIOS.
-func tables(docs [][]byte, now time.Time) (out [][]byte, err error) {
+// Tables makes tables of NVIDIA's signed lists, whose signers lead to one of roots
+// (nil means NVIDIA's) at time now: of each driver on each VBIOS. Two lists make one.
+func Tables(docs [][]byte, now time.Time, roots []cert.Root) (out [][]byte, err error) {
 	var drivers, vbioses []*rim.RIM
 	for _, d := range docs {
-		r, err := rim.Verify(d, now, nil)
+		r, err := rim.Verify(d, now, roots)
 		if err != nil {
 			return nil, err
 		}
@@ -235,7 +237,7 @@ func tables(docs [][]byte, now time.Time) (out [][]byte, err error) {
 		}
 	}
 	if len(docs) > 0 && out == nil {
-		return nil, errors.New("it takes two of NVIDIA’s lists, the driver’s and the VBIOS’s: give both with --cert")
+		return nil, errors.New("it takes two of NVIDIA’s lists, the driver’s and the VBIOS’s: give both")
 	}
 	return out, nil
 }
