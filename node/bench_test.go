@@ -234,8 +234,8 @@ func liveStreams(b *testing.B, overHTTP bool) {
 	}
 	const hold = 5 * time.Second
 	for b.Loop() {
-		client := exec.Command(os.Args[0], "-test.run", "^TestStreamClients$", "-test.timeout", "5m")
-		client.Env = append(os.Environ(), "SOTTO_STREAMS="+strconv.Itoa(streams))
+		client := exec.Command(os.Args[0], "-test.run", "^$", "-test.bench", "^BenchmarkStreamClients$", "-test.timeout", "5m")
+		client.Env = append(os.Environ(), "SOTTO_STREAM_CLIENTS="+strconv.Itoa(streams))
 		client.Stderr = os.Stderr
 		in, err := client.StdinPipe()
 		if err != nil {
@@ -292,14 +292,14 @@ func liveStreams(b *testing.B, overHTTP bool) {
 	}
 }
 
-// TestStreamClients is no test but the clients of BenchmarkLiveStreams and its
+// BenchmarkStreamClients is no benchmark but the clients of BenchmarkLiveStreams and its
 // model server, in a process of their own. It prints the model server's address
 // and reads the node's. Then it prints each half second how many bytes came
 // since the last line; the first of these lines comes when all streams run.
-func TestStreamClients(t *testing.T) {
-	streams, err := strconv.Atoi(os.Getenv("SOTTO_STREAMS"))
+func BenchmarkStreamClients(b *testing.B) {
+	streams, err := strconv.Atoi(os.Getenv("SOTTO_STREAM_CLIENTS"))
 	if err != nil {
-		t.Skip("only for BenchmarkLiveStreams")
+		b.Skip("only for BenchmarkLiveStreams")
 	}
 	model := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
@@ -312,15 +312,15 @@ func TestStreamClients(t *testing.T) {
 	fmt.Println(model.URL)
 	var addr string
 	if _, err := fmt.Scanln(&addr); err != nil {
-		t.Fatal(err)
+		b.Fatal(err)
 	}
 	res, err := http.Get("http://" + addr + "/sotto/v1/evidence")
 	if err != nil {
-		t.Fatal(err)
+		b.Fatal(err)
 	}
 	var doc evidenceDoc
 	if err := json.NewDecoder(res.Body).Decode(&doc); err != nil {
-		t.Fatal(err)
+		b.Fatal(err)
 	}
 	key, _ := attest.Verify(doc.Bundles[0], attest.Policy{AllowSoftware: true}, time.Now(), software.Platform{})
 	keys := []seal.Recipient{{ID: key.ID(), PublicKey: key.PublicKey()}}
@@ -331,7 +331,7 @@ func TestStreamClients(t *testing.T) {
 	messages := make(chan []byte, 64)
 	go func() {
 		for range streams {
-			msg, _ := sealFor(t, keys, chat(""))
+			msg, _ := sealFor(b, keys, chat(""))
 			messages <- msg
 		}
 	}()
