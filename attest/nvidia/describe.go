@@ -79,7 +79,7 @@ func Describe(data []byte) ([]attest.Field, error) {
 			return nil, err
 		}
 		g := gpu{report: r, chain: chain}
-		out = append(out, attest.Field{Name: prefix + "device", Value: g.device(), Meaning: "the GPU's name in a policy: the start of the hash of its own key"})
+		out = append(out, attest.Field{Name: prefix + "device", Value: g.device(), Meaning: "the GPU's name, as a policy's chip_ids has it: the start of the hash of its own key"})
 		out = append(out, describeReport(prefix, r)...)
 		for k, c := range chain {
 			out = append(out, describeCert(prefix+"certificate"+strconv.Itoa(k+1), c))
@@ -117,9 +117,9 @@ func Describe(data []byte) ([]attest.Field, error) {
 func describeReport(prefix string, r *Report) []attest.Field {
 	out := []attest.Field{
 		{Name: prefix + "nonce", Value: hex.EncodeToString(r.Nonce), Meaning: "what the asker chose"},
-		{Name: prefix + "driver", Value: r.Driver, Meaning: "version of the driver, as a policy's driver has it"},
+		{Name: prefix + "driver", Value: r.Driver, Meaning: "version of the driver, as a policy's min_driver has it"},
 		{Name: prefix + "driver.list", Value: driverList(r), Meaning: "NVIDIA's name for the driver's measurements"},
-		{Name: prefix + "vbios", Value: r.VBIOS, Meaning: "version of the firmware on the board, as a policy's vbios has it"},
+		{Name: prefix + "vbios", Value: r.VBIOS, Meaning: "version of the firmware on the board, as a policy's min_vbios has it"},
 		{Name: prefix + "vbios.list", Value: vbiosList(r), Meaning: "NVIDIA's name for that firmware's measurements"},
 		{Name: prefix + "mode", Value: r.Mode, Meaning: "how GPUs are joined, as a policy's modes has it; none is a GPU that doesn't say"},
 	}

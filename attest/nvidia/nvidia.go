@@ -210,11 +210,13 @@ func (Platform) Name() string { return Name }
 func (p Platform) Verify(data []byte, claim attest.Claim, policy attest.Policy, now time.Time) attest.Appraisal {
 	r, err := rulesOf(policy)
 	if err != nil {
-		return refused(attest.FailPolicyMalformed, "This app's own rules for GPUs cannot be read: "+err.Error()+".")
+		return attest.Refused("chip.policy", "The rules for this kind of machine can be read", attest.FailPolicyMalformed,
+			"This app's own rules for GPUs cannot be read: "+err.Error()+".")
 	}
 	e, err := parse(data)
 	if err != nil {
-		return refused(attest.FailEvidenceMalformed, "What this machine's GPUs sent as proof is not in the agreed form: "+err.Error()+".")
+		return attest.Refused("chip.report", "The GPUs' reports can be read", attest.FailEvidenceMalformed,
+			"What this machine's GPUs sent as proof is not in the agreed form: "+err.Error()+".")
 	}
 	roots := p.Roots
 	if roots == nil {
@@ -225,14 +227,6 @@ func (p Platform) Verify(data []byte, claim attest.Claim, policy attest.Policy, 
 	a.Checks = append(a.Checks, e.appraise(r)...)
 	a.Checks = append(a.Checks, e.bound(claim))
 	return a
-}
-
-// refused is the finding of evidence that can't be judged at all.
-func refused(failure, detail string) attest.Appraisal {
-	return attest.Appraisal{Checks: []attest.Check{
-		attest.Failed("chip.report", "The GPUs' proof can be read", failure, detail),
-		attest.Failed("key.bound", "The proof speaks of this key", failure, detail),
-	}}
 }
 
 // finding is what a rule says of one GPU: nothing, or a failure.
@@ -374,7 +368,7 @@ func (e *evidence) revocation(r rules, now int64) attest.Check {
 		return c
 	case used != len(e.crls):
 		return attest.Failed(id, title, attest.FailEvidenceMalformed, "A list of revoked certificates came along that none of the GPUs has to do with.")
-	case missing && r.CRLs:
+	case missing && r.RequireCRL:
 		return attest.Failed(id, title, attest.FailCollateralMissing, "NVIDIA's lists of revoked certificates did not come along, so they could not be asked.")
 	case missing:
 		return attest.Warned(id, title, "NVIDIA's lists of revoked certificates did not come along. None of the certificates is on this app's own list.")
@@ -399,14 +393,14 @@ func (e *evidence) appraise(r rules) []attest.Check {
 		}),
 		e.devices(r),
 		e.each("chip.driver", "The GPUs' driver is up to date", "The driver is "+e.gpus[0].report.Driver+".", func(g *gpu) finding {
-			if r.Driver != nil && !atLeast(g.report.Driver, 10, r.Driver) {
-				return finding{attest.FailFirmwareOld, "The driver of a GPU is older than is accepted.", floors(r.Driver), g.report.Driver}
+			if r.MinDriver != nil && !atLeast(g.report.Driver, 10, r.MinDriver) {
+				return finding{attest.FailFirmwareOld, "The driver of a GPU is older than is accepted.", floors(r.MinDriver), g.report.Driver}
 			}
 			return finding{}
 		}),
 		e.each("chip.vbios", "The GPUs' firmware is up to date", "The firmware is "+e.gpus[0].report.VBIOS+".", func(g *gpu) finding {
-			if r.VBIOS != nil && !atLeast(g.report.VBIOS, 16, r.VBIOS) {
-				return finding{attest.FailFirmwareOld, "The firmware of a GPU is older than is accepted.", floors(r.VBIOS), g.report.VBIOS}
+			if r.MinVBIOS != nil && !atLeast(g.report.VBIOS, 16, r.MinVBIOS) {
+				return finding{attest.FailFirmwareOld, "The firmware of a GPU is older than is accepted.", floors(r.MinVBIOS), g.report.VBIOS}
 			}
 			return finding{}
 		}),
@@ -434,14 +428,14 @@ func (e *evidence) count(r rules) attest.Check {
 // devices checks that no GPU speaks twice and that each is one of the policy's.
 func (e *evidence) devices(r rules) attest.Check {
 	var seen []string
-	return e.each("chip.device", "The GPUs are the machine's own", "Each report is of a GPU of its own.", func(g *gpu) finding {
+	return e.each("chip.id", "The GPUs are the machine's own", "Each report is of a GPU of its own.", func(g *gpu) finding {
 		d := g.device()
 		if slices.Contains(seen, d) {
 			return finding{attest.FailPolicyMismatch, "One GPU speaks for two.", "a GPU of its own for each report", d}
 		}
 		seen = append(seen, d)
-		if r.Devices != nil && !slices.Contains(r.Devices, d) {
-			return finding{attest.FailPolicyMismatch, "This machine has a GPU that is not one of those accepted.", strings.Join(r.Devices, " or "), d}
+		if r.ChipIDs != nil && !slices.Contains(r.ChipIDs, d) {
+			return finding{attest.FailPolicyMismatch, "This machine has a GPU that is not one of those accepted.", strings.Join(r.ChipIDs, " or "), d}
 		}
 		return finding{}
 	})

@@ -117,9 +117,9 @@ func full(t testing.TB, gpus []*nvidiatest.GPU, tables [][]byte) string {
 		digests = append(digests, nvidia.TableDigest(b))
 	}
 	b, err := json.Marshal(map[string]any{
-		"gpus": len(gpus), "devices": devices, "arch": []string{"blackwell", "hopper"}, "modes": []string{"mpt", "spt"},
-		"driver": []string{"560.1", "570.124.06"}, "vbios": []string{"97.00.88.00.0F", "96.00.9F.00.04"},
-		"tables": digests, "crls": true, "revoked": []string{"0badc0de"},
+		"gpus": len(gpus), "chip_ids": devices, "arch": []string{"blackwell", "hopper"}, "modes": []string{"mpt", "spt"},
+		"min_driver": []string{"560.1", "570.124.06"}, "min_vbios": []string{"97.00.88.00.0F", "96.00.9F.00.04"},
+		"tables": digests, "require_crl": true, "revoked": []string{"0badc0de"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -142,7 +142,7 @@ func TestFullPolicy(t *testing.T) {
 			t.Errorf("%s is ok: a GPU must not prove the software row", c.ID)
 		}
 	}
-	want := []string{"chip.chain", "chip.signature", "chip.fwid", "chip.revocation", "chip.count", "chip.model", "chip.device",
+	want := []string{"chip.chain", "chip.signature", "chip.fwid", "chip.revocation", "chip.count", "chip.model", "chip.id",
 		"chip.driver", "chip.vbios", "chip.mode", "chip.measurement", "key.bound"}
 	if !slices.Equal(ids, want) {
 		t.Errorf("ids %q", ids)
@@ -239,7 +239,7 @@ func TestRules(t *testing.T) {
 		return func(m *machine) {
 			change(m)
 			m.crls = nil
-			m.rules = strings.Replace(m.rules, `"crls":true,`, "", 1)
+			m.rules = strings.Replace(m.rules, `"require_crl":true,`, "", 1)
 		}
 	}
 
@@ -309,13 +309,13 @@ func TestRules(t *testing.T) {
 		{"one GPU less", func(m *machine) { m.gpus = m.gpus[:1] }, "chip.count fail policy_mismatch", "1"},
 		{"one GPU more", func(m *machine) { set(`"gpus":2`, `"gpus":1`)(m) }, "chip.count fail policy_mismatch", "2"},
 		{"any number", func(m *machine) { set(`"gpus":2`, `"gpus":0`)(m); m.gpus = m.gpus[:1] }, "", ""},
-		{"same GPU twice", func(m *machine) { m.gpus[1] = m.gpus[0] }, "chip.device fail policy_mismatch", ""},
-		{"same GPU with other firmware", func(m *machine) { m.gpus[1].Own = m.gpus[0].Own }, "chip.device fail policy_mismatch", ""},
-		{"another GPU", func(m *machine) { m.gpus[1].Own = nvidiatest.NewKey() }, "chip.device fail policy_mismatch", ""},
+		{"same GPU twice", func(m *machine) { m.gpus[1] = m.gpus[0] }, "chip.id fail policy_mismatch", ""},
+		{"same GPU with other firmware", func(m *machine) { m.gpus[1].Own = m.gpus[0].Own }, "chip.id fail policy_mismatch", ""},
+		{"another GPU", func(m *machine) { m.gpus[1].Own = nvidiatest.NewKey() }, "chip.id fail policy_mismatch", ""},
 		{"any GPU", func(m *machine) {
 			m.gpus[1].Own = nvidiatest.NewKey()
-			i := strings.Index(m.rules, `"devices":`)
-			m.rules = m.rules[:i] + m.rules[strings.Index(m.rules, `"driver":`):]
+			i := strings.Index(m.rules, `"chip_ids":`)
+			m.rules = m.rules[:i] + m.rules[strings.Index(m.rules, `"min_driver":`):]
 		}, "", ""},
 
 		{"a switch", noCRL(rename("NVIDIA LS10 Identity")), "chip.revocation warn, chip.model fail policy_mismatch", "GPU 2: LS10"},
@@ -378,7 +378,7 @@ func TestRules(t *testing.T) {
 
 // Where there is one GPU, findings needn't say which.
 func TestFoundOfOneGPU(t *testing.T) {
-	for _, c := range verify(t, nvidiatest.Evidence(nil, nil, hopper), `{"driver":["571.0"]}`).Checks {
+	for _, c := range verify(t, nvidiatest.Evidence(nil, nil, hopper), `{"min_driver":["571.0"]}`).Checks {
 		if c.ID == "chip.driver" && (c.Found != "570.124.06" || c.Want != "571.0, or later of the same line") {
 			t.Errorf("found %q, want %q", c.Found, c.Want)
 		}
@@ -430,25 +430,25 @@ func TestPolicyMalformed(t *testing.T) {
 	data := nvidiatest.Evidence(nil, nil, hopper)
 	for _, rules := range []string{
 		`{"gpus":-1}`, `{"gpus":17}`, `{"gpus":"1"}`, `{"x":1}`, `{} {}`,
-		`{"devices":["00"]}`, `{"devices":["` + strings.Repeat("A", 32) + `"]}`, `{"devices":[""]}`,
+		`{"chip_ids":["00"]}`, `{"chip_ids":["` + strings.Repeat("A", 32) + `"]}`, `{"chip_ids":[""]}`,
 		`{"arch":["ampere"]}`, `{"modes":["cc"]}`, `{"modes":["3"]}`,
-		`{"driver":["x"]}`, `{"driver":["570"]}`, `{"driver":["570."]}`, `{"driver":["1.2.3.4.5.6"]}`, `{"driver":["1.99999"]}`,
-		`{"vbios":["96.00.9f.00.04"]}`, `{"vbios":["96.00.9F.00"]}`, `{"vbios":["96.00.9F.00.4"]}`, `{"vbios":["196.00.9F.00.04"]}`,
+		`{"min_driver":["x"]}`, `{"min_driver":["570"]}`, `{"min_driver":["570."]}`, `{"min_driver":["1.2.3.4.5.6"]}`, `{"min_driver":["1.99999"]}`,
+		`{"min_vbios":["96.00.9f.00.04"]}`, `{"min_vbios":["96.00.9F.00"]}`, `{"min_vbios":["96.00.9F.00.4"]}`, `{"min_vbios":["196.00.9F.00.04"]}`,
 		`{"tables":["` + strings.Repeat("0", 64) + `"]}`, `{"tables":["sha256:00"]}`, `{"tables":["sha256:` + strings.Repeat("0", 63) + `g"]}`,
 		`{"revoked":[""]}`, `{"revoked":["0"]}`, `{"revoked":["0x"]}`, `{"revoked":["AA"]}`, `{"revoked":["00ab"]}`,
 	} {
 		a := verify(t, data, rules)
-		if got := found(a); !slices.Equal(got, []string{"chip.report fail policy_malformed", "key.bound fail policy_malformed"}) {
+		if got := found(a); !slices.Equal(got, []string{"chip.policy fail policy_malformed", "key.bound fail policy_malformed"}) {
 			t.Errorf("%s: %q", rules, got)
 		}
 	}
-	for _, rules := range []string{`{}`, `{"gpus":0}`, `{"gpus":1}`, `{"driver":["560.1.2.3.4","570.0"]}`, `{"vbios":["96.00.00.00.00"]}`, `{"revoked":["00"]}`} {
+	for _, rules := range []string{`{}`, `{"gpus":0}`, `{"gpus":1}`, `{"min_driver":["560.1.2.3.4","570.0"]}`, `{"min_vbios":["96.00.00.00.00"]}`, `{"revoked":["00"]}`} {
 		if got := found(verify(t, data, rules)); !slices.Equal(got, []string{noCRLs, noTable}) {
 			t.Errorf("%s: %q", rules, got)
 		}
 	}
 	// Confidential mode shows in the measurements only: who requires GPUs pins these.
-	for rules, want := range map[string]string{`{}`: "chip.report fail policy_malformed", `{"tables":[]}`: "software.measurement fail collateral_missing"} {
+	for rules, want := range map[string]string{`{}`: "chip.policy fail policy_malformed", `{"tables":[]}`: "software.measurement fail collateral_missing"} {
 		p := policy(t, rules)
 		p.Require = []string{"snp", nvidia.Name}
 		a := nvidia.Platform{Roots: nvidiatest.Default().Roots()}.Verify(data, claim, p, now)

@@ -14,15 +14,15 @@ import (
 // rules are a policy's under the name "nvidia" (spec/evidence-nvidia.md, "Policy").
 // What is left out isn't asked for.
 type rules struct {
-	GPUs    int      `json:"gpus"`
-	Devices []string `json:"devices"`
-	Arch    []string `json:"arch"`
-	Modes   []string `json:"modes"`
-	Driver  []string `json:"driver"`
-	VBIOS   []string `json:"vbios"`
-	Tables  []string `json:"tables"`
-	CRLs    bool     `json:"crls"`
-	Revoked []string `json:"revoked"`
+	GPUs       int      `json:"gpus"`
+	ChipIDs    []string `json:"chip_ids"`
+	Arch       []string `json:"arch"`
+	Modes      []string `json:"modes"`
+	MinDriver  []string `json:"min_driver"`
+	MinVBIOS   []string `json:"min_vbios"`
+	Tables     []string `json:"tables"`
+	RequireCRL bool     `json:"require_crl"`
+	Revoked    []string `json:"revoked"`
 }
 
 func rulesOf(p attest.Policy) (rules, error) {
@@ -36,16 +36,16 @@ func rulesOf(p attest.Policy) (rules, error) {
 	switch {
 	case r.GPUs < 0 || r.GPUs > MaxGPUs:
 		return r, errors.New("gpus is not a number from 0 to 16")
-	case bad(r.Devices, func(s string) bool { return isHex(s) && len(s) == 2*deviceSize }):
-		return r, errors.New("devices holds something that is not the name of a GPU")
+	case bad(r.ChipIDs, func(s string) bool { return isHex(s) && len(s) == 2*deviceSize }):
+		return r, errors.New("chip_ids holds something that is not the name of a GPU")
 	case bad(r.Arch, func(s string) bool { return s == "hopper" || s == "blackwell" }):
 		return r, errors.New("arch holds something else than hopper and blackwell")
 	case bad(r.Modes, func(s string) bool { return s == "none" || slices.Contains(modes[:], s) }):
 		return r, errors.New("modes holds something else than spt, mpt, ppcie and none")
-	case bad(r.Driver, func(s string) bool { return versionOf(s, 10) != nil }):
-		return r, errors.New("driver holds something that is not a version")
-	case bad(r.VBIOS, isVBIOS):
-		return r, errors.New("vbios holds something that is not a version")
+	case bad(r.MinDriver, func(s string) bool { return versionOf(s, 10) != nil }):
+		return r, errors.New("min_driver holds something that is not a version")
+	case bad(r.MinVBIOS, isVBIOS):
+		return r, errors.New("min_vbios holds something that is not a version")
 	case bad(r.Tables, func(s string) bool {
 		d, ok := strings.CutPrefix(s, "sha256:")
 		return ok && len(d) == 64 && isHex(d)

@@ -4,7 +4,6 @@
 package snp
 
 import (
-	"encoding/hex"
 	"errors"
 	"strconv"
 	"strings"
@@ -34,7 +33,9 @@ type Rules struct {
 	MinTCB       map[string]TCB `json:"min_tcb,omitempty"`
 	MinLaunchTCB map[string]TCB `json:"min_launch_tcb,omitempty"`
 	MinFirmware  string         `json:"min_firmware,omitempty"` // "1.55.21": major, minor, build
-	Mitigations  uint64         `json:"mitigations,omitempty"`  // bits that must be set in both mitigation vectors
+
+	// RequireMitigations are bits that must be set in both mitigation vectors.
+	RequireMitigations uint64 `json:"require_mitigations,omitempty"`
 
 	// How the machine was started and its host set up. A setting that is named
 	// must be as it says; see guestBits and platformBits for the names.
@@ -117,7 +118,7 @@ var platformBits = [...]bit{
 // for nothing.
 type rules struct {
 	Rules
-	measurements, idKeys, authorKeys, familyIDs, imageIDs, hostData, chipIDs [][]byte
+	measurements, idKeys, authorKeys, familyIDs, imageIDs, hostData, chipIDs attest.Values
 
 	minFirmware firmware
 	minABI      firmware // without a build
@@ -130,37 +131,33 @@ func loadRules(p attest.Policy) (rules, error) {
 	if err := p.Rules(Name, &r.Rules); err != nil {
 		return rules{}, err
 	}
+	var err error
 	for _, l := range []struct {
-		name string
-		from []string
-		to   *[][]byte
-		size int
+		name  string
+		from  []string
+		to    *attest.Values
+		sizes []int
 	}{
-		{"measurements", r.Measurements, &r.measurements, 48},
-		{"id_keys", r.IDKeys, &r.idKeys, 48},
-		{"author_keys", r.AuthorKeys, &r.authorKeys, 48},
-		{"family_ids", r.FamilyIDs, &r.familyIDs, 16},
-		{"image_ids", r.ImageIDs, &r.imageIDs, 16},
-		{"host_data", r.HostData, &r.hostData, 32},
-		{"chip_ids", r.ChipIDs, &r.chipIDs, 64},
+		{"measurements", r.Measurements, &r.measurements, []int{48}},
+		{"id_keys", r.IDKeys, &r.idKeys, []int{48}},
+		{"author_keys", r.AuthorKeys, &r.authorKeys, []int{48}},
+		{"family_ids", r.FamilyIDs, &r.familyIDs, []int{16}},
+		{"image_ids", r.ImageIDs, &r.imageIDs, []int{16}},
+		{"host_data", r.HostData, &r.hostData, []int{32}},
+		{"chip_ids", r.ChipIDs, &r.chipIDs, []int{64, 8}},
 	} {
-		if l.from != nil && len(l.from) == 0 {
-			return rules{}, errors.New(l.name + " is an empty list")
+		if *l.to, err = attest.ReadValues(l.name, l.from, l.sizes...); err != nil {
+			return rules{}, err
 		}
-		for _, s := range l.from {
-			b, err := hex.DecodeString(s)
-			if len(b) == 8 { // a Turin's number; all else of this length has a wrong one either way
-				b = append(b, make([]byte, 56)...)
-			}
-			if err != nil || len(b) != l.size {
-				return rules{}, errors.New(l.name + " holds something else than " + strconv.Itoa(l.size) + " bytes in hex")
-			}
+		for _, b := range *l.to {
 			// A report has zeros where there is no key and no number.
 			if zero(b) && (l.name == "id_keys" || l.name == "author_keys" || l.name == "chip_ids") {
 				return rules{}, errors.New(l.name + " holds zeros, which stand for none")
 			}
-			*l.to = append(*l.to, b)
 		}
+	}
+	for i, b := range r.chipIDs {
+		r.chipIDs[i] = append(b, make([]byte, 64-len(b))...) // a Turin's number is short
 	}
 	if r.CSPIDs != nil && len(r.CSPIDs) == 0 || r.VMPL != nil && len(r.VMPL) == 0 {
 		return rules{}, errors.New("csp_ids or vmpl is an empty list")

@@ -76,22 +76,21 @@ func (pf Platform) Verify(data []byte, claim attest.Claim, policy attest.Policy,
 	j := &judge{now: now.Unix()}
 	var errRules, err error
 	if j.rules, errRules = loadRules(policy); errRules != nil {
-		j.fail("chip.policy", "The rules for this kind of machine can be read", attest.FailPolicyMalformed,
+		j.Fail("chip.policy", "The rules for this kind of machine can be read", attest.FailPolicyMalformed,
 			"This app's own rules for AMD machines can't be read: "+errRules.Error()+".", "", "")
 	}
 	if j.evidence, err = parse(data); err != nil {
-		const detail = "What this machine sent as its chip's report is not in the agreed form: "
-		j.fail("chip.report", titleReport, attest.FailEvidenceMalformed, detail+err.Error()+".", "", "")
-		j.fail("key.bound", "The proof speaks of this key", attest.FailEvidenceMalformed, detail+err.Error()+".", "", "")
-		return attest.Appraisal{Checks: j.checks}
+		a := attest.Refused("chip.report", titleReport, attest.FailEvidenceMalformed,
+			"What this machine sent as its chip's report is not in the agreed form: "+err.Error()+".")
+		return attest.Appraisal{Checks: append(j.Findings, a.Checks...)}
 	}
 	r := j.report
 	if j.product = r.productOf(j.leaf); j.product == nil {
 		j.unknownProduct()
-		j.checks = append(j.checks, claim.Bound(r.reportData))
-		return attest.Appraisal{Checks: j.checks}
+		j.Findings = append(j.Findings, claim.Bound(r.reportData))
+		return attest.Appraisal{Checks: j.Findings}
 	}
-	j.pass("chip.report", titleReport, "It is a report of version "+num(r.version)+" from a chip of AMD's "+j.product.name+" family.")
+	j.Pass("chip.report", titleReport, "It is a report of version "+num(r.version)+" from a chip of AMD's "+j.product.name+" family.")
 
 	roots := pf.Roots
 	if roots == nil {
@@ -103,8 +102,8 @@ func (pf Platform) Verify(data []byte, claim attest.Claim, policy attest.Policy,
 		j.appraiseMachine()
 		j.appraiseSoftware()
 	}
-	j.checks = append(j.checks, claim.Bound(r.reportData))
-	return attest.Appraisal{Checks: j.checks, Chip: r.name(j.product)}
+	j.Findings = append(j.Findings, claim.Bound(r.reportData))
+	return attest.Appraisal{Checks: j.Findings, Chip: r.name(j.product)}
 }
 
 const titleReport = "The chip's report can be read"
@@ -112,26 +111,10 @@ const titleReport = "The chip's report can be read"
 // judge gathers what is found in one piece of evidence.
 type judge struct {
 	*evidence
+	attest.Findings
 	rules   rules
 	product *product
 	now     int64 // Unix seconds
-	checks  []attest.Check
-}
-
-func (j *judge) pass(id, title, detail string) {
-	j.checks = append(j.checks, attest.Passed(id, title, detail))
-}
-
-func (j *judge) warn(id, title, detail, found string) {
-	c := attest.Warned(id, title, detail)
-	c.Found = found
-	j.checks = append(j.checks, c)
-}
-
-func (j *judge) fail(id, title, failure, detail, want, found string) {
-	c := attest.Failed(id, title, failure, detail)
-	c.Want, c.Found = want, found
-	j.checks = append(j.checks, c)
 }
 
 // unknownProduct says that nothing can be judged: a root for the chip isn't known,
@@ -141,13 +124,13 @@ func (j *judge) unknownProduct() {
 	r := j.report
 	switch {
 	case r.version < 3 && j.leaf == nil:
-		j.fail("chip.product", title, attest.FailCollateralMissing,
+		j.Fail("chip.model", title, attest.FailCollateralMissing,
 			"The certificate of this machine's chip is missing, and nothing else says what kind of chip it is.", "", "")
 	case r.version < 3:
-		j.fail("chip.product", title, attest.FailPlatformUnknown,
+		j.Fail("chip.model", title, attest.FailPlatformUnknown,
 			"This machine has a kind of chip that this app does not know. A newer app may.", "Milan or Genoa", j.leaf.product)
 	default:
-		j.fail("chip.product", title, attest.FailPlatformUnknown,
+		j.Fail("chip.model", title, attest.FailPlatformUnknown,
 			"This machine has a kind of chip that this app does not know. A newer app may.", "Milan, Genoa or Turin",
 			"family "+num(uint32(r.family))+", model "+num(uint32(r.model)))
 	}
@@ -171,7 +154,7 @@ func (j *judge) verify(roots []cert.Root) {
 func (j *judge) verifyChain(roots []cert.Root) []*cert.Certificate {
 	const id, title = "chip.chain", "AMD vouches for the chip"
 	if j.leaf == nil || j.intermediate == nil || j.root == nil {
-		j.fail(id, title, attest.FailCollateralMissing,
+		j.Fail(id, title, attest.FailCollateralMissing,
 			"A certificate that it takes to check this machine's chip is missing.", "certificates of the chip, the signing key and the root", "")
 		return nil
 	}
@@ -183,7 +166,7 @@ func (j *judge) verifyChain(roots []cert.Root) []*cert.Certificate {
 			trusted = r.Name + " " + hexOf(r.Key[:])
 		}
 		key := j.root.KeyHash()
-		j.fail(id, title, cert.FailureOf(err), "AMD does not vouch for this machine's chip: "+err.Error()+".", trusted, hexOf(key[:]))
+		j.Fail(id, title, cert.FailureOf(err), "AMD does not vouch for this machine's chip: "+err.Error()+".", trusted, hexOf(key[:]))
 		return nil
 	}
 	kind, signer := "SEV-VCEK", "SEV-"+j.product.name
@@ -198,11 +181,11 @@ func (j *judge) verifyChain(roots []cert.Root) []*cert.Certificate {
 		right = right && amdNamed(c.RawSubject) && amdSigned(c.Raw)
 	}
 	if !right || !slices.Equal(want, found) {
-		j.fail(id, title, attest.FailChainUntrusted, "AMD's certificates were made for something else than this machine's chip.",
+		j.Fail(id, title, attest.FailChainUntrusted, "AMD's certificates were made for something else than this machine's chip.",
 			strings.Join(want, " < "), strings.Join(found, " < "))
 		return nil
 	}
-	j.pass(id, title, "AMD's root key "+want[2]+" stands behind the key of the chip.")
+	j.Pass(id, title, "AMD's root key "+want[2]+" stands behind the key of the chip.")
 	return chain
 }
 
@@ -217,16 +200,16 @@ func (j *judge) verifySignature() {
 	}
 	switch {
 	case r.signingKey == keyNone || r.maskChipKey:
-		j.fail(id, title, attest.FailSignatureInvalid, "This machine's chip was told not to sign, so its report proves nothing.", "", "")
+		j.Fail(id, title, attest.FailSignatureInvalid, "This machine's chip was told not to sign, so its report proves nothing.", "", "")
 	case j.leaf == nil:
-		j.fail(id, title, attest.FailCollateralMissing, "The certificate of this machine's chip is missing, so its signature can't be checked.", "", "")
+		j.Fail(id, title, attest.FailCollateralMissing, "The certificate of this machine's chip is missing, so its signature can't be checked.", "", "")
 	case r.signingKey != want:
-		j.fail(id, title, attest.FailChainUntrusted, "The certificate is for another kind of key than the one that signed the report.",
+		j.Fail(id, title, attest.FailChainUntrusted, "The certificate is for another kind of key than the one that signed the report.",
 			keyName(r.signingKey), keyName(want))
 	case !j.leaf.cert.Key.VerifyRS(cert.ECDSASHA384, r.raw[:signedSize], reversed(r.signatureR), reversed(r.signatureS)):
-		j.fail(id, title, attest.FailSignatureInvalid, "The report was not signed by the chip, or was changed afterwards.", "", "")
+		j.Fail(id, title, attest.FailSignatureInvalid, "The report was not signed by the chip, or was changed afterwards.", "", "")
 	default:
-		j.pass(id, title, "The chip's signature of the report is right.")
+		j.Pass(id, title, "The chip's signature of the report is right.")
 	}
 }
 
@@ -248,27 +231,27 @@ func (j *judge) verifyRevocation(chain []*cert.Certificate) {
 	if len(j.crls) == 0 {
 		const detail = "There is no list of what AMD has taken back, so nobody can see whether this machine is on it."
 		if j.rules.AllowNoCRL {
-			j.warn(id, title, detail, "")
+			j.Warn(id, title, detail, "")
 		} else {
-			j.fail(id, title, attest.FailCollateralMissing, detail, "a revocation list of "+j.rootName(), "")
+			j.Fail(id, title, attest.FailCollateralMissing, detail, "a revocation list of "+j.rootName(), "")
 		}
 		return
 	}
 	root := chain[len(chain)-1]
 	for _, l := range j.crls {
 		if err := l.Verify(root, j.now); err != nil {
-			j.fail(id, title, cert.FailureOf(err), "AMD's list of what it has taken back can't be used: "+err.Error()+".", "", "")
+			j.Fail(id, title, cert.FailureOf(err), "AMD's list of what it has taken back can't be used: "+err.Error()+".", "", "")
 			return
 		}
 		for _, c := range chain {
 			if l.Revoked(c.Serial) {
-				j.fail(id, title, attest.FailRevoked, "AMD has taken back a certificate that this machine's chip needs.", "",
+				j.Fail(id, title, attest.FailRevoked, "AMD has taken back a certificate that this machine's chip needs.", "",
 					c.SubjectName(oidCommonName)+", number "+hexOf(c.Serial))
 				return
 			}
 		}
 	}
-	j.pass(id, title, "AMD's list of what it has taken back names nothing that this chip needs.")
+	j.Pass(id, title, "AMD's list of what it has taken back names nothing that this chip needs.")
 }
 
 func (j *judge) rootName() string { return "ARK-" + j.product.name }
@@ -281,14 +264,14 @@ func (j *judge) verifyLeaf() {
 	certified := l.tcb(p)
 	switch {
 	case l.layout != p.layout:
-		j.fail(id, title, attest.FailChainUntrusted, "The certificate is for another kind of chip.", "structVersion "+num(uint32(p.layout)), num(uint32(l.layout)))
+		j.Fail(id, title, attest.FailChainUntrusted, "The certificate is for another kind of chip.", "structVersion "+num(uint32(p.layout)), num(uint32(l.layout)))
 	case certified != r.reported:
-		j.fail(id, title, attest.FailFirmwareOld, "AMD's certificate is for another level of the chip's firmware than the report states.",
+		j.Fail(id, title, attest.FailFirmwareOld, "AMD's certificate is for another level of the chip's firmware than the report states.",
 			p.words(r.reported), p.words(certified))
 	case !l.vlek() && !zero(r.chipID) && !(bytes.Equal(l.hwid, r.chipID[:len(l.hwid)]) && zero(r.chipID[len(l.hwid):])):
-		j.fail(id, title, attest.FailChainUntrusted, "AMD's certificate is for another chip.", hexOf(r.chipID), hexOf(l.hwid))
+		j.Fail(id, title, attest.FailChainUntrusted, "AMD's certificate is for another chip.", hexOf(r.chipID), hexOf(l.hwid))
 	default:
-		j.pass(id, title, "The certificate is for this chip at this level of firmware: "+p.words(certified)+".")
+		j.Pass(id, title, "The certificate is for this chip at this level of firmware: "+p.words(certified)+".")
 	}
 }
 
@@ -299,50 +282,50 @@ func (j *judge) appraiseChip() {
 	const titleID = "The chip may be known by its number"
 	switch {
 	case zero(r.chipID) && !rules.AllowMaskedChip:
-		j.fail("chip.masked", titleID, attest.FailPolicyMismatch, "This machine's host hides which chip it is.", "a chip's number", "zeros")
+		j.Fail("chip.masked", titleID, attest.FailPolicyMismatch, "This machine's host hides which chip it is.", "a chip's number", "zeros")
 	case zero(r.chipID):
-		j.warn("chip.masked", titleID, "The host hides which chip it is, which was allowed.", "")
+		j.Warn("chip.masked", titleID, "The host hides which chip it is, which was allowed.", "")
 	default:
-		j.pass("chip.masked", titleID, "The chip gives its number.")
+		j.Pass("chip.masked", titleID, "The chip gives its number.")
 	}
 	if rules.chipIDs != nil {
-		j.listed("chip.chip_id", "The chip is one of those that are accepted", attest.FailPolicyMismatch,
+		j.listed("chip.id", "The chip is one of those that are accepted", attest.FailPolicyMismatch,
 			"This machine runs on a chip that is not one of those that are accepted.", rules.chipIDs, r.chipID, false)
 	}
 	if j.leaf != nil && j.leaf.vlek() {
 		const id, title = "chip.vlek", "The key is the chip's own"
 		switch {
 		case !rules.AllowVLEK:
-			j.fail(id, title, attest.FailPolicyMismatch, "The key that signed is one that a cloud operator has on all its machines, and not the chip's own.", "VCEK", "VLEK")
+			j.Fail(id, title, attest.FailPolicyMismatch, "The key that signed is one that a cloud operator has on all its machines, and not the chip's own.", "VCEK", "VLEK")
 		case rules.CSPIDs != nil && !slices.Contains(rules.CSPIDs, j.leaf.csp):
-			j.fail(id, title, attest.FailPolicyMismatch, "The key that signed belongs to another cloud operator than those that are accepted.",
+			j.Fail(id, title, attest.FailPolicyMismatch, "The key that signed belongs to another cloud operator than those that are accepted.",
 				strings.Join(rules.CSPIDs, " or "), j.leaf.csp)
 		default:
-			j.warn(id, title, "The key that signed is one that a cloud operator has on all its machines, which was allowed.", j.leaf.csp)
+			j.Warn(id, title, "The key that signed is one that a cloud operator has on all its machines, which was allowed.", j.leaf.csp)
 		}
 	}
 
 	const titleCurrent = "The firmware is what the chip reports, for good"
 	switch {
 	case r.current.below(r.reported) || r.current.below(r.committed) || r.currentFW.below(r.committedFW):
-		j.fail("chip.committed", titleCurrent, attest.FailFirmwareOld, "This machine's chip runs older firmware than it reports.",
+		j.Fail("chip.committed", titleCurrent, attest.FailFirmwareOld, "This machine's chip runs older firmware than it reports.",
 			p.words(r.reported)+"; committed "+p.words(r.committed)+", "+r.committedFW.String(), p.words(r.current)+", "+r.currentFW.String())
 	case (r.current != r.committed || r.currentFW != r.committedFW) && !rules.AllowProvisional:
-		j.fail("chip.committed", titleCurrent, attest.FailFirmwareOld, "This machine's chip runs firmware on trial: its host can still go back to an older one.",
+		j.Fail("chip.committed", titleCurrent, attest.FailFirmwareOld, "This machine's chip runs firmware on trial: its host can still go back to an older one.",
 			p.words(r.current)+", "+r.currentFW.String(), p.words(r.committed)+", "+r.committedFW.String())
 	case r.current != r.committed || r.currentFW != r.committedFW:
-		j.warn("chip.committed", titleCurrent, "The chip runs firmware on trial, which was allowed.", p.words(r.committed)+", "+r.committedFW.String())
+		j.Warn("chip.committed", titleCurrent, "The chip runs firmware on trial, which was allowed.", p.words(r.committed)+", "+r.committedFW.String())
 	default:
-		j.pass("chip.committed", titleCurrent, "The host can't go back to older firmware than "+r.currentFW.String()+".")
+		j.Pass("chip.committed", titleCurrent, "The host can't go back to older firmware than "+r.currentFW.String()+".")
 	}
 	j.appraiseFloors()
-	if m := rules.Mitigations; m != 0 {
+	if m := rules.RequireMitigations; m != 0 {
 		const id, title = "chip.mitigations", "The chip is protected against known attacks"
 		if m&^r.launchMit != 0 || m&^r.currentMit != 0 {
-			j.fail(id, title, attest.FailFirmwareOld, "This machine's chip lacks a protection that is asked for.",
+			j.Fail(id, title, attest.FailFirmwareOld, "This machine's chip lacks a protection that is asked for.",
 				hex64(m), hex64(r.launchMit)+" at launch, "+hex64(r.currentMit)+" now")
 		} else {
-			j.pass(id, title, "All protections that are asked for are there.")
+			j.Pass(id, title, "All protections that are asked for are there.")
 		}
 	}
 }
@@ -352,14 +335,14 @@ func (j *judge) appraiseFloors() {
 	const id, title, old = "chip.firmware", "The firmware is new enough", "This machine's chip runs firmware that is older than is safe."
 	r, p, rules := j.report, j.product, &j.rules
 	if rules.MinTCB == nil && rules.MinLaunchTCB == nil && rules.MinFirmware == "" {
-		j.warn(id, title, "No one asked for a lowest level of firmware, so an old one would do.", p.words(r.reported))
+		j.Warn(id, title, "No one asked for a lowest level of firmware, so an old one would do.", p.words(r.reported))
 		return
 	}
 	ok := true
 	level := func(t tcb, floor TCB, what string) {
 		if least := floor.in(p); t.below(least) {
 			ok = false
-			j.fail(id+"."+what, title, attest.FailFirmwareOld, old, p.words(least), p.words(t))
+			j.Fail(id+"."+what, title, attest.FailFirmwareOld, old, p.words(least), p.words(t))
 		}
 	}
 	floor, given := rules.MinTCB[p.name]
@@ -368,7 +351,7 @@ func (j *judge) appraiseFloors() {
 		launch, givenLaunch = floor, given
 	}
 	if rules.MinTCB != nil && !given || rules.MinLaunchTCB != nil && !givenLaunch {
-		j.fail(id, title, attest.FailPolicyMismatch, "No lowest level of firmware was set for this kind of chip, so it is not accepted.", "a floor", p.name)
+		j.Fail(id, title, attest.FailPolicyMismatch, "No lowest level of firmware was set for this kind of chip, so it is not accepted.", "a floor", p.name)
 		return
 	}
 	level(r.reported, floor, "reported")
@@ -376,10 +359,10 @@ func (j *judge) appraiseFloors() {
 	level(r.launch, launch, "launch")
 	if r.currentFW.below(rules.minFirmware) || r.committedFW.below(rules.minFirmware) {
 		ok = false
-		j.fail(id+".version", title, attest.FailFirmwareOld, old, rules.minFirmware.String(), r.currentFW.String()+", committed "+r.committedFW.String())
+		j.Fail(id+".version", title, attest.FailFirmwareOld, old, rules.minFirmware.String(), r.currentFW.String()+", committed "+r.committedFW.String())
 	}
 	if ok {
-		j.pass(id, title, "The firmware is not older than is asked for.")
+		j.Pass(id, title, "The firmware is not older than is asked for.")
 	}
 }
 
@@ -390,15 +373,15 @@ func (j *judge) appraiseMachine() {
 
 	const titleDebug = "Nobody can look into the machine"
 	if r.policy&policyDebug != 0 {
-		j.fail("chip.debug", titleDebug, attest.FailDebugEnabled, "This machine was started so that its host can read its memory.", "debugging off", "on")
+		j.Fail("chip.debug", titleDebug, attest.FailDebugEnabled, "This machine was started so that its host can read its memory.", "debugging off", "on")
 	} else {
-		j.pass("chip.debug", titleDebug, "The machine can't be debugged by its host.")
+		j.Pass("chip.debug", titleDebug, "The machine can't be debugged by its host.")
 	}
 	const titleMigrate = "Nobody can take the machine away"
 	if r.policy&policyMigrateMA != 0 {
-		j.fail("chip.migration", titleMigrate, attest.FailPolicyMismatch, "This machine was started so that another one can move it elsewhere, memory and all.", "no migration agent", "allowed")
+		j.Fail("chip.migration", titleMigrate, attest.FailPolicyMismatch, "This machine was started so that another one can move it elsewhere, memory and all.", "no migration agent", "allowed")
 	} else {
-		j.pass("chip.migration", titleMigrate, "The machine can't be moved to another chip.")
+		j.Pass("chip.migration", titleMigrate, "The machine can't be moved to another chip.")
 	}
 
 	const titleVMPL = "The innermost layer of the machine asked for the report"
@@ -407,26 +390,26 @@ func (j *judge) appraiseMachine() {
 		for _, v := range rules.VMPL {
 			want = append(want, num(v))
 		}
-		j.fail("chip.vmpl", titleVMPL, attest.FailPolicyMismatch, "The report was asked for by a part of this machine, or by its host, that is not trusted to speak for it.",
+		j.Fail("chip.vmpl", titleVMPL, attest.FailPolicyMismatch, "The report was asked for by a part of this machine, or by its host, that is not trusted to speak for it.",
 			strings.Join(want, " or "), num(r.vmpl))
 	} else {
-		j.pass("chip.vmpl", titleVMPL, "The report was asked for at privilege level "+num(r.vmpl)+".")
+		j.Pass("chip.vmpl", titleVMPL, "The report was asked for at privilege level "+num(r.vmpl)+".")
 	}
 
 	j.settings("chip.guest.", "The machine was started as asked", rules.Guest, guestBits[:], r.policy)
 	j.settings("chip.platform.", "The host is set up as asked", rules.Platform, platformBits[:], r.platform)
 	if unknown := r.platform &^ platformKnown; unknown != 0 {
-		j.fail("chip.platform", "The host's settings are known", attest.FailPlatformUnknown,
+		j.Fail("chip.platform.known", "The host's settings are known", attest.FailPlatformUnknown,
 			"This machine's host has a setting that this app does not know. A newer app may.", "", hex64(unknown))
 	}
 	if rules.MinABI != "" {
 		const id, title = "chip.abi", "The machine was started for new enough firmware"
 		abi := firmware{byte(r.policy >> 8), byte(r.policy)}
 		if abi.below(rules.minABI) {
-			j.fail(id, title, attest.FailPolicyMismatch, "This machine was started so that it would run with older firmware than is asked for.",
+			j.Fail(id, title, attest.FailPolicyMismatch, "This machine was started so that it would run with older firmware than is asked for.",
 				rules.MinABI, num(uint32(abi[0]))+"."+num(uint32(abi[1])))
 		} else {
-			j.pass(id, title, "The machine would not have started with firmware older than is asked for.")
+			j.Pass(id, title, "The machine would not have started with firmware older than is asked for.")
 		}
 	}
 }
@@ -439,10 +422,10 @@ func (j *judge) settings(prefix, title string, want map[string]bool, bits []bit,
 			continue
 		}
 		if found := have&b.mask != 0; found != on {
-			j.fail(prefix+b.name, title, attest.FailPolicyMismatch, "A setting of this machine is not as asked for. What it says: "+b.meaning+".",
+			j.Fail(prefix+b.name, title, attest.FailPolicyMismatch, "A setting of this machine is not as asked for. What it says: "+b.meaning+".",
 				b.name+" "+strconv.FormatBool(on), strconv.FormatBool(found))
 		} else {
-			j.pass(prefix+b.name, title, "The setting “"+b.name+"” is as asked for.")
+			j.Pass(prefix+b.name, title, "The setting “"+b.name+"” is as asked for.")
 		}
 	}
 }
@@ -456,7 +439,7 @@ func (j *judge) appraiseSoftware() {
 	const titleMeasured = "What runs was measured and is as it should be"
 	pinned := rules.measurements != nil || rules.idKeys != nil || rules.authorKeys != nil
 	if !pinned {
-		j.warn("software.measurement", titleMeasured, "The chip measured what runs, but nothing says what it should be.", hexOf(r.measurement))
+		j.Warn("software.measurement", titleMeasured, "The chip measured what runs, but nothing says what it should be.", hexOf(r.measurement))
 	}
 	const other = "This machine runs something else than it should."
 	if rules.measurements != nil {
@@ -488,31 +471,26 @@ func (j *judge) appraiseSoftware() {
 		const id, title = "software.guest_svn", "What runs is new enough"
 		switch {
 		case r.guestSVN < n:
-			j.fail(id, title, attest.FailSoftwareMismatch, "This machine runs something older than it should.", num(n)+" at least", num(r.guestSVN))
+			j.Fail(id, title, attest.FailSoftwareMismatch, "This machine runs something older than it should.", num(n)+" at least", num(r.guestSVN))
 		case !pinned:
-			j.warn(id, title, "It says that it is new enough, but nothing says what it should be.", num(r.guestSVN))
+			j.Warn(id, title, "It says that it is new enough, but nothing says what it should be.", num(r.guestSVN))
 		default:
-			j.pass(id, title, "What runs is not older than is asked for.")
+			j.Pass(id, title, "What runs is not older than is asked for.")
 		}
 	}
 }
 
 // listed compares a value with a list. Where weak is set, the value proves nothing
 // by itself, and is a warning even when it is right.
-func (j *judge) listed(id, title, failure, detail string, want [][]byte, found []byte, weak bool) {
-	var words []string
-	for _, w := range want {
-		if bytes.Equal(w, found) {
-			if weak {
-				j.warn(id, title, "It is as it should be, but anything that runs could have it.", hexOf(found))
-			} else {
-				j.pass(id, title, "It is as it should be.")
-			}
-			return
-		}
-		words = append(words, hexOf(w))
+func (j *judge) listed(id, title, failure, detail string, want attest.Values, found []byte, weak bool) {
+	switch {
+	case !want.Has(found):
+		j.Fail(id, title, failure, detail, want.String(), hexOf(found))
+	case weak:
+		j.Warn(id, title, "It is as it should be, but anything that runs could have it.", hexOf(found))
+	default:
+		j.Pass(id, title, "It is as it should be.")
 	}
-	j.fail(id, title, failure, detail, strings.Join(words, " or "), hexOf(found))
 }
 
 func num(n uint32) string { return strconv.FormatUint(uint64(n), 10) }

@@ -110,7 +110,7 @@ func TestGenuine(t *testing.T) {
 			t.Errorf("%s with all rules: %s", p, f)
 		}
 		const asked = "software.measurement; software.id_key; software.author_key; software.family_id; software.image_id; software.host_data; software.guest_svn; key.bound"
-		if got := with(a, attest.StatusOK); !strings.HasSuffix(got, asked) || !strings.Contains(got, "chip.chip_id") ||
+		if got := with(a, attest.StatusOK); !strings.HasSuffix(got, asked) || !strings.Contains(got, "chip.id") ||
 			!strings.Contains(got, "chip.firmware;") || !strings.Contains(got, "chip.abi") ||
 			strings.Count(got, "chip.guest.") != 7 || strings.Count(got, "chip.platform.") != 8 {
 			t.Errorf("%s with all rules: right are %s", p, got)
@@ -265,9 +265,9 @@ func TestEachRule(t *testing.T) {
 		}, ""},
 
 		// which product
-		{"unknown family", "", "", report(func(r *snptest.Report) { r.Family = 0x18 }), "chip.product platform_unknown"},
-		{"unknown model", "", "", report(func(r *snptest.Report) { r.Model = 0x20 }), "chip.product platform_unknown"},
-		{"unknown model of Turin's family", "Turin", "", report(func(r *snptest.Report) { r.Model = 0x20 }), "chip.product platform_unknown"},
+		{"unknown family", "", "", report(func(r *snptest.Report) { r.Family = 0x18 }), "chip.model platform_unknown"},
+		{"unknown model", "", "", report(func(r *snptest.Report) { r.Model = 0x20 }), "chip.model platform_unknown"},
+		{"unknown model of Turin's family", "Turin", "", report(func(r *snptest.Report) { r.Model = 0x20 }), "chip.model platform_unknown"},
 		{"first of Genoa", "", "", report(func(r *snptest.Report) { r.Model = 0x10 }), ""},
 		{"Bergamo", "", "", report(func(r *snptest.Report) { r.Model = 0xa0 }), ""},
 		{"last of Milan", "Milan", "", report(func(r *snptest.Report) { r.Version, r.Family, r.Model = 3, 0x19, 0x0f }), ""},
@@ -275,8 +275,8 @@ func TestEachRule(t *testing.T) {
 		{"Genoa in version 2", "", "", report(func(r *snptest.Report) { r.Version, r.Family, r.Model, r.Stepping = 2, 0, 0, 0 }), ""},
 		{"Turin in version 2", "Turin", "", report(func(r *snptest.Report) {
 			r.Version, r.Family, r.Model, r.Stepping, r.LaunchMit, r.CurrentMit = 2, 0, 0, 0, 0, 0
-		}), "chip.product platform_unknown"},
-		{"another product's name in version 2", "Milan", "", func(m *snptest.Machine) { m.Leaf.Product = "Milano-B1" }, "chip.product platform_unknown"},
+		}), "chip.model platform_unknown"},
+		{"another product's name in version 2", "Milan", "", func(m *snptest.Machine) { m.Leaf.Product = "Milano-B1" }, "chip.model platform_unknown"},
 		{"Genoa's name on Milan", "Milan", "", func(m *snptest.Machine) { m.Leaf.Product = "Genoa-B1" }, "chip.chain chain_untrusted"},
 		{"a wrong name since version 3", "", "", func(m *snptest.Machine) { m.Leaf.Product = "Milan-B0" }, ""}, // AMD made such
 
@@ -284,8 +284,8 @@ func TestEachRule(t *testing.T) {
 		{"masked chip", "", "", report(func(r *snptest.Report) { r.ChipID = [64]byte{} }), "chip.masked policy_mismatch"},
 		{"masked chip, allowed", "", `{"allow_masked_chip":true}`, report(func(r *snptest.Report) { r.ChipID = [64]byte{} }), ""},
 		{"masked chip, allowed, but listed", "", `{"allow_masked_chip":true,"chip_ids":["c0c1c2c3c4c5c6c7"]}`,
-			report(func(r *snptest.Report) { r.ChipID = [64]byte{} }), "chip.chip_id policy_mismatch"},
-		{"chip not listed", "", `{"chip_ids":["c0c1c2c3c4c5c6c7","c1` + strings.Repeat("00", 63) + `"]}`, nil, "chip.chip_id policy_mismatch"},
+			report(func(r *snptest.Report) { r.ChipID = [64]byte{} }), "chip.id policy_mismatch"},
+		{"chip not listed", "", `{"chip_ids":["c0c1c2c3c4c5c6c7","c1` + strings.Repeat("00", 63) + `"]}`, nil, "chip.id policy_mismatch"},
 		{"chip listed", "Turin", `{"chip_ids":["c0c1c2c3c4c5c6c8","c0c1c2c3c4c5c6c7"]}`, nil, ""},
 		{"VLEK", "", "", vlek, "chip.vlek policy_mismatch"},
 		{"VLEK, allowed", "", `{"allow_vlek":true}`, vlek, ""},
@@ -336,10 +336,10 @@ func TestEachRule(t *testing.T) {
 		{"running version old, committed not", "", `{"min_firmware":"1.55.22"}`, report(func(r *snptest.Report) { r.CommittedVersion[2]++ }),
 			"chip.committed firmware_old; chip.firmware.version firmware_old"},
 		{"version reached", "", `{"min_firmware":"1.55.21"}`, nil, ""},
-		{"a protection missing at launch", "Turin", `{"mitigations":4}`, nil, "chip.mitigations firmware_old"},
-		{"a protection missing now", "Turin", `{"mitigations":1}`, report(func(r *snptest.Report) { r.CurrentMit = 2 }), "chip.mitigations firmware_old"},
-		{"protections there", "Turin", `{"mitigations":3}`, nil, ""},
-		{"protections before version 5", "", `{"mitigations":1}`, nil, "chip.mitigations firmware_old"},
+		{"a protection missing at launch", "Turin", `{"require_mitigations":4}`, nil, "chip.mitigations firmware_old"},
+		{"a protection missing now", "Turin", `{"require_mitigations":1}`, report(func(r *snptest.Report) { r.CurrentMit = 2 }), "chip.mitigations firmware_old"},
+		{"protections there", "Turin", `{"require_mitigations":3}`, nil, ""},
+		{"protections before version 5", "", `{"require_mitigations":1}`, nil, "chip.mitigations firmware_old"},
 
 		// appraise: the machine
 		{"debugging", "", "", report(func(r *snptest.Report) { r.Policy |= 1 << 19 }), "chip.debug debug_enabled"},
@@ -348,8 +348,8 @@ func TestEachRule(t *testing.T) {
 		{"outer layer, allowed", "", `{"vmpl":[2,1]}`, report(func(r *snptest.Report) { r.VMPL = 1 }), ""},
 		{"inner layer, not allowed", "", `{"vmpl":[2,1]}`, nil, "chip.vmpl policy_mismatch"},
 		{"asked for by the host", "", `{"vmpl":[0,1,2,3]}`, report(func(r *snptest.Report) { r.VMPL = 0xffffffff }), "chip.vmpl policy_mismatch"},
-		{"unknown setting of the host", "", "", report(func(r *snptest.Report) { r.Platform |= 1 << 8 }), "chip.platform platform_unknown"},
-		{"unknown last setting", "", "", report(func(r *snptest.Report) { r.Platform |= 1 << 63 }), "chip.platform platform_unknown"},
+		{"unknown setting of the host", "", "", report(func(r *snptest.Report) { r.Platform |= 1 << 8 }), "chip.platform.known platform_unknown"},
+		{"unknown last setting", "", "", report(func(r *snptest.Report) { r.Platform |= 1 << 63 }), "chip.platform.known platform_unknown"},
 		{"all known settings", "", "", report(func(r *snptest.Report) { r.Platform = 0xff }), ""},
 		{"old ABI", "", `{"min_abi":"1.52"}`, nil, "chip.abi policy_mismatch"},
 		{"old ABI, major", "", `{"min_abi":"2.0"}`, nil, "chip.abi policy_mismatch"},
@@ -509,9 +509,9 @@ func TestWantAndFound(t *testing.T) {
 		rules, id, want, found string
 	}{
 		{`{"vmpl":[2,1]}`, "chip.vmpl", "2 or 1", "0"},
-		{`{"chip_ids":["0100000000000000","0200000000000000"]}`, "chip.chip_id",
+		{`{"chip_ids":["0100000000000000","0200000000000000"]}`, "chip.id",
 			"01" + strings.Repeat("00", 63) + " or 02" + strings.Repeat("00", 63), "c0c1c2c3c4c5c6c7" + strings.Repeat("00", 56)},
-		{`{"mitigations":4}`, "chip.mitigations", "0x4", "0x3 at launch, 0x7 now"},
+		{`{"require_mitigations":4}`, "chip.mitigations", "0x4", "0x3 at launch, 0x7 now"},
 		{`{"platform":{"tsme":true}}`, "chip.platform.tsme", "tsme true", "false"},
 		{`{"min_tcb":{"Turin":{"fmc":3}}}`, "chip.firmware.launch", "fmc 3, bootloader 0, tee 0, snp 0, microcode 0", "fmc 2, bootloader 4, tee 1, snp 22, microcode 213"},
 	} {
@@ -523,7 +523,7 @@ func TestWantAndFound(t *testing.T) {
 		}
 	}
 	m := snptest.New("Turin", reportData)
-	if got := with(verify(m, m.Data(), `{"mitigations":3}`), attest.StatusOK); !strings.Contains(got, "chip.mitigations") {
+	if got := with(verify(m, m.Data(), `{"require_mitigations":3}`), attest.StatusOK); !strings.Contains(got, "chip.mitigations") {
 		t.Errorf("right: %s", got)
 	}
 }
@@ -538,7 +538,7 @@ func TestMissingCertificates(t *testing.T) {
 		{"Genoa", []byte{snpdata.KindLeaf}, "chip.chain collateral_missing; chip.signature collateral_missing"},
 		{"Genoa", []byte{snpdata.KindIntermediate}, "chip.chain collateral_missing"},
 		{"Genoa", []byte{snpdata.KindRoot}, "chip.chain collateral_missing"},
-		{"Milan", []byte{snpdata.KindLeaf, snpdata.KindIntermediate, snpdata.KindRoot, snpdata.KindCRL}, "chip.product collateral_missing"},
+		{"Milan", []byte{snpdata.KindLeaf, snpdata.KindIntermediate, snpdata.KindRoot, snpdata.KindCRL}, "chip.model collateral_missing"},
 	} {
 		m := snptest.New(tt.product, reportData)
 		s := slices.DeleteFunc(m.Sections(), func(s snptest.Section) bool { return slices.Contains(tt.kinds, s.Kind) })
@@ -557,7 +557,7 @@ func TestUnknownProduct(t *testing.T) {
 	m := snptest.New("Genoa", reportData)
 	m.Report.Model = 0x30
 	a := verify(m, section.Append(nil, snpdata.KindReport, m.ReportBytes()), "")
-	if got := failures(a); got != "chip.product platform_unknown" || a.Checks[0].Found != "family 25, model 48" {
+	if got := failures(a); got != "chip.model platform_unknown" || a.Checks[0].Found != "family 25, model 48" {
 		t.Errorf("%q, found %q", got, a.Checks[0].Found)
 	}
 	m = snptest.New("Milan", reportData)

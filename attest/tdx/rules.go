@@ -4,10 +4,8 @@
 package tdx
 
 import (
-	"encoding/hex"
 	"errors"
 	"slices"
-	"strings"
 
 	"github.com/sotto-chat/sotto/attest"
 )
@@ -29,7 +27,7 @@ type Rules struct {
 	RTMR3  []string     `json:"rtmr3,omitempty"` // 48 bytes: the software's own; zeros if it extends nothing
 	Events []EventRules `json:"events,omitempty"`
 
-	RequireEventLog bool `json:"require_event_log,omitempty"`
+	RequireLog bool `json:"require_log,omitempty"` // of measured boot
 
 	// What the host called it.
 	MRConfigID    []string `json:"mrconfigid,omitempty"`    // 48 bytes
@@ -55,8 +53,8 @@ type Rules struct {
 	XFAM              []string `json:"xfam,omitempty"`               // 8 bytes as in the quote
 
 	// Which machines.
-	FMSPC []string `json:"fmspc,omitempty"` // 6 bytes: the model
-	Chips []string `json:"chips,omitempty"` // 16 bytes: PPID or platform instance
+	FMSPC   []string `json:"fmspc,omitempty"`    // 6 bytes: the model
+	ChipIDs []string `json:"chip_ids,omitempty"` // 16 bytes: PPID or platform instance
 }
 
 // EventRules pins a register by what was measured into it, for registers whose
@@ -98,16 +96,16 @@ func attributeMask(names []string) (mask uint64, ok bool) {
 }
 
 // eventRules are [EventRules] that were read.
-type eventRules struct{ allow, require [][]byte }
+type eventRules struct{ allow, require attest.Values }
 
 // rules are Rules that were read: values are bytes, and a list that is nil asks
 // for nothing.
 type rules struct {
 	Rules
-	mrtd, mrConfigID, mrOwner, mrOwnerConfig, mrServiceTD [][]byte
-	rtmr                                                  [4][][]byte
+	mrtd, mrConfigID, mrOwner, mrOwnerConfig, mrServiceTD attest.Values
+	rtmr                                                  [4]attest.Values
 	events                                                [4]*eventRules
-	mrseam, xfam, fmspc, chips                            [][]byte
+	mrseam, xfam, fmspc, chipIDs                          attest.Values
 	minSVN                                                []byte // nil: no floor
 	statuses                                              []status
 	allow, require                                        uint64
@@ -123,9 +121,10 @@ func loadRules(p attest.Policy) (rules, error) {
 	if err := p.Rules(Name, &r.Rules); err != nil {
 		return r, err
 	}
-	var floor [][]byte
+	var err error
 	if r.MinTCBSVN != "" {
-		if err := values("min_tcb_svn", []string{r.MinTCBSVN}, &floor, 16); err != nil {
+		floor, err := attest.ReadValues("min_tcb_svn", []string{r.MinTCBSVN}, 16)
+		if err != nil {
 			return r, err
 		}
 		r.minSVN = floor[0]
@@ -133,7 +132,7 @@ func loadRules(p attest.Policy) (rules, error) {
 	for _, l := range []struct {
 		name string
 		from []string
-		to   *[][]byte
+		to   *attest.Values
 		size int
 	}{
 		{"mrtd", r.MRTD, &r.mrtd, 48},
@@ -148,9 +147,9 @@ func loadRules(p attest.Policy) (rules, error) {
 		{"mrseam", r.MRSEAM, &r.mrseam, 48},
 		{"xfam", r.XFAM, &r.xfam, 8},
 		{"fmspc", r.FMSPC, &r.fmspc, 6},
-		{"chips", r.Chips, &r.chips, 16},
+		{"chip_ids", r.ChipIDs, &r.chipIDs, 16},
 	} {
-		if err := values(l.name, l.from, l.to, l.size); err != nil {
+		if *l.to, err = attest.ReadValues(l.name, l.from, l.size); err != nil {
 			return r, err
 		}
 	}
@@ -159,10 +158,10 @@ func loadRules(p attest.Policy) (rules, error) {
 			return r, errors.New("events holds something else than one rule for each of the registers 0 to 3")
 		}
 		n := &eventRules{}
-		if err := values("allow", e.Allow, &n.allow, 48); err != nil {
+		if n.allow, err = attest.ReadValues("allow", e.Allow, 48); err != nil {
 			return r, err
 		}
-		if err := values("require", e.Require, &n.require, 48); err != nil {
+		if n.require, err = attest.ReadValues("require", e.Require, 48); err != nil {
 			return r, err
 		}
 		r.events[e.Register] = n
@@ -197,28 +196,4 @@ func loadRules(p attest.Policy) (rules, error) {
 		}
 	}
 	return r, nil
-}
-
-// values reads a list of values of one size. A list that is there isn't empty.
-func values(name string, from []string, to *[][]byte, size int) error {
-	if from != nil && len(from) == 0 {
-		return errors.New(name + " is an empty list")
-	}
-	for _, s := range from {
-		b, err := hex.DecodeString(s)
-		if err != nil || len(b) != size {
-			return errors.New(name + " holds something else than " + itoa(size) + " bytes in hex")
-		}
-		*to = append(*to, b)
-	}
-	return nil
-}
-
-// hexList writes values for people.
-func hexList(list [][]byte) string {
-	var out []string
-	for _, b := range list {
-		out = append(out, hex.EncodeToString(b))
-	}
-	return strings.Join(out, " or ")
 }

@@ -86,28 +86,27 @@ func (pf Platform) Verify(data []byte, claim attest.Claim, policy attest.Policy,
 	var errRules, err error
 	if j.rules, errRules = loadRules(policy); errRules != nil {
 		j.rules = strict()
-		j.fail("chip.policy", "The rules for this kind of machine can be read", attest.FailPolicyMalformed,
+		j.Fail("chip.policy", "The rules for this kind of machine can be read", attest.FailPolicyMalformed,
 			"This app's own rules for Intel machines can't be read: "+errRules.Error()+".", "", "")
 	}
 	const title = "The chip's report can be read"
 	if j.evidence, err = parse(data); err != nil {
-		detail := "What this machine sent as its chip's report is not in the agreed form: " + err.Error() + "."
-		j.fail("chip.report", title, attest.FailEvidenceMalformed, detail, "", "")
-		j.fail("key.bound", "The proof speaks of this key", attest.FailEvidenceMalformed, detail, "", "")
-		return attest.Appraisal{Checks: j.checks}
+		a := attest.Refused("chip.report", title, attest.FailEvidenceMalformed,
+			"What this machine sent as its chip's report is not in the agreed form: "+err.Error()+".")
+		return attest.Appraisal{Checks: append(j.Findings, a.Checks...)}
 	}
 	kind := "1.0"
 	if j.quote.td15 {
 		kind = "1.5"
 	}
-	j.pass("chip.report", title, "It is a report of version "+itoa(j.quote.version)+" of TDX "+kind+".")
+	j.Pass("chip.report", title, "It is a report of version "+itoa(j.quote.version)+" of TDX "+kind+".")
 	j.verify()
 	if errRules == nil { // else there is nothing to compare with
 		j.appraiseMachine()
 		j.appraiseSoftware()
 	}
-	j.checks = append(j.checks, claim.Bound(j.quote.body.reportData))
-	return attest.Appraisal{Checks: j.checks, Chip: hex.EncodeToString(j.quote.pck.chip())}
+	j.Findings = append(j.Findings, claim.Bound(j.quote.body.reportData))
+	return attest.Appraisal{Checks: j.Findings, Chip: hex.EncodeToString(j.quote.pck.chip())}
 }
 
 // chip returns the number that identifies a machine best.
@@ -121,20 +120,10 @@ func (p *pck) chip() []byte {
 // judge gathers what is found in one piece of evidence.
 type judge struct {
 	*evidence
-	rules  rules
-	roots  []cert.Root
-	now    int64 // Unix seconds
-	checks []attest.Check
-}
-
-func (j *judge) pass(id, title, detail string) {
-	j.checks = append(j.checks, attest.Passed(id, title, detail))
-}
-
-func (j *judge) fail(id, title, failure, detail, want, found string) {
-	c := attest.Failed(id, title, failure, detail)
-	c.Want, c.Found = want, found
-	j.checks = append(j.checks, c)
+	attest.Findings
+	rules rules
+	roots []cert.Root
+	now   int64 // Unix seconds
 }
 
 // verify checks what Intel says, from the quote up to the root and down again to
@@ -180,26 +169,26 @@ func (j *judge) verifySignatures() {
 	const id1, title1 = "chip.signature", "The report was not changed"
 	key, err := cert.NewECDSA("P-256", q.key[:32], q.key[32:])
 	if err == nil && key.VerifyRS(cert.ECDSASHA256, q.signed, q.signature[:32], q.signature[32:]) {
-		j.pass(id1, title1, "The chip's signature fits the report.")
+		j.Pass(id1, title1, "The chip's signature fits the report.")
 	} else {
-		j.fail(id1, title1, attest.FailSignatureInvalid, "The signature under this machine's report is wrong.", "", "")
+		j.Fail(id1, title1, attest.FailSignatureInvalid, "The signature under this machine's report is wrong.", "", "")
 	}
 
 	const id2, title2 = "chip.attestation_key", "The key that signed the report belongs to the chip"
 	h := sha256.Sum256(append(bytes.Clone(q.key), q.qeAuth...))
 	want := append(h[:], make([]byte, 32)...)
 	if bytes.Equal(want, q.qe.reportData) {
-		j.pass(id2, title2, "The part of the chip that signs reports named the key.")
+		j.Pass(id2, title2, "The part of the chip that signs reports named the key.")
 	} else {
-		j.fail(id2, title2, attest.FailSignatureInvalid, "This machine's report was signed with a key that its chip did not make.",
+		j.Fail(id2, title2, attest.FailSignatureInvalid, "This machine's report was signed with a key that its chip did not make.",
 			hex.EncodeToString(want), hex.EncodeToString(q.qe.reportData))
 	}
 
 	const id3, title3 = "chip.enclave_signature", "The chip vouches for what signs its reports"
 	if q.certs[0].Key.VerifyRS(cert.ECDSASHA256, q.qeReport, q.qeSign[:32], q.qeSign[32:]) {
-		j.pass(id3, title3, "The certified key of this machine signed it.")
+		j.Pass(id3, title3, "The certified key of this machine signed it.")
 	} else {
-		j.fail(id3, title3, attest.FailSignatureInvalid, "The certified key of this machine did not sign its report.", "", "")
+		j.Fail(id3, title3, attest.FailSignatureInvalid, "The certified key of this machine did not sign its report.", "", "")
 	}
 }
 
@@ -215,18 +204,18 @@ func (j *judge) verifyChain() []*cert.Certificate {
 			want = append(want, r.Name+" "+hex.EncodeToString(r.Key[:]))
 		}
 		last := certs[2].KeyHash()
-		j.fail(id, title, cert.FailureOf(err), "Intel does not vouch for this machine's chip: "+err.Error()+".",
+		j.Fail(id, title, cert.FailureOf(err), "Intel does not vouch for this machine's chip: "+err.Error()+".",
 			strings.Join(want, " or "), certs[2].SubjectName("2.5.4.3")+" "+hex.EncodeToString(last[:]))
 		return nil
 	}
 	found := names(chain)
 	known := found == namePCK+" < "+namePlatform+" < "+nameRoot || found == namePCK+" < "+nameProcessor+" < "+nameRoot
 	if !known || chain[1] != certs[1] {
-		j.fail(id, title, attest.FailChainUntrusted, "Intel's certificates were made for something else than a machine's key, or stand in another order.",
+		j.Fail(id, title, attest.FailChainUntrusted, "Intel's certificates were made for something else than a machine's key, or stand in another order.",
 			namePCK+" < "+namePlatform+" < "+nameRoot, found)
 		return nil
 	}
-	j.pass(id, title, "Intel certified the key of this machine: "+found+".")
+	j.Pass(id, title, "Intel certified the key of this machine: "+found+".")
 	return chain
 }
 
@@ -247,11 +236,11 @@ func (j *judge) verifyRevocation(chain []*cert.Certificate) {
 	const id, title = "chip.revocation", "Intel has not taken its word back"
 	for i, c := range chain[:2] {
 		if failure, detail := j.revoked(c, chain[i+1]); failure != "" {
-			j.fail(id, title, failure, detail, "", hex.EncodeToString(c.Serial))
+			j.Fail(id, title, failure, detail, "", hex.EncodeToString(c.Serial))
 			return
 		}
 	}
-	j.pass(id, title, "The machine's certificates are in none of Intel's revocation lists.")
+	j.Pass(id, title, "The machine's certificates are in none of Intel's revocation lists.")
 }
 
 // revoked looks for a certificate in the lists of its issuer, all of which must
@@ -289,7 +278,7 @@ func (j *judge) tooOld(issued int64) bool {
 // it counts now.
 func (j *judge) verifyDocument(id, title string, d *document) bool {
 	if d == nil {
-		j.fail(id, title, attest.FailCollateralMissing, "A document of Intel's that it takes to judge this machine's firmware is missing.", "", "")
+		j.Fail(id, title, attest.FailCollateralMissing, "A document of Intel's that it takes to judge this machine's firmware is missing.", "", "")
 		return false
 	}
 	pool := slices.Concat(j.certs, j.quote.certs)
@@ -297,34 +286,34 @@ func (j *judge) verifyDocument(id, title string, d *document) bool {
 		return c.Key.VerifyRS(cert.ECDSASHA256, d.body, d.signature[:32], d.signature[32:])
 	})
 	if i < 0 {
-		j.fail(id, title, attest.FailSignatureInvalid, "A document about firmware that this machine sent was not signed by a certificate beside it.", "", "")
+		j.Fail(id, title, attest.FailSignatureInvalid, "A document about firmware that this machine sent was not signed by a certificate beside it.", "", "")
 		return false
 	}
 	chain, err := cert.Chain(j.certs[i], pool, j.roots, j.now)
 	if err != nil {
-		j.fail(id, title, cert.FailureOf(err), "A document about firmware that this machine sent is not Intel's: "+err.Error()+".", "", "")
+		j.Fail(id, title, cert.FailureOf(err), "A document about firmware that this machine sent is not Intel's: "+err.Error()+".", "", "")
 		return false
 	}
 	if found := names(chain); found != nameSigning+" < "+nameRoot {
-		j.fail(id, title, attest.FailChainUntrusted, "A document about firmware that this machine sent was signed with a key of Intel's for something else.",
+		j.Fail(id, title, attest.FailChainUntrusted, "A document about firmware that this machine sent was signed with a key of Intel's for something else.",
 			nameSigning+" < "+nameRoot, found)
 		return false
 	}
 	if failure, detail := j.revoked(chain[0], chain[1]); failure != "" {
-		j.fail(id, title, failure, detail, "", "")
+		j.Fail(id, title, failure, detail, "", "")
 		return false
 	}
 	found := "from " + stamp(d.issued) + " to " + stamp(d.next)
 	switch {
 	case j.now < d.issued || j.now >= d.next:
-		j.fail(id, title, attest.FailCollateralExpired, expired+"Intel's document does not count now.", "at "+stamp(j.now), found)
+		j.Fail(id, title, attest.FailCollateralExpired, expired+"Intel's document does not count now.", "at "+stamp(j.now), found)
 	case j.tooOld(d.issued):
-		j.fail(id, title, attest.FailCollateralExpired, expired+"Intel's document is older than this app allows.", "at most "+itoa(int(j.rules.MaxAge))+" seconds", found)
+		j.Fail(id, title, attest.FailCollateralExpired, expired+"Intel's document is older than this app allows.", "at most "+itoa(int(j.rules.MaxAge))+" seconds", found)
 	case d.evaluation < j.rules.MinEvaluation:
-		j.fail(id, title, attest.FailCollateralExpired, expired+"Intel's document knows fewer attacks than this app asks for.",
+		j.Fail(id, title, attest.FailCollateralExpired, expired+"Intel's document knows fewer attacks than this app asks for.",
 			itoa(j.rules.MinEvaluation)+" at least", itoa(d.evaluation))
 	default:
-		j.pass(id, title, "Intel's document is in force "+found+" and is number "+itoa(d.evaluation)+" in its row.")
+		j.Pass(id, title, "Intel's document is in force "+found+" and is number "+itoa(d.evaluation)+" in its row.")
 		return true
 	}
 	return false
@@ -337,12 +326,12 @@ func (j *judge) verifyModel() {
 	const id, title = "chip.tcb_info_model", "That is about this kind of chip"
 	p, t := &j.quote.pck, j.tcbInfo
 	if !bytes.Equal(p.fmspc, t.fmspc) || !bytes.Equal(p.pceID, t.pceID) {
-		j.fail(id, title, attest.FailPolicyMismatch, "The list of firmware that this machine sent is for another kind of chip.",
+		j.Fail(id, title, attest.FailPolicyMismatch, "The list of firmware that this machine sent is for another kind of chip.",
 			"FMSPC "+hex.EncodeToString(p.fmspc)+", PCEID "+hex.EncodeToString(p.pceID),
 			"FMSPC "+hex.EncodeToString(t.fmspc)+", PCEID "+hex.EncodeToString(t.pceID))
 		return
 	}
-	j.pass(id, title, "The list of firmware is for this kind of chip ("+hex.EncodeToString(p.fmspc)+").")
+	j.Pass(id, title, "The list of firmware is for this kind of chip ("+hex.EncodeToString(p.fmspc)+").")
 }
 
 // verifyModule compares who made the TDX module with Intel's word (QVL
@@ -352,18 +341,18 @@ func (j *judge) verifyModule() {
 	b, m := &j.quote.body, &j.tcbInfo.module
 	if v := b.teeTCBSVN[1]; v > 0 {
 		if m = j.tcbInfo.moduleOf(v); m == nil {
-			j.fail(id, title, attest.FailPolicyMismatch, "Intel's list does not know the version of the software that keeps this machine apart.",
+			j.Fail(id, title, attest.FailPolicyMismatch, "Intel's list does not know the version of the software that keeps this machine apart.",
 				"", "TDX_"+hex.EncodeToString([]byte{v}))
 			return
 		}
 	}
 	if !bytes.Equal(b.mrSignerSEAM, m.mrSigner) || !masked(b.seamAttributes, m.attrMask, m.attributes) || !zero(b.seamAttributes) {
-		j.fail(id, title, attest.FailPolicyMismatch, "The software that keeps this machine apart is not the one that Intel made.",
+		j.Fail(id, title, attest.FailPolicyMismatch, "The software that keeps this machine apart is not the one that Intel made.",
 			"MRSIGNERSEAM "+hex.EncodeToString(m.mrSigner)+", SEAMATTRIBUTES "+hex.EncodeToString(m.attributes),
 			"MRSIGNERSEAM "+hex.EncodeToString(b.mrSignerSEAM)+", SEAMATTRIBUTES "+hex.EncodeToString(b.seamAttributes))
 		return
 	}
-	j.pass(id, title, "The software that keeps this machine apart is Intel's, version "+itoa(int(b.teeTCBSVN[1]))+"."+itoa(int(b.teeTCBSVN[0]))+".")
+	j.Pass(id, title, "The software that keeps this machine apart is Intel's, version "+itoa(int(b.teeTCBSVN[1]))+"."+itoa(int(b.teeTCBSVN[0]))+".")
 }
 
 func zero(b []byte) bool {
@@ -381,11 +370,11 @@ func (j *judge) verifyEnclave() {
 	r, i := &j.quote.qe, j.qeIdentity
 	if !bytes.Equal(r.mrSigner, i.mrSigner) || r.prodID != i.prodID ||
 		!masked(r.miscSelect, i.miscMask, i.miscSelect) || !masked(r.attributes, i.attrMask, i.attributes) {
-		j.fail(id, title, attest.FailPolicyMismatch, "What signed this machine's report is not the part that Intel made for that.",
+		j.Fail(id, title, attest.FailPolicyMismatch, "What signed this machine's report is not the part that Intel made for that.",
 			enclave(i.mrSigner, i.prodID, i.miscSelect, i.attributes), enclave(r.mrSigner, r.prodID, r.miscSelect, r.attributes))
 		return
 	}
-	j.pass(id, title, "What signed is Intel's own part (number "+itoa(int(r.prodID))+", version "+itoa(int(r.svn))+").")
+	j.Pass(id, title, "What signed is Intel's own part (number "+itoa(int(r.prodID))+", version "+itoa(int(r.svn))+").")
 }
 
 func enclave(signer []byte, prodID uint16, misc, attributes []byte) string {
@@ -420,16 +409,16 @@ func (j *judge) verifyFirmware() {
 	}
 	switch {
 	case s.status == revoked:
-		j.fail(id, title, attest.FailRevoked, "Intel has withdrawn the firmware that this machine runs on.", strings.Join(want, " or "), found)
+		j.Fail(id, title, attest.FailRevoked, "Intel has withdrawn the firmware that this machine runs on.", strings.Join(want, " or "), found)
 	case !accepted:
-		j.fail(id, title, attest.FailFirmwareOld, "The firmware of this machine's chip is not up to date, or not set up as Intel asks.", strings.Join(want, " or "), found)
+		j.Fail(id, title, attest.FailFirmwareOld, "The firmware of this machine's chip is not up to date, or not set up as Intel asks.", strings.Join(want, " or "), found)
 	case !tolerated:
-		j.fail(id, title, attest.FailFirmwareOld, "The firmware of this machine's chip has weaknesses that this app was not told to accept.",
+		j.Fail(id, title, attest.FailFirmwareOld, "The firmware of this machine's chip has weaknesses that this app was not told to accept.",
 			"none but "+strings.Join(j.rules.Advisories, " "), found)
 	default:
 		c := attest.Passed(id, title, "By Intel's list of this kind of chip, its firmware is as this app asks.")
 		c.Found = found
-		j.checks = append(j.checks, c)
+		j.Findings = append(j.Findings, c)
 	}
 }
 
@@ -453,23 +442,23 @@ func (j *judge) appraiseMachine() {
 
 	const titleDebug = "Nobody can look into the machine"
 	if attrs&bitsDebug != 0 {
-		j.fail("chip.debug", titleDebug, attest.FailDebugEnabled, "This machine was started so that its host can look into it.",
+		j.Fail("chip.debug", titleDebug, attest.FailDebugEnabled, "This machine was started so that its host can look into it.",
 			"no bit of the lowest byte", hex.EncodeToString(b.attributes))
 	} else {
-		j.pass("chip.debug", titleDebug, "The machine was started so that its host can't look into it.")
+		j.Pass("chip.debug", titleDebug, "The machine was started so that its host can't look into it.")
 	}
 
 	const titleAttr = "The machine was started as it should be"
 	rest := attrs &^ bitsDebug &^ bitMigratable
 	switch {
 	case rest&^j.rules.allow != 0:
-		j.fail("chip.attributes", titleAttr, attest.FailPolicyMismatch, "This machine was started with a setting that this app does not allow or does not know.",
+		j.Fail("chip.attributes", titleAttr, attest.FailPolicyMismatch, "This machine was started with a setting that this app does not allow or does not know.",
 			"none of "+attributeNames(rest&^j.rules.allow), attributeNames(attrs))
 	case j.rules.require&^attrs != 0:
-		j.fail("chip.attributes", titleAttr, attest.FailPolicyMismatch, "This machine was started without a setting that this app asks for.",
+		j.Fail("chip.attributes", titleAttr, attest.FailPolicyMismatch, "This machine was started without a setting that this app asks for.",
 			attributeNames(j.rules.require), attributeNames(attrs))
 	default:
-		j.pass("chip.attributes", titleAttr, "Its settings are "+attributeNames(attrs)+".")
+		j.Pass("chip.attributes", titleAttr, "Its settings are "+attributeNames(attrs)+".")
 	}
 
 	const titleMove = "The machine can't be moved or helped by another"
@@ -479,26 +468,26 @@ func (j *judge) appraiseMachine() {
 	}
 	services := j.rules.mrServiceTD
 	if services == nil {
-		services = [][]byte{make([]byte, 48)}
+		services = attest.Values{make([]byte, 48)}
 	}
 	switch {
 	case attrs&bitMigratable&^j.rules.allow != 0:
-		j.fail("chip.migration", titleMove, attest.FailPolicyMismatch, "This machine's host may move it to another chip, which this proof would not be about.",
+		j.Fail("chip.migration", titleMove, attest.FailPolicyMismatch, "This machine's host may move it to another chip, which this proof would not be about.",
 			"not migratable", attributeNames(attrs))
 	case j.rules.RequireTD15 && b.mrServiceTD == nil:
-		j.fail("chip.migration", titleMove, attest.FailPolicyMismatch, "This machine's report is of an old form that does not say whether another machine serves it.",
+		j.Fail("chip.migration", titleMove, attest.FailPolicyMismatch, "This machine's report is of an old form that does not say whether another machine serves it.",
 			"a report of TDX 1.5", "a report of TDX 1.0")
-	case !contains(services, service):
-		j.fail("chip.migration", titleMove, attest.FailPolicyMismatch, "Another machine serves this one that this app does not accept.",
-			"MRSERVICETD "+hexList(services), hex.EncodeToString(service))
+	case !services.Has(service):
+		j.Fail("chip.migration", titleMove, attest.FailPolicyMismatch, "Another machine serves this one that this app does not accept.",
+			"MRSERVICETD "+services.String(), hex.EncodeToString(service))
 	default:
-		j.pass("chip.migration", titleMove, "The report names none that this app does not accept.")
+		j.Pass("chip.migration", titleMove, "The report names none that this app does not accept.")
 	}
 
 	const titleXFAM = "The machine uses features that are known"
 	switch {
 	case xfam&xfamMust != xfamMust || xfam&^xfamMay != 0:
-		j.fail("chip.xfam", titleXFAM, attest.FailPolicyMismatch, "This machine may use features of its chip that this app does not know.",
+		j.Fail("chip.xfam", titleXFAM, attest.FailPolicyMismatch, "This machine may use features of its chip that this app does not know.",
 			"3 set, no bit outside 6dbe7", hex.EncodeToString(b.xfam))
 	default:
 		j.listed("chip.xfam", titleXFAM, "This machine may use other features of its chip than this app asks for.", j.rules.xfam, b.xfam)
@@ -507,10 +496,10 @@ func (j *judge) appraiseMachine() {
 	if j.rules.minSVN != nil {
 		const title = "The firmware is new enough"
 		if !atLeast(b.teeTCBSVN, j.rules.minSVN) {
-			j.fail("chip.tcb_svn", title, attest.FailFirmwareOld, "The firmware of this machine's chip is older than this app asks for.",
+			j.Fail("chip.tcb_svn", title, attest.FailFirmwareOld, "The firmware of this machine's chip is older than this app asks for.",
 				hex.EncodeToString(j.rules.minSVN)+" at least", hex.EncodeToString(b.teeTCBSVN))
 		} else {
-			j.pass("chip.tcb_svn", title, "It is at least as new as this app asks for.")
+			j.Pass("chip.tcb_svn", title, "It is at least as new as this app asks for.")
 		}
 	}
 	if j.rules.mrseam != nil {
@@ -520,29 +509,25 @@ func (j *judge) appraiseMachine() {
 	if j.rules.fmspc != nil {
 		j.listed("chip.model", "The kind of chip is one that is accepted", "This machine has a kind of chip that this app does not accept.", j.rules.fmspc, j.quote.pck.fmspc)
 	}
-	if j.rules.chips != nil {
+	if j.rules.chipIDs != nil {
 		const title = "The chip is one that is accepted"
 		p := &j.quote.pck
-		if contains(j.rules.chips, p.ppid) || contains(j.rules.chips, p.instance) {
-			j.pass("chip.id", title, "The chip is one of those that this app accepts.")
+		if j.rules.chipIDs.Has(p.ppid) || j.rules.chipIDs.Has(p.instance) {
+			j.Pass("chip.id", title, "The chip is one of those that this app accepts.")
 		} else {
-			j.fail("chip.id", title, attest.FailPolicyMismatch, "This machine's chip is none of those that this app accepts.",
-				hexList(j.rules.chips), hex.EncodeToString(p.chip()))
+			j.Fail("chip.id", title, attest.FailPolicyMismatch, "This machine's chip is none of those that this app accepts.",
+				j.rules.chipIDs.String(), hex.EncodeToString(p.chip()))
 		}
 	}
 }
 
-func contains(list [][]byte, b []byte) bool {
-	return slices.ContainsFunc(list, func(l []byte) bool { return bytes.Equal(l, b) })
-}
-
 // listed compares a field with the values that are accepted; nil means any.
-func (j *judge) listed(id, title, wrong string, want [][]byte, found []byte) {
-	if want != nil && !contains(want, found) {
-		j.fail(id, title, attest.FailPolicyMismatch, wrong, hexList(want), hex.EncodeToString(found))
+func (j *judge) listed(id, title, wrong string, want attest.Values, found []byte) {
+	if want != nil && !want.Has(found) {
+		j.Fail(id, title, attest.FailPolicyMismatch, wrong, want.String(), hex.EncodeToString(found))
 		return
 	}
-	j.pass(id, title, "It is "+hex.EncodeToString(found)+".")
+	j.Pass(id, title, "It is "+hex.EncodeToString(found)+".")
 }
 
 // attributeNames writes attributes for people.
@@ -596,9 +581,9 @@ func (j *judge) appraiseSoftware() {
 			continue
 		}
 		pinned++
-		if want != nil && !contains(want, r.value) {
+		if want != nil && !want.Has(r.value) {
 			right = false
-			j.fail(id, title, attest.FailSoftwareMismatch, "This machine was not started with the software that it should run.", hexList(want), hex.EncodeToString(r.value))
+			j.Fail(id, title, attest.FailSoftwareMismatch, "This machine was not started with the software that it should run.", want.String(), hex.EncodeToString(r.value))
 		} else if events != nil {
 			right = replayed && j.checkEvents(i, events) && right
 		}
@@ -607,24 +592,22 @@ func (j *judge) appraiseSoftware() {
 	switch {
 	case !right:
 	case pinned == 5:
-		j.pass(id, title, "All that was measured when this machine started is as this app asks.")
+		j.Pass(id, title, "All that was measured when this machine started is as this app asks.")
 	case pinned == 0:
-		c := attest.Warned(id, title, "Nothing pinned what this machine runs, so this only says that it can tell.")
-		c.Found = "MRTD " + hex.EncodeToString(b.mrTD)
-		j.checks = append(j.checks, c)
+		j.Warn(id, title, "Nothing pinned what this machine runs, so this only says that it can tell.", "MRTD "+hex.EncodeToString(b.mrTD))
 	default:
 		c := attest.Warned(id, title, "Only a part of what this machine runs was pinned, and the rest can be anything.")
 		c.Want, c.Found = "rules for MRTD and RTMR 0 to 3", itoa(pinned)+" of 5"
-		j.checks = append(j.checks, c)
+		j.Findings = append(j.Findings, c)
 	}
 	for _, l := range []struct {
 		name string
-		want [][]byte
+		want attest.Values
 		have []byte
 	}{{"mrconfigid", j.rules.mrConfigID, b.mrConfigID}, {"mrowner", j.rules.mrOwner, b.mrOwner}, {"mrownerconfig", j.rules.mrOwnerConfig, b.mrOwnerConfig}} {
-		if l.want != nil && !contains(l.want, l.have) {
-			j.fail("software."+l.name, strings.ToUpper(l.name)+" is one that is accepted", attest.FailSoftwareMismatch,
-				"This machine was started for another purpose or owner than it should.", hexList(l.want), hex.EncodeToString(l.have))
+		if l.want != nil && !l.want.Has(l.have) {
+			j.Fail("software."+l.name, strings.ToUpper(l.name)+" is one that is accepted", attest.FailSoftwareMismatch,
+				"This machine was started for another purpose or owner than it should.", l.want.String(), hex.EncodeToString(l.have))
 		}
 	}
 }
@@ -634,19 +617,19 @@ func (j *judge) appraiseSoftware() {
 // log that fits says nothing of what should run, so it is no part of that row.
 func (j *judge) replay() bool {
 	const id, title = "chip.log", "The log of its start is what was measured"
-	asked := j.rules.RequireEventLog
+	asked := j.rules.RequireLog
 	for _, e := range j.rules.events {
 		asked = asked || e != nil
 	}
 	if j.log == nil {
 		if asked {
-			j.fail(id, title, attest.FailCollateralMissing, "The log of this machine's start is missing.", "", "")
+			j.Fail(id, title, attest.FailCollateralMissing, "The log of this machine's start is missing.", "", "")
 		}
 		return false
 	}
 	got, err := j.log.Replay(tcg.SHA384, nil)
 	if err != nil {
-		j.fail(id, title, attest.FailSoftwareMismatch, "The log of this machine's start does not fit its chip: "+err.Error()+".", "SHA-384", "")
+		j.Fail(id, title, attest.FailSoftwareMismatch, "The log of this machine's start does not fit its chip: "+err.Error()+".", "SHA-384", "")
 		return false
 	}
 	// Registers are counted from 1 in the log, and MRTD, its register 0, has no events
@@ -654,7 +637,7 @@ func (j *judge) replay() bool {
 	// which is why RTMR3 may be without events there.
 	for r := range got {
 		if r < 1 || r > 4 {
-			j.fail(id, title, attest.FailSoftwareMismatch, "The log of this machine's start speaks of a register that there is not.", "1 to 4", itoa(r))
+			j.Fail(id, title, attest.FailSoftwareMismatch, "The log of this machine's start speaks of a register that there is not.", "1 to 4", itoa(r))
 			return false
 		}
 	}
@@ -667,19 +650,19 @@ func (j *judge) replay() bool {
 			have = make([]byte, 48)
 		}
 		if !bytes.Equal(have, want) {
-			j.fail(id, title, attest.FailSoftwareMismatch, "The log of this machine's start is not what its chip measured.",
+			j.Fail(id, title, attest.FailSoftwareMismatch, "The log of this machine's start is not what its chip measured.",
 				"RTMR"+itoa(i)+" "+hex.EncodeToString(want), hex.EncodeToString(have))
 			return false
 		}
 	}
 	for i := range j.log.Events {
 		if covered, ok := j.log.Events[i].DataMatches(tcg.SHA384); covered && !ok {
-			j.fail(id, title, attest.FailSoftwareMismatch, "The log of this machine's start says something else than what its chip measured.",
+			j.Fail(id, title, attest.FailSoftwareMismatch, "The log of this machine's start says something else than what its chip measured.",
 				"data that its digest is of", "event "+itoa(i)+" of type 0x"+hex.EncodeToString(binary.BigEndian.AppendUint32(nil, j.log.Events[i].Type)))
 			return false
 		}
 	}
-	j.pass(id, title, "All "+itoa(len(j.log.Events))+" entries of the log are what the chip measured.")
+	j.Pass(id, title, "All "+itoa(len(j.log.Events))+" entries of the log are what the chip measured.")
 	return true
 }
 
@@ -696,8 +679,8 @@ func (j *judge) checkEvents(register int, rules *eventRules) bool {
 		}
 		d := e.Digest(tcg.SHA384)
 		value = tcg.Extend(tcg.SHA384, value, d)
-		if !contains(rules.allow, d) && !contains(rules.require, d) {
-			j.fail(id, title, attest.FailSoftwareMismatch, "Something was measured when this machine started that this app does not accept.",
+		if !rules.allow.Has(d) && !rules.require.Has(d) {
+			j.Fail(id, title, attest.FailSoftwareMismatch, "Something was measured when this machine started that this app does not accept.",
 				"a digest of the list", "event "+itoa(i)+": "+hex.EncodeToString(d))
 			return false
 		}
@@ -705,11 +688,11 @@ func (j *judge) checkEvents(register int, rules *eventRules) bool {
 	}
 	switch {
 	case len(missing) > 0:
-		j.fail(id, title, attest.FailSoftwareMismatch, "Something that this app asks for was not measured when this machine started.", hexList(missing), "")
+		j.Fail(id, title, attest.FailSoftwareMismatch, "Something that this app asks for was not measured when this machine started.", missing.String(), "")
 		return false
 	case !bytes.Equal(value, j.quote.body.rtmr[register-1]):
 		// RTMR3, whose events may be missing from the log.
-		j.fail(id, title, attest.FailSoftwareMismatch, "The log of this machine's start does not say all that its chip measured.",
+		j.Fail(id, title, attest.FailSoftwareMismatch, "The log of this machine's start does not say all that its chip measured.",
 			hex.EncodeToString(j.quote.body.rtmr[register-1]), hex.EncodeToString(value))
 		return false
 	}

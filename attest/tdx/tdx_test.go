@@ -296,10 +296,10 @@ func TestRules(t *testing.T) {
 		// Which machine.
 		{"a model that is accepted", nil, with("fmspc", []string{"50806f000000"}), ""},
 		{"a model that isn't accepted", nil, with("fmspc", []string{"50806f000001"}), "chip.model " + pol},
-		{"a machine that is accepted", nil, with("chips", []string{"01020300000000000000000000000000"}), ""},
-		{"an instance that is accepted", nil, with("chips", []string{"04050600000000000000000000000000"}), ""},
-		{"a machine that isn't accepted", nil, with("chips", []string{"04050600000000000000000000000001"}), "chip.id " + pol},
-		{"no instance", func(m *Machine) { m.NoInstance = true }, with("chips", []string{"04050600000000000000000000000000"}), "chip.id " + pol},
+		{"a machine that is accepted", nil, with("chip_ids", []string{"01020300000000000000000000000000"}), ""},
+		{"an instance that is accepted", nil, with("chip_ids", []string{"04050600000000000000000000000000"}), ""},
+		{"a machine that isn't accepted", nil, with("chip_ids", []string{"04050600000000000000000000000001"}), "chip.id " + pol},
+		{"no instance", func(m *Machine) { m.NoInstance = true }, with("chip_ids", []string{"04050600000000000000000000000000"}), "chip.id " + pol},
 
 		// What it runs.
 		{"another firmware", nil, with("mrtd", []string{ones}), "software.mrtd " + sof},
@@ -313,7 +313,7 @@ func TestRules(t *testing.T) {
 		{"another owner", nil, with("mrowner", []string{ones}), "software.mrowner " + sof},
 		{"another owner's configuration", nil, with("mrownerconfig", []string{ones}), "software.mrownerconfig " + sof},
 		{"log missing and not asked for", func(m *Machine) { m.Log = nil }, nil, ""},
-		{"log missing", func(m *Machine) { m.Log = nil }, with("require_event_log", true), "chip.log " + mis},
+		{"log missing", func(m *Machine) { m.Log = nil }, with("require_log", true), "chip.log " + mis},
 
 		// The key.
 		{"another key", func(m *Machine) { m.Body.ReportData[63] = 1 }, nil, "key.bound " + attest.FailKeyNotBound},
@@ -378,7 +378,7 @@ func TestAll(t *testing.T) {
 		"mrconfigid":   []string{strings.Repeat("00", 48)},
 		"tcb_statuses": []string{"UpToDate", "SWHardeningNeeded"}, "advisories": []string{}, "min_tcb_svn": strings.Repeat("00", 16),
 		"mrseam": []string{strings.Repeat("01", 48)}, "require_td15": true, "xfam": []string{"e71a060000000000"},
-		"fmspc": []string{"50806f000000"}, "chips": []string{"04050600000000000000000000000000"},
+		"fmspc": []string{"50806f000000"}, "chip_ids": []string{"04050600000000000000000000000000"},
 	} {
 		p[k] = v
 	}
@@ -627,7 +627,7 @@ func TestPolicyMalformed(t *testing.T) {
 	h48 := strings.Repeat("00", 48)
 	for _, rules := range []string{
 		`{"mrtd":[]}`, `{"mrtd":["00"]}`, `{"mrtd":["` + h48[2:] + `zz"]}`, `{"rtmr0":[]}`, `{"rtmr1":[]}`, `{"rtmr2":[]}`, `{"rtmr3":[]}`,
-		`{"mrconfigid":[]}`, `{"mrowner":[]}`, `{"mrownerconfig":[]}`, `{"mrservicetd":[]}`, `{"mrseam":[]}`, `{"xfam":["00"]}`, `{"fmspc":["00"]}`, `{"chips":["00"]}`,
+		`{"mrconfigid":[]}`, `{"mrowner":[]}`, `{"mrownerconfig":[]}`, `{"mrservicetd":[]}`, `{"mrseam":[]}`, `{"xfam":["00"]}`, `{"fmspc":["00"]}`, `{"chip_ids":["00"]}`,
 		`{"tcb_statuses":[]}`, `{"tcb_statuses":["Fine"]}`, `{"tcb_statuses":["Unknown"]}`, `{"tcb_statuses":["Revoked"]}`, `{"min_tcb_svn":"00"}`,
 		`{"min_evaluation_number":-1}`, `{"max_collateral_age":-1}`,
 		`{"allow_attributes":[]}`, `{"require_attributes":[]}`, `{"allow_attributes":["debug"]}`, `{"require_attributes":["?"]}`,

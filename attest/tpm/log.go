@@ -30,11 +30,11 @@ const (
 func (j *judge) started() {
 	const title = "The log explains the registers"
 	if j.log == nil {
-		if j.rules.RequireLog || j.rules.SecureBoot || j.rules.Locality != nil {
-			j.fail("chip.log", title, attest.FailCollateralMissing,
+		if j.rules.RequireLog || j.rules.RequireSecureBoot || j.rules.Locality != nil {
+			j.Fail("chip.log", title, attest.FailCollateralMissing,
 				"This machine sent no list of what it started, which this app asks for.", "an event log", "none")
 		} else {
-			j.warn("chip.log", title, "This machine sent no list of what it started, only what it comes to.")
+			j.Warn("chip.log", title, "This machine sent no list of what it started, only what it comes to.", "")
 		}
 		return
 	}
@@ -47,16 +47,16 @@ func (j *judge) started() {
 	}
 	switch {
 	case want != "":
-		j.fail("chip.log", title, attest.FailSoftwareMismatch,
+		j.Fail("chip.log", title, attest.FailSoftwareMismatch,
 			"The list of what this machine started doesn't come to what its security chip measured.", want, found)
 	case len(banks) == 0 && j.rules.RequireLog:
-		j.fail("chip.log", title, attest.FailPolicyMismatch,
+		j.Fail("chip.log", title, attest.FailPolicyMismatch,
 			"This machine's security chip signed no measurement that the list of what it started could be compared with.",
 			"a quote of sha256, sha384 or sha512", "")
 	case len(banks) == 0:
-		j.warn("chip.log", title, "The chip signed no measurement of a kind that is safe to compare the list with.")
+		j.Warn("chip.log", title, "The chip signed no measurement of a kind that is safe to compare the list with.", "")
 	default:
-		j.ok("chip.log", title, "What the list says was started comes to exactly what the chip measured.")
+		j.Pass("chip.log", title, "What the list says was started comes to exactly what the chip measured.")
 	}
 	j.told()
 	j.secureBoot()
@@ -65,11 +65,11 @@ func (j *judge) started() {
 		found, ok := j.locality()
 		_, explained := j.measurements(j.best(0), 0)
 		if !ok || !explained || found != *j.rules.Locality {
-			j.fail("chip.locality", title, attest.FailPolicyMismatch,
+			j.Fail("chip.locality", title, attest.FailPolicyMismatch,
 				"This machine's security chip was started in another way than this app asks for.",
 				"locality "+strconv.Itoa(*j.rules.Locality), "locality "+strconv.Itoa(found))
 		} else {
-			j.ok("chip.locality", title, "It was started at locality "+strconv.Itoa(found)+".")
+			j.Pass("chip.locality", title, "It was started at locality "+strconv.Itoa(found)+".")
 		}
 	}
 }
@@ -189,25 +189,25 @@ func (j *judge) told() {
 		where := "event " + strconv.Itoa(i+1) + ", PCR " + strconv.Itoa(e.Register)
 		for _, d := range e.Digests {
 			if covered, ok := e.DataMatches(d.Alg); strong(d.Alg) && covered && !ok {
-				j.fail("chip.events", title, attest.FailSoftwareMismatch,
+				j.Fail("chip.events", title, attest.FailSoftwareMismatch,
 					"The list of what this machine started was changed: an entry says something else than what was measured.",
 					"data of "+bankName(d.Alg)+" "+hex.EncodeToString(d.Value), where)
 				return
 			}
 		}
 		if want := f.odd(e); want != "" {
-			j.fail("chip.events", title, attest.FailSoftwareMismatch,
+			j.Fail("chip.events", title, attest.FailSoftwareMismatch,
 				"The list of what this machine started was changed: an entry is not as firmware writes it.", want, where)
 			return
 		}
 	}
 	if f.secure && !f.authority {
-		j.fail("chip.events", title, attest.FailSoftwareMismatch,
+		j.Fail("chip.events", title, attest.FailSoftwareMismatch,
 			"The list of what this machine started was changed: by it, only signed software was started, and nobody's signature was looked at.",
 			"an authority in PCR 7", "none")
 		return
 	}
-	j.ok("chip.events", title, "Where entries say what was measured, they say it truly.")
+	j.Pass("chip.events", title, "Where entries say what was measured, they say it truly.")
 }
 
 // form is what has to be remembered of a log's first entries to tell whether one
@@ -294,23 +294,23 @@ func (j *judge) secureBoot() {
 	state, debug, ok := j.firmware()
 	switch {
 	case debug:
-		j.fail("chip.debug", title, attest.FailDebugEnabled,
+		j.Fail("chip.debug", title, attest.FailDebugEnabled,
 			"This machine's firmware lets somebody look into it.", "no debug mode", actionDebug)
 	case ok:
-		j.ok("chip.debug", title, "The firmware measured no debug mode.")
+		j.Pass("chip.debug", title, "The firmware measured no debug mode.")
 	default:
-		j.warn("chip.debug", title, "The log doesn't show all that the firmware measured of it.")
+		j.Warn("chip.debug", title, "The log doesn't show all that the firmware measured of it.", "")
 	}
 	switch {
-	case !j.rules.SecureBoot:
+	case !j.rules.RequireSecureBoot:
 	case state == nil:
-		j.fail("chip.secure_boot", title2, attest.FailPolicyMismatch,
+		j.Fail("chip.secure_boot", title2, attest.FailPolicyMismatch,
 			"This machine doesn't show whether it starts only signed software.", "SecureBoot = 1", "nothing")
 	case !bytes.Equal(state, []byte{1}):
-		j.fail("chip.secure_boot", title2, attest.FailPolicyMismatch,
+		j.Fail("chip.secure_boot", title2, attest.FailPolicyMismatch,
 			"This machine starts software that nobody signed.", "SecureBoot = 1", "SecureBoot = "+hex.EncodeToString(state))
 	default:
-		j.ok("chip.secure_boot", title2, "Secure Boot was on.")
+		j.Pass("chip.secure_boot", title2, "Secure Boot was on.")
 	}
 }
 

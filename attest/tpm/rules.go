@@ -38,11 +38,11 @@ type Rules struct {
 	Quoted []BankRule     `json:"quoted"` // registers that must be in the quote
 	PCRs   []RegisterRule `json:"pcrs"`   // values that registers may have
 
-	RequireLog bool        `json:"require_log"`
-	Unlogged   []int       `json:"unlogged"` // registers that the log needn't explain; if left out, 10
-	Events     []EventRule `json:"events"`
-	SecureBoot bool        `json:"secure_boot"`
-	Locality   *int        `json:"locality"` // at which the TPM was started
+	RequireLog        bool        `json:"require_log"`
+	Unlogged          []int       `json:"unlogged"` // registers that the log needn't explain; if left out, 10
+	Events            []EventRule `json:"events"`
+	RequireSecureBoot bool        `json:"require_secure_boot"`
+	Locality          *int        `json:"locality"` // at which the TPM was started
 }
 
 // BankRule names registers of a bank: "sha256", "sha384" or "sha512".

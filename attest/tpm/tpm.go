@@ -111,21 +111,21 @@ func parse(data []byte) (p parsed, err error) {
 // judge gathers what is found in one piece of evidence.
 type judge struct {
 	parsed
-	rules  Rules
-	checks []attest.Check
+	attest.Findings
+	rules Rules
 }
 
 // Verify implements [attest.Platform].
 func (pf Platform) Verify(data []byte, claim attest.Claim, policy attest.Policy, now time.Time) attest.Appraisal {
 	rules, roots, err := rulesOf(policy)
 	if err != nil {
-		return attest.Appraisal{Checks: []attest.Check{attest.Failed("chip.policy", "This app's rules can be read", attest.FailPolicyMalformed,
-			"This app's own rules for security chips can't be read: "+err.Error()+".")}}
+		return attest.Refused("chip.policy", "The rules for this kind of machine can be read", attest.FailPolicyMalformed,
+			"This app's own rules for security chips can't be read: "+err.Error()+".")
 	}
 	p, err := parse(data)
 	if err != nil {
-		return attest.Appraisal{Checks: []attest.Check{attest.Failed("chip.format", "The chip's proof can be read", attest.FailEvidenceMalformed,
-			"What this machine's security chip says can't be read: "+err.Error()+".")}}
+		return attest.Refused("chip.report", "The chip's report can be read", attest.FailEvidenceMalformed,
+			"What this machine's security chip says can't be read: "+err.Error()+".")
 	}
 	j := &judge{parsed: p, rules: rules}
 	j.signed()
@@ -136,33 +136,19 @@ func (pf Platform) Verify(data []byte, claim attest.Claim, policy attest.Policy,
 	j.valued()
 	j.started()
 	j.software()
-	j.checks = append(j.checks, claim.BoundNonce(Name, p.quote.ExtraData))
-	return attest.Appraisal{Checks: j.checks, Chip: hex.EncodeToString(p.public.Name())}
-}
-
-func (j *judge) ok(id, title, detail string) {
-	j.checks = append(j.checks, attest.Passed(id, title, detail))
-}
-
-func (j *judge) warn(id, title, detail string) {
-	j.checks = append(j.checks, attest.Warned(id, title, detail))
-}
-
-func (j *judge) fail(id, title, failure, detail, want, found string) {
-	c := attest.Failed(id, title, failure, detail)
-	c.Want, c.Found = want, found
-	j.checks = append(j.checks, c)
+	j.Findings = append(j.Findings, claim.BoundNonce(Name, p.quote.ExtraData))
+	return attest.Appraisal{Checks: j.Findings, Chip: hex.EncodeToString(p.public.Name())}
 }
 
 // signed checks who signed.
 func (j *judge) signed() {
 	const title = "The chip signed this"
 	if !j.public.Verify(j.rawQuote, j.signature) {
-		j.fail("chip.signature", title, attest.FailSignatureInvalid,
+		j.Fail("chip.signature", title, attest.FailSignatureInvalid,
 			"The signature of this machine's security chip is wrong.", "", "")
 		return
 	}
-	j.ok("chip.signature", title, "The machine's security chip signed it.")
+	j.Pass("chip.signature", title, "The machine's security chip signed it.")
 }
 
 // key checks what the TPM says its key can do: only a restricted key's signature
@@ -170,20 +156,20 @@ func (j *judge) signed() {
 func (j *judge) key() {
 	const title = "The chip's key is one that can only vouch"
 	if !j.public.Vouches() {
-		j.fail("chip.attributes", title, attest.FailPolicyMismatch,
+		j.Fail("chip.attributes", title, attest.FailPolicyMismatch,
 			"The key by which this machine's security chip signs can leave the chip, or sign what the chip didn't make.",
 			attributeNames(vouches), attributeNames(j.public.Attributes))
 	} else {
-		j.ok("chip.attributes", title, "The key was made in the chip, can't leave it, and signs only what the chip says of itself.")
+		j.Pass("chip.attributes", title, "The key was made in the chip, can't leave it, and signs only what the chip says of itself.")
 	}
 
 	const title2 = "The chip signs as its key says"
 	found := schemeName(j.signature.Scheme, j.signature.Hash)
 	if j.signature.Scheme != j.public.Scheme || j.signature.Hash != j.public.Hash {
-		j.fail("chip.scheme", title2, attest.FailPolicyMismatch,
+		j.Fail("chip.scheme", title2, attest.FailPolicyMismatch,
 			"The chip signed in another way than its key is made for.", schemeName(j.public.Scheme, j.public.Hash), found)
 	} else {
-		j.ok("chip.scheme", title2, "The signature is "+found+".")
+		j.Pass("chip.scheme", title2, "The signature is "+found+".")
 	}
 }
 
@@ -201,11 +187,11 @@ const (
 func (j *judge) issued(roots []cert.Root, now int64) {
 	const title = "The key is in a genuine chip"
 	if slices.Contains(j.rules.Keys, hex.EncodeToString(j.public.Name())) {
-		j.ok("chip.chain", title, "This very key is one that this app was told to trust.")
+		j.Pass("chip.chain", title, "This very key is one that this app was told to trust.")
 		return
 	}
 	if len(j.certs) == 0 {
-		j.fail("chip.chain", title, attest.FailChainUntrusted,
+		j.Fail("chip.chain", title, attest.FailChainUntrusted,
 			"Nobody vouches for this machine's security chip: it came without a certificate.", "a certificate", "none")
 		return
 	}
@@ -213,10 +199,10 @@ func (j *judge) issued(roots []cert.Root, now int64) {
 	chain, err := cert.Chain(leaf, j.certs[1:], roots, now)
 	switch {
 	case err != nil:
-		j.fail("chip.chain", title, cert.FailureOf(err),
+		j.Fail("chip.chain", title, cert.FailureOf(err),
 			"It can't be shown that this machine's security chip is genuine: "+err.Error()+".", "", "")
 	default:
-		j.ok("chip.chain", title, "An authority that this app trusts certified the chip's key.")
+		j.Pass("chip.chain", title, "An authority that this app trusts certified the chip's key.")
 		j.revoked(chain, now)
 	}
 
@@ -227,18 +213,18 @@ func (j *judge) issued(roots []cert.Root, now int64) {
 	_, hasUsage := leaf.Extension(oidExtKeyUsage)
 	switch {
 	case !j.public.Certified(leaf):
-		j.fail("chip.certificate", title2, attest.FailChainUntrusted,
+		j.Fail("chip.certificate", title2, attest.FailChainUntrusted,
 			"The certificate that this machine shows is of another key than the one that signed.", "", "")
 	case isDigest && named != hex.EncodeToString(area[:]):
-		j.fail("chip.certificate", title2, attest.FailChainUntrusted,
+		j.Fail("chip.certificate", title2, attest.FailChainUntrusted,
 			"The certificate speaks of a key with other properties than this machine says.", named, hex.EncodeToString(area[:]))
 	// A certificate without a key usage has all of them here, and so one too many.
 	case leaf.IsCA || leaf.KeyUsage&cert.UsageDigitalSignature == 0 || leaf.KeyUsage&cert.UsageCertSign != 0 ||
 		hasUsage && !HasPurpose(leaf, PurposeAK, PurposeEK):
-		j.fail("chip.certificate", title2, attest.FailChainUntrusted,
+		j.Fail("chip.certificate", title2, attest.FailChainUntrusted,
 			"The certificate that this machine shows was issued for something else.", "", "")
 	default:
-		j.ok("chip.certificate", title2, "The key that signed is the one that was certified.")
+		j.Pass("chip.certificate", title2, "The key that signed is the one that was certified.")
 	}
 }
 
@@ -275,12 +261,12 @@ func (j *judge) revoked(chain []*cert.Certificate, now int64) {
 			}
 			found = true
 			if err := l.Verify(issuer, now); err != nil {
-				j.fail("chip.revocation", title, cert.FailureOf(err),
+				j.Fail("chip.revocation", title, cert.FailureOf(err),
 					"It can't be told whether this chip's certificate was revoked: "+err.Error()+".", "", "")
 				return
 			}
 			if l.Revoked(c.Serial) {
-				j.fail("chip.revocation", title, attest.FailRevoked,
+				j.Fail("chip.revocation", title, attest.FailRevoked,
 					"A certificate of this machine's security chip was revoked.", "", hex.EncodeToString(c.Serial))
 				return
 			}
@@ -291,13 +277,13 @@ func (j *judge) revoked(chain []*cert.Certificate, now int64) {
 	}
 	switch {
 	case missing == 0:
-		j.ok("chip.revocation", title, "Its issuers' lists don't name it.")
+		j.Pass("chip.revocation", title, "Its issuers' lists don't name it.")
 	case j.rules.RequireCRL:
-		j.fail("chip.revocation", title, attest.FailCollateralMissing,
+		j.Fail("chip.revocation", title, attest.FailCollateralMissing,
 			"A list that could say whether this chip's certificate was revoked is missing.",
 			strconv.Itoa(len(chain)-1)+" lists", strconv.Itoa(len(chain)-1-missing))
 	default:
-		j.warn("chip.revocation", title, "No list came along that could say so.")
+		j.Warn("chip.revocation", title, "No list came along that could say so.", "")
 	}
 }
 
@@ -308,19 +294,19 @@ func (j *judge) signer() {
 	where := j.hierarchy()
 	switch {
 	case binary.BigEndian.Uint16(j.quote.QualifiedSigner) != j.public.NameAlg:
-		j.fail("chip.signer", title, attest.FailPolicyMismatch,
+		j.Fail("chip.signer", title, attest.FailPolicyMismatch,
 			"The proof names another kind of key than the one that this machine shows.", bankName(j.public.NameAlg), "")
 	case j.rules.Hierarchy != "" && where != j.rules.Hierarchy, where == "null":
 		want := j.rules.Hierarchy
 		if want == "" {
 			want = "endorsement, owner or platform"
 		}
-		j.fail("chip.signer", title, attest.FailPolicyMismatch,
+		j.Fail("chip.signer", title, attest.FailPolicyMismatch,
 			"The key of this machine's security chip lives in another part of the chip than asked for.", want, where)
 	case where == "":
-		j.warn("chip.signer", title, "The key is below another one, which the proof doesn't show.")
+		j.Warn("chip.signer", title, "The key is below another one, which the proof doesn't show.", "")
 	default:
-		j.ok("chip.signer", title, "The proof names this key, made in the chip's part “"+where+"”.")
+		j.Pass("chip.signer", title, "The proof names this key, made in the chip's part “"+where+"”.")
 	}
 }
 
@@ -339,9 +325,9 @@ func (j *judge) clock() {
 	q, r := j.quote, &j.rules
 	const title = "The chip's clock never went back"
 	if q.Safe {
-		j.ok("chip.clock", title, "The chip's clock and counters go on from where they were.")
+		j.Pass("chip.clock", title, "The chip's clock and counters go on from where they were.")
 	} else {
-		j.fail("chip.clock", title, attest.FailPolicyMismatch,
+		j.Fail("chip.clock", title, attest.FailPolicyMismatch,
 			"The clock of this machine's security chip may have gone back.", "safe", "not safe")
 	}
 
@@ -356,15 +342,15 @@ func (j *judge) clock() {
 		want := count("resets ", r.Resets) + count("resets ≤ ", r.MaxResets) + count("restarts ", r.Restarts) + count("restarts ≤ ", r.MaxRestarts)
 		switch {
 		case !plain && (r.MaxResets != nil || r.MaxRestarts != nil):
-			j.fail("chip.resets", title2, attest.FailPolicyMismatch,
+			j.Fail("chip.resets", title2, attest.FailPolicyMismatch,
 				"The counters of this machine's security chip can't be read, because its key is in the wrong part of the chip.",
 				"a key of the endorsement hierarchy", where)
 		case r.Resets != nil && q.ResetCount != *r.Resets, r.MaxResets != nil && q.ResetCount > *r.MaxResets,
 			r.Restarts != nil && q.RestartCount != *r.Restarts, r.MaxRestarts != nil && q.RestartCount > *r.MaxRestarts:
-			j.fail("chip.resets", title2, attest.FailPolicyMismatch,
+			j.Fail("chip.resets", title2, attest.FailPolicyMismatch,
 				"This machine's security chip was restarted since it was accepted.", want[2:], found)
 		default:
-			j.ok("chip.resets", title2, "It counts "+found+".")
+			j.Pass("chip.resets", title2, "It counts "+found+".")
 		}
 	}
 
@@ -373,14 +359,14 @@ func (j *judge) clock() {
 		found := hex64(q.Firmware)
 		switch {
 		case !plain:
-			j.fail("chip.firmware", title3, attest.FailPolicyMismatch,
+			j.Fail("chip.firmware", title3, attest.FailPolicyMismatch,
 				"The version of this machine's security chip can't be read, because its key is in the wrong part of the chip.",
 				"a key of the endorsement hierarchy", where)
 		case found < r.MinFirmware:
-			j.fail("chip.firmware", title3, attest.FailFirmwareOld,
+			j.Fail("chip.firmware", title3, attest.FailFirmwareOld,
 				"The software of this machine's security chip is too old.", r.MinFirmware, found)
 		default:
-			j.ok("chip.firmware", title3, "It is version "+found+".")
+			j.Pass("chip.firmware", title3, "It is version "+found+".")
 		}
 	}
 }
@@ -403,25 +389,25 @@ func (j *judge) valued() {
 	const title = "The registers are those that the chip signed"
 	// The hash is that of the signature (part 3, section 18.4).
 	if !bytes.Equal(digest(j.signature.Hash, j.rawValues), j.quote.Digest) {
-		j.fail("chip.values", title, attest.FailSignatureInvalid,
+		j.Fail("chip.values", title, attest.FailSignatureInvalid,
 			"What this machine says was measured is not what its security chip signed.",
 			hex.EncodeToString(j.quote.Digest), hex.EncodeToString(digest(j.signature.Hash, j.rawValues)))
 	} else {
-		j.ok("chip.values", title, "The chip signed "+strconv.Itoa(len(j.values))+" registers.")
+		j.Pass("chip.values", title, "The chip signed "+strconv.Itoa(len(j.values))+" registers.")
 	}
 
 	const title2 = "The chip signed all registers that were asked for"
 	for _, q := range j.rules.Quoted {
 		for _, n := range q.PCRs {
 			if j.value(bankOf(q.Bank), n) == nil {
-				j.fail("chip.quoted", title2, attest.FailPolicyMismatch,
+				j.Fail("chip.quoted", title2, attest.FailPolicyMismatch,
 					"This machine's security chip left out a measurement that this app asks for.", registerName(bankOf(q.Bank), n), "")
 				return
 			}
 		}
 	}
 	if len(j.rules.Quoted) > 0 {
-		j.ok("chip.quoted", title2, "None is missing.")
+		j.Pass("chip.quoted", title2, "None is missing.")
 	}
 }
 
@@ -444,13 +430,13 @@ func (j *judge) software() {
 		id, title := "software.pcr"+suffix(r.PCR, bank), "The start was measured as expected ("+name+")"
 		switch {
 		case found == "":
-			j.fail(id, title, attest.FailPolicyMismatch,
+			j.Fail(id, title, attest.FailPolicyMismatch,
 				"This machine's security chip left out a measurement that this app asks for.", name, "")
 		case !slices.Contains(r.Values, found):
-			j.fail(id, title, attest.FailSoftwareMismatch,
+			j.Fail(id, title, attest.FailSoftwareMismatch,
 				"This machine started something else than what this app expects.", join(r.Values), found)
 		default:
-			j.ok(id, title, "The measurement is one that this app expects.")
+			j.Pass(id, title, "The measurement is one that this app expects.")
 		}
 	}
 	for _, r := range j.rules.Events {
@@ -459,18 +445,18 @@ func (j *judge) software() {
 		found, explained := j.measurements(bank, r.PCR)
 		switch {
 		case !explained:
-			j.fail(id, title, attest.FailPolicyMismatch,
+			j.Fail(id, title, attest.FailPolicyMismatch,
 				"This machine doesn't show what it started first.", registerName(bank, r.PCR)+" in the quote and the log", "")
 		case !begins(found, r.Begin):
-			j.fail(id, title, attest.FailSoftwareMismatch,
+			j.Fail(id, title, attest.FailSoftwareMismatch,
 				"This machine started something else first than what this app expects.", join(r.Begin[0]), join(found[:min(len(found), len(r.Begin[0]))]))
 		default:
-			j.ok(id, title, "The first measurements are those that this app expects.")
+			j.Pass(id, title, "The first measurements are those that this app expects.")
 		}
 	}
 	if len(j.rules.PCRs)+len(j.rules.Events) == 0 {
-		j.warn("software.measurement", "What was started is as expected",
-			"Nothing pinned what runs: the start was measured, and this app was not told what to expect.")
+		j.Warn("software.measurement", "What was started is as expected",
+			"Nothing pinned what runs: the start was measured, and this app was not told what to expect.", "")
 	}
 }
 

@@ -86,7 +86,7 @@ func TestRightMachine(t *testing.T) {
 		t.Errorf("chip %q", a.Chip)
 	}
 	a = judge(m, policy(m, func(r map[string]any) {
-		r["secure_boot"], r["locality"], r["resets"], r["min_firmware"] = true, 0, 5, "0000000000000001"
+		r["require_secure_boot"], r["locality"], r["resets"], r["min_firmware"] = true, 0, 5, "0000000000000001"
 		r["quoted"] = []any{rules{"bank": "sha256", "pcrs": []int{4}}}
 		r["events"] = []any{rules{"bank": "sha256", "pcr": 4, "begin": [][]string{{m.Events[5].Hex(tpm.AlgSHA256)}}}}
 	}), tpmtest.Now)
@@ -128,7 +128,7 @@ func TestEachRuleAlone(t *testing.T) {
 		}
 		m.Events = append(m.Events, tpmtest.Event{PCR: 7, Type: 4, Data: make([]byte, 4)}, tpmtest.Event{PCR: 7, Type: 0x800000e0, Data: tpmtest.Variable("db", []byte{1})})
 	}
-	secure := func(_ *tpmtest.Machine, r rules) { r["secure_boot"] = true }
+	secure := func(_ *tpmtest.Machine, r rules) { r["require_secure_boot"] = true }
 	on, off := tpmtest.Variable("SecureBoot", []byte{1}), tpmtest.Variable("SecureBoot", []byte{0})
 
 	tests := []struct {
@@ -319,7 +319,7 @@ func TestEachRuleAlone(t *testing.T) {
 			m.Quoted = []tpm.Selection{{Bank: tpm.AlgSHA512, PCRs: 0xffffff}}
 		}, rules: func(m *tpmtest.Machine, r rules) {
 			r["pcrs"] = []any{rules{"bank": "sha512", "pcr": 4, "values": []string{hex.EncodeToString(m.Register(tpm.AlgSHA512, 4))}}}
-			r["secure_boot"] = true
+			r["require_secure_boot"] = true
 		}},
 
 		// Software.

@@ -243,7 +243,7 @@ func tpmCases() []vectors.Vector {
 	}
 	return []vectors.Vector{
 		one("tpm-p256", "A signing key on P-256, with a log and Secure Boot.", "verified", "", nil,
-			rules{"require_crl": true, "require_log": true, "secure_boot": true}),
+			rules{"require_crl": true, "require_log": true, "require_secure_boot": true}),
 		one("tpm-rsa", "A signing key of RSA.", "verified", "",
 			func(m *tpmtest.Machine) { m.Use(tpmtest.AttestationKey(tpmtest.RSA())) }, nil),
 		one("tpm-no-roots", "A client that trusts no authority.", "failed", "chain_untrusted", nil, rules{"roots": []string{}}),
@@ -289,7 +289,7 @@ func nvidiaPiece(names []string, change func([]*nvidiatest.GPU), add rules) piec
 		change(gpus)
 	}
 	lists := [][]byte{v.CRL(gpus[0], nvidiatest.Root, time.Unix(made, 0)), v.CRL(gpus[0], nvidiatest.Model, time.Unix(made, 0))}
-	r := rules{"gpus": len(names), "crls": true, "tables": []string{nvidia.TableDigest(table)}}
+	r := rules{"gpus": len(names), "require_crl": true, "tables": []string{nvidia.TableDigest(table)}}
 	for k, x := range add {
 		r[k] = x
 	}
@@ -312,7 +312,7 @@ func nvidiaCases() []vectors.Vector {
 				g[1].EditSigned = func(b []byte) []byte { b[len(b)-1] ^= 1; return b }
 			}, nil),
 		beside("nvidia-old-driver", "A driver below the floor of its line.", "failed", "firmware_old", hopper, nil,
-			rules{"driver": []string{"570.999.99"}}),
+			rules{"min_driver": []string{"570.999.99"}}),
 		beside("nvidia-other-key", "A GPU that answered for another key.", "failed", "key_not_bound", hopper,
 			func(g []*nvidiatest.GPU) { g[1].Nonce[0] ^= 1 }, nil),
 		beside("nvidia-other-measurement", "A GPU that measured something that the table doesn't have.", "failed", "software_mismatch", hopper,

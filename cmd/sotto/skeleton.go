@@ -129,7 +129,7 @@ func suggest(platform string, fields []attest.Field) (rules map[string]any, note
 		unique := map[string][]string{}
 		for _, f := range fields {
 			gpu, name, _ := strings.Cut(f.Name, ".")
-			rule := map[string]string{"driver": "driver", "vbios": "vbios", "mode": "modes", "digest": "tables"}[name]
+			rule := map[string]string{"driver": "min_driver", "vbios": "min_vbios", "mode": "modes", "digest": "tables"}[name]
 			switch {
 			case rule == "", strings.HasPrefix(gpu, "table") != (rule == "tables"):
 			case !slices.Contains(unique[rule], f.Value):

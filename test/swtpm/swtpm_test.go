@@ -315,10 +315,10 @@ func TestSoftwareTPM(t *testing.T) {
 		}
 		pin := root.KeyHash()
 		rules := map[string]any{
-			"roots":       []string{hex.EncodeToString(pin[:])},
-			"pcrs":        []any{map[string]any{"bank": "sha256", "pcr": 4, "values": []string{hex.EncodeToString(m.boot.Register(judge.AlgSHA256, 4))}}},
-			"events":      []any{map[string]any{"bank": "sha256", "pcr": 11, "begin": [][]string{{m.boot.Events[6].Hex(judge.AlgSHA256), m.boot.Events[7].Hex(judge.AlgSHA256)}}}},
-			"secure_boot": true, "require_log": true, "hierarchy": "endorsement", "locality": 0,
+			"roots":               []string{hex.EncodeToString(pin[:])},
+			"pcrs":                []any{map[string]any{"bank": "sha256", "pcr": 4, "values": []string{hex.EncodeToString(m.boot.Register(judge.AlgSHA256, 4))}}},
+			"events":              []any{map[string]any{"bank": "sha256", "pcr": 11, "begin": [][]string{{m.boot.Events[6].Hex(judge.AlgSHA256), m.boot.Events[7].Hex(judge.AlgSHA256)}}}},
+			"require_secure_boot": true, "require_log": true, "hierarchy": "endorsement", "locality": 0,
 		}
 		if edit != nil {
 			edit(rules)

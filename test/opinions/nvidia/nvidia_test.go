@@ -133,7 +133,7 @@ func TestRecording(t *testing.T) {
 		t.Errorf("nonce %x", r.Nonce)
 	}
 	// The floor below which NVIDIA's documents start is not reached by a field.
-	if got := ours(data, `{"driver":["545.00"],"vbios":["96.00.5E.00.01"],"arch":["hopper"],"gpus":1,"modes":["none"]}`, now); got != "" {
+	if got := ours(data, `{"min_driver":["545.00"],"min_vbios":["96.00.5E.00.01"],"arch":["hopper"],"gpus":1,"modes":["none"]}`, now); got != "" {
 		t.Errorf("its own versions are refused: %s", got)
 	}
 	// That other chain of go-nvtrust's doesn't hold for it, and not for us.
@@ -290,9 +290,9 @@ func TestChanges(t *testing.T) {
 		}
 	}
 	for rules, want := range map[string]string{
-		`{"driver":["545.01"]}`: attest.FailFirmwareOld, `{"driver":["544.0"]}`: attest.FailFirmwareOld, `{"vbios":["96.00.5E.00.02"]}`: attest.FailFirmwareOld,
+		`{"min_driver":["545.01"]}`: attest.FailFirmwareOld, `{"min_driver":["544.0"]}`: attest.FailFirmwareOld, `{"min_vbios":["96.00.5E.00.02"]}`: attest.FailFirmwareOld,
 		`{"arch":["blackwell"]}`: attest.FailPolicyMismatch, `{"modes":["spt"]}`: attest.FailPolicyMismatch, `{"gpus":2}`: attest.FailPolicyMismatch,
-		`{"crls":true}`: attest.FailCollateralMissing, `{"tables":["sha256:` + strings.Repeat("00", 32) + `"]}`: attest.FailCollateralMissing,
+		`{"require_crl":true}`: attest.FailCollateralMissing, `{"tables":["sha256:` + strings.Repeat("00", 32) + `"]}`: attest.FailCollateralMissing,
 	} {
 		total++
 		if got := ours(data, rules, now); got != want {

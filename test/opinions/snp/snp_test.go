@@ -234,12 +234,12 @@ var stricter = []difference{
 	{[]string{"list begins", "list ends"}, []string{"chip.revocation collateral_expired"}, "they pass over the dates of a list"},
 	{[]string{"revoke 0"}, []string{"chip.revocation revoked"}, "they look into a list for the ASK's number only, ours for each certificate's"},
 	{[]string{"masked"}, []string{"chip.masked policy_mismatch"}, "a chip that is hidden has to be allowed"},
-	{[]string{"platform bit", "sign 0x4"}, []string{"chip.platform platform_unknown"}, "they pass over bits of PLATFORM_INFO that nobody knows"},
+	{[]string{"platform bit", "sign 0x4"}, []string{"chip.platform.known platform_unknown"}, "they pass over bits of PLATFORM_INFO that nobody knows"},
 	{[]string{"sign 0xe", "sign 0xf", "sign 0x10"}, []string{"software.id_key software_mismatch"}, "they take every ID key under a trusted author's; with ours both lists count"},
 	{[]string{"sign 0x1f", "sign 0x20"}, []string{malformed}, "they read mitigation vectors in versions where those bytes are reserved"},
 	{[]string{"told not to sign"}, []string{"chip.signature signature_invalid"}, "they pass over MASK_CHIP_KEY"},
 	{[]string{"version 4"}, []string{malformed}, "there is no version 4 in AMD's documents"},
-	{[]string{"version 3", "version 5", "sign 0x0"}, []string{"chip.product platform_unknown"}, "they take a report that names no family for one of version 2"},
+	{[]string{"version 3", "version 5", "sign 0x0"}, []string{"chip.model platform_unknown"}, "they take a report that names no family for one of version 2"},
 }
 
 // laxer lists what they refuse and ours accepts. Each line must be needed.

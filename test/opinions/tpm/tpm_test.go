@@ -328,7 +328,7 @@ func also(f *func(*x509.Certificate), g func(*x509.Certificate)) {
 // failed, and the beginning of the change's name, where that matters.
 var reasons = map[string]string{
 	"chip.signature signature_invalid": "theirs takes the key from the certificate, and passes over another one beside it",
-	"chip.format evidence_malformed":   "theirs passes over trailing and reserved bytes, looks into no key's public area beside a certificate, and into no certificate that it doesn't use",
+	"chip.report evidence_malformed":   "theirs passes over trailing and reserved bytes, looks into no key's public area beside a certificate, and into no certificate that it doesn't use",
 	"chip.attributes policy_mismatch":  "theirs takes the certificate's word for what the key can do",
 	"chip.scheme policy_mismatch":      "theirs takes any scheme that the key can be used with, whatever it is made for",
 	"chip.certificate chain_untrusted": "theirs doesn't compare the key's public area with its certificate, nor ask what the certificate is for",
