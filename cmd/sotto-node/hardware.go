@@ -40,6 +40,6 @@ func detect(o hardware.Options) (*vouching, error) {
 	}
 	return nil, &hintError{
 		what: fmt.Sprintf("nothing in this machine can prove to anybody what it runs (this program knows %s), so this node does not start", strings.Join(hardware.Known(), ", ")),
-		hint: "to try Sotto on any machine, run `sottod demo`",
+		hint: "docs/hardware.md says how to look for it from inside the machine; to try Sotto on any machine, run `sottod demo`",
 	}
 }

@@ -33,15 +33,16 @@ type File struct {
 
 // Read reads the files of dir/platform in the order of their names, leaving out what
 // is no file and names that begin with a dot, as of a file that is still being written.
-// A folder that isn't there has no files. A link out of dir is an error: the machine's
-// host may share the folder with it, and whatever is read goes into what all can fetch.
+// A platform without a folder has no files; that dir isn't there is an error, and so is
+// a link out of it: the machine's host may share the folder with it, and whatever is
+// read goes into what all can fetch.
 func Read(dir, platform string) ([]File, error) {
 	if dir == "" {
 		return nil, nil
 	}
 	entries, err := os.ReadDir(filepath.Join(dir, platform))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+	if _, missing := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil, missing
 	}
 	var files []File
 	left := int64(MaxSize)

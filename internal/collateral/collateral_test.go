@@ -29,6 +29,9 @@ func TestRead(t *testing.T) {
 	if files, err := Read(dir, "snp"); files != nil || err != nil {
 		t.Errorf("without the platform's folder: %v, %v", files, err)
 	}
+	if _, err := Read(filepath.Join(dir, "mistyped"), "snp"); err == nil {
+		t.Error("a folder that isn't there")
+	}
 	write("snp/b.crl", 3)
 	write("snp/a.pem", 2)
 	write("snp/.new", 9)
