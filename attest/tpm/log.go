@@ -169,10 +169,14 @@ func (j *judge) measurements(bank uint16, pcr int) (digests []string, explained 
 	return digests, true
 }
 
-// best returns a bank of which the quote has a register, or 0.
+// best returns the bank in which a register is read whose bank no rule names: the
+// first in the quote of those that the rules name for others, or of SHA-256 if they
+// name none. A TPM can have a bank that its firmware passes over, and there whatever
+// runs can measure what firmware should have. 0 if the quote has none of them.
 func (j *judge) best(pcr int) uint16 {
+	named := j.rules.banks()
 	for _, b := range j.banks() {
-		if j.value(b, pcr) != nil {
+		if slices.Contains(named, b) && j.value(b, pcr) != nil {
 			return b
 		}
 	}

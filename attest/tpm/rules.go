@@ -82,6 +82,23 @@ var hierarchies = [...]struct {
 	{"endorsement", HierarchyEndorsement}, {"owner", HierarchyOwner}, {"platform", HierarchyPlatform}, {"null", HierarchyNull},
 }
 
+// banks returns the banks that the rules name, SHA-256 if none.
+func (r *Rules) banks() (out []uint16) {
+	for _, q := range r.Quoted {
+		out = append(out, bankOf(q.Bank))
+	}
+	for _, v := range r.PCRs {
+		out = append(out, bankOf(v.Bank))
+	}
+	for _, e := range r.Events {
+		out = append(out, bankOf(e.Bank))
+	}
+	if out == nil {
+		return []uint16{AlgSHA256}
+	}
+	return out
+}
+
 // bankOf returns the algorithm of a bank that rules may speak of. 0: none.
 func bankOf(name string) uint16 {
 	switch name {

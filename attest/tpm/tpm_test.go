@@ -605,7 +605,10 @@ func TestEachRuleAlone(t *testing.T) {
 		{name: "Secure Boot in the second bank", breaks: func(m *tpmtest.Machine) {
 			twoBanks(m)
 			m.Quoted[0].PCRs &^= 1 << 7
-		}, rules: secure},
+		}, rules: func(m *tpmtest.Machine, r rules) {
+			secure(m, r)
+			r["quoted"] = []any{rules{"bank": "sha384", "pcrs": []int{7}}}
+		}},
 		{name: "debug mode", breaks: func(m *tpmtest.Machine) { firmware(m, []byte("UEFI Debug Mode"), on) }, rules: secure, want: "chip.debug debug_enabled"},
 		{name: "debug mode, never asked", breaks: func(m *tpmtest.Machine) { firmware(m, on, []byte("UEFI Debug Mode\x00")) }, want: "chip.debug debug_enabled"},
 		{name: "debug mode before something hidden", breaks: func(m *tpmtest.Machine) {
