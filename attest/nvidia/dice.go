@@ -21,32 +21,32 @@ const (
 //	Blackwell: DiceTcbInfo (TCG DICE Attestation Architecture 1.1, section 6.1.1),
 //	           of whose fwids [6] the first one counts
 //	FWID:      SEQUENCE { hashAlg OBJECT IDENTIFIER (SHA-384), digest OCTET STRING }
+//
+// What isn't there is read as nothing, and to read on from nothing fails: so not
+// every step is asked whether it went well.
 func firmwareID(leaf *cert.Certificate) []byte {
 	if value, ok := leaf.Extension(oidHopper); ok {
 		r := der.New(value)
-		info, ok := r.In(der.Sequence)
-		version, isInt := info.Int(1)
-		_, isKey := info.Whole(der.Sequence)
+		info, _ := r.In(der.Sequence)
+		version, _ := info.Int(1)
+		info.Whole(der.Sequence)
 		id := fwid(&info)
-		if !ok || !r.Empty() || !isInt || version != 1 || !isKey || !info.Empty() {
+		if !r.Empty() || version != 1 || !info.Empty() {
 			return nil
 		}
 		return id
 	}
-	value, ok := leaf.Extension(oidBlackwell)
-	if !ok {
-		return nil
-	}
+	value, _ := leaf.Extension(oidBlackwell)
 	r := der.New(value)
-	info, ok := r.In(der.Sequence)
-	if !ok || !r.Empty() {
+	info, _ := r.In(der.Sequence)
+	if !r.Empty() {
 		return nil
 	}
 	// All fields are optional, in order of their tags.
 	var id []byte
 	for last := byte(0); !info.Empty(); {
-		tag, content, _, ok := info.Element()
-		if !ok || tag&0x1f < last {
+		tag, content, _, _ := info.Element() // 0, again and so out of order, if there is none
+		if tag&0x1f < last {
 			return nil
 		}
 		last = tag&0x1f + 1
@@ -59,13 +59,10 @@ func firmwareID(leaf *cert.Certificate) []byte {
 }
 
 func fwid(r *der.Reader) []byte {
-	s, ok := r.In(der.Sequence)
-	if !ok {
-		return nil
-	}
-	alg, ok := s.OID()
-	digest, isBytes := s.Next(der.OctetString)
-	if !ok || !isBytes || !s.Empty() || alg != oidSHA384 || len(digest) != HashSize {
+	s, _ := r.In(der.Sequence)
+	alg, _ := s.OID()
+	digest, _ := s.Next(der.OctetString)
+	if !s.Empty() || alg != oidSHA384 || len(digest) != HashSize {
 		return nil
 	}
 	return digest

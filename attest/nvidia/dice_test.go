@@ -9,7 +9,6 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/sotto-chat/sotto/attest/nvidia/nvidiatest"
@@ -45,38 +44,38 @@ func TestFirmwareID(t *testing.T) {
 		name  string
 		arch  string
 		value []byte
-		ok    bool
+		want  string // the failure
 	}{
-		{"Hopper", "GH100", tlv(0x30, version, key, id), true},
-		{"no sequence", "GH100", tlv(0x31, version, key, id), false},
-		{"bytes after it", "GH100", append(tlv(0x30, version, key, id), 5, 0), false},
-		{"no version", "GH100", tlv(0x30, key, id), false},
-		{"version 0", "GH100", tlv(0x30, swap(version, 2, 0), key, id), false},
-		{"version 2", "GH100", tlv(0x30, swap(version, 2, 2), key, id), false},
-		{"no key", "GH100", tlv(0x30, version, id), false},
-		{"more in it", "GH100", tlv(0x30, version, key, id, []byte{5, 0}), false},
-		{"no id", "GH100", tlv(0x30, version, key), false},
-		{"other hash", "GH100", tlv(0x30, version, key, swap(id, 12, 1)), false},
-		{"no bytes", "GH100", tlv(0x30, version, key, swap(id, 13, 3)), false},
-		{"short hash", "GH100", tlv(0x30, version, key, short), false},
-		{"more in the id", "GH100", tlv(0x30, version, key, long), false},
-		{"id is no sequence", "GH100", tlv(0x30, version, key, swap(id, 0, 0x31)), false},
-		{"Blackwell's form", "GH100", tlv(0x30, maker, tlv(0xa6, id)), false},
-		{"another firmware", "GH100", tlv(0x30, version, key, other), false},
+		{"Hopper", "GH100", tlv(0x30, version, key, id), ""},
+		{"no sequence", "GH100", tlv(0x31, version, key, id), "evidence_malformed"},
+		{"bytes after it", "GH100", append(tlv(0x30, version, key, id), 5, 0), "evidence_malformed"},
+		{"no version", "GH100", tlv(0x30, key, id), "evidence_malformed"},
+		{"version 0", "GH100", tlv(0x30, swap(version, 2, 0), key, id), "evidence_malformed"},
+		{"version 2", "GH100", tlv(0x30, swap(version, 2, 2), key, id), "evidence_malformed"},
+		{"no key", "GH100", tlv(0x30, version, id), "evidence_malformed"},
+		{"more in it", "GH100", tlv(0x30, version, key, id, []byte{5, 0}), "evidence_malformed"},
+		{"no id", "GH100", tlv(0x30, version, key), "evidence_malformed"},
+		{"other hash", "GH100", tlv(0x30, version, key, swap(id, 12, 1)), "evidence_malformed"},
+		{"no bytes", "GH100", tlv(0x30, version, key, swap(id, 13, 3)), "evidence_malformed"},
+		{"short hash", "GH100", tlv(0x30, version, key, short), "evidence_malformed"},
+		{"more in the id", "GH100", tlv(0x30, version, key, long), "evidence_malformed"},
+		{"id is no sequence", "GH100", tlv(0x30, version, key, swap(id, 0, 0x31)), "evidence_malformed"},
+		{"Blackwell's form", "GH100", tlv(0x30, maker, tlv(0xa6, id)), "evidence_malformed"},
+		{"another firmware", "GH100", tlv(0x30, version, key, other), "software_mismatch"},
 
-		{"Blackwell", "GB100", tlv(0x30, maker, tlv(0xa6, id, other), tlv(0x87, []byte{7, 0x80})), true},
-		{"alone", "GB100", tlv(0x30, tlv(0xa6, id)), true},
-		{"no list", "GB100", tlv(0x30, maker), false},
-		{"empty", "GB100", tlv(0x30), false},
-		{"empty list", "GB100", tlv(0x30, tlv(0xa6)), false},
-		{"second of the list", "GB100", tlv(0x30, tlv(0xa6, other, id)), false},
-		{"list of another number", "GB100", tlv(0x30, tlv(0xa5, id)), false},
-		{"lists twice", "GB100", tlv(0x30, tlv(0xa6, id), tlv(0xa6, id)), false},
-		{"out of order", "GB100", tlv(0x30, tlv(0xa6, id), maker), false},
-		{"cut", "GB100", tlv(0x30, tlv(0xa6, id), []byte{0x87}), false},
-		{"no sequence of Blackwell", "GB100", tlv(0x31, tlv(0xa6, id)), false},
-		{"bytes after Blackwell's", "GB100", append(tlv(0x30, tlv(0xa6, id)), 5, 0), false},
-		{"Hopper's form", "GB100", tlv(0x30, version, key, id), false},
+		{"Blackwell", "GB100", tlv(0x30, maker, tlv(0xa6, id, other), tlv(0x87, []byte{7, 0x80})), ""},
+		{"alone", "GB100", tlv(0x30, tlv(0xa6, id)), ""},
+		{"no list", "GB100", tlv(0x30, maker), "evidence_malformed"},
+		{"empty", "GB100", tlv(0x30), "evidence_malformed"},
+		{"empty list", "GB100", tlv(0x30, tlv(0xa6)), "evidence_malformed"},
+		{"second of the list", "GB100", tlv(0x30, tlv(0xa6, other, id)), "software_mismatch"},
+		{"list of another number", "GB100", tlv(0x30, tlv(0xa5, id)), "evidence_malformed"},
+		{"lists twice", "GB100", tlv(0x30, tlv(0xa6, id), tlv(0xa6, id)), "evidence_malformed"},
+		{"out of order", "GB100", tlv(0x30, tlv(0xa6, id), maker), "evidence_malformed"},
+		{"cut", "GB100", tlv(0x30, tlv(0xa6, id), []byte{0x87}), "evidence_malformed"},
+		{"no sequence of Blackwell", "GB100", tlv(0x31, tlv(0xa6, id)), "evidence_malformed"},
+		{"bytes after Blackwell's", "GB100", append(tlv(0x30, tlv(0xa6, id)), 5, 0), "evidence_malformed"},
+		{"Hopper's form", "GB100", tlv(0x30, version, key, id), "evidence_malformed"},
 	} {
 		g := again(hopper)
 		if tt.arch == "GB100" {
@@ -88,8 +87,11 @@ func TestFirmwareID(t *testing.T) {
 			}
 		}
 		got := found(verify(t, nvidiatest.Evidence(nil, nil, g), ""))
-		failed := slices.ContainsFunc(got, func(s string) bool { return strings.HasPrefix(s, "chip.fwid fail") })
-		if failed == tt.ok || !tt.ok && len(got) != 3 {
+		want := []string{noCRLs, noTable}
+		if tt.want != "" {
+			want = slices.Insert(want, 0, "chip.fwid fail "+tt.want)
+		}
+		if !slices.Equal(got, want) {
 			t.Errorf("%s: %q", tt.name, got)
 		}
 	}

@@ -271,6 +271,10 @@ func TestRules(t *testing.T) {
 		{"answer changed", func(m *machine) { m.gpus[1].EditSigned = flip(37 + 8 + 64*55) }, "chip.signature fail signature_invalid", ""},
 
 		{"other firmware in the report", field(nvidia.FieldFWID, strings.Repeat("x", 48)), "chip.fwid fail software_mismatch", hex.EncodeToString(bytes.Repeat([]byte("x"), 48))},
+		{"other firmware beside a GPU that doesn't say", func(m *machine) {
+			m.gpus[0].Set(nvidia.FieldFWID, nil)
+			field(nvidia.FieldFWID, strings.Repeat("x", 48))(m)
+		}, "chip.fwid fail software_mismatch", "GPU 2"},
 		{"no firmware in the report", field(nvidia.FieldFWID, ""), "chip.fwid warn", ""},
 		{"no firmware in the certificate", cert(nvidiatest.Leaf, func(c *x509.Certificate) { c.ExtraExtensions = nil }), "chip.fwid fail evidence_malformed", ""},
 		{"firmware of no form", tcb("0400"), "chip.fwid fail evidence_malformed", ""},
@@ -284,6 +288,7 @@ func TestRules(t *testing.T) {
 		}, "chip.fwid fail evidence_malformed", ""},
 
 		{"on the policy's list", func(m *machine) { set("0badc0de", serial(m.gpus[1], nvidiatest.Leaf).Text(16))(m) }, "chip.revocation fail revoked", ""},
+		{"on the policy's list, without others", noCRL(func(m *machine) { set("0badc0de", serial(m.gpus[1], nvidiatest.Leaf).Text(16))(m) }), "chip.revocation fail revoked", ""},
 		{"device on the policy's list", func(m *machine) { set("0badc0de", serial(m.gpus[1], nvidiatest.Device).Text(16))(m) }, "chip.revocation fail revoked", ""},
 		{"model on the policy's list", func(m *machine) { set("0badc0de", serial(m.gpus[1], nvidiatest.Model).Text(16))(m) }, "chip.revocation fail revoked", ""},
 		{"root on the policy's list", func(m *machine) { set("0badc0de", serial(m.gpus[1], nvidiatest.Root).Text(16))(m) }, "chip.revocation fail revoked", ""},
@@ -322,6 +327,7 @@ func TestRules(t *testing.T) {
 		{"older GPU", noCRL(rename("NVIDIA GA100 Identity")), "chip.revocation warn, chip.model fail policy_mismatch", "GPU 2: GA100"},
 		{"other name", noCRL(rename("NVIDIA GH100 identity")), "chip.revocation warn, chip.model fail policy_mismatch", "GPU 2"},
 		{"other maker", noCRL(rename("NVIDIAS GH100 Identity")), "chip.revocation warn, chip.model fail policy_mismatch", "GPU 2"},
+		{"no maker", noCRL(rename("GH100 Identity")), "chip.revocation warn, chip.model fail policy_mismatch", "GPU 2"},
 		{"other generation", func(m *machine) { set(`["blackwell","hopper"]`, `["blackwell"]`)(m) }, "chip.model fail policy_mismatch", "GPU 1: GH100"},
 
 		{"driver older", func(m *machine) { set(`570.124.06`, `570.124.07`)(m) }, "chip.driver fail firmware_old", "GPU 1: 570.124.06"},
@@ -376,6 +382,17 @@ func TestRules(t *testing.T) {
 	}
 }
 
+// Of several GPUs, findings say which, and how many there are.
+func TestFoundOfSeveralGPUs(t *testing.T) {
+	other := again(blackwell)
+	other.Vendor = nvidiatest.New()
+	for _, c := range verify(t, nvidiatest.Evidence(nil, nil, hopper, other), "").Checks {
+		if c.ID == "chip.chain" && c.Found != "GPU 2" || c.ID == "chip.count" && c.Detail != "2 GPUs sent a report." {
+			t.Errorf("%s: %s Found %q", c.ID, c.Detail, c.Found)
+		}
+	}
+}
+
 // Where there is one GPU, findings needn't say which.
 func TestFoundOfOneGPU(t *testing.T) {
 	for _, c := range verify(t, nvidiatest.Evidence(nil, nil, hopper), `{"min_driver":["571.0"]}`).Checks {
@@ -404,6 +421,11 @@ func TestDecoderOff(t *testing.T) {
 		if s := strings.Join(found(verify(t, nvidiatest.Evidence([][]byte{b}, nil, g), rules)), ", "); s != want {
 			t.Errorf("%x: %s, want %s", value, s, want)
 		}
+	}
+	g.Set(nvidia.FieldNVDEC0, []byte{0x55})
+	g.Measurements[34] = make([]byte, 48)
+	if s := strings.Join(found(verify(t, nvidiatest.Evidence([][]byte{b}, nil, g), rules)), ", "); s != noCRLs+", software.measurement fail software_mismatch" {
+		t.Errorf("another one with the decoder off: %s", s)
 	}
 }
 
@@ -435,7 +457,7 @@ func TestPolicyMalformed(t *testing.T) {
 		`{"min_driver":["x"]}`, `{"min_driver":["570"]}`, `{"min_driver":["570."]}`, `{"min_driver":["1.2.3.4.5.6"]}`, `{"min_driver":["1.99999"]}`,
 		`{"min_vbios":["96.00.9f.00.04"]}`, `{"min_vbios":["96.00.9F.00"]}`, `{"min_vbios":["96.00.9F.00.4"]}`, `{"min_vbios":["196.00.9F.00.04"]}`,
 		`{"tables":["` + strings.Repeat("0", 64) + `"]}`, `{"tables":["sha256:00"]}`, `{"tables":["sha256:` + strings.Repeat("0", 63) + `g"]}`,
-		`{"revoked":[""]}`, `{"revoked":["0"]}`, `{"revoked":["0x"]}`, `{"revoked":["AA"]}`, `{"revoked":["00ab"]}`,
+		`{"revoked":[""]}`, `{"revoked":["0"]}`, `{"revoked":["0x"]}`, `{"revoked":["AA"]}`, `{"revoked":["//"]}`, `{"revoked":["00ab"]}`,
 	} {
 		a := verify(t, data, rules)
 		if got := found(a); !slices.Equal(got, []string{"chip.policy fail policy_malformed", "key.bound fail policy_malformed"}) {
@@ -501,6 +523,10 @@ func TestEvidenceMalformed(t *testing.T) {
 			t.Errorf("%s: %q", name, got)
 		}
 	}
+	// Beyond the fifth, nothing is looked at.
+	if _, err := nvidia.ParseChain(cat(chain, []byte{0x30, 0})); err == nil || !strings.Contains(err.Error(), "not five") {
+		t.Errorf("six: %v", err)
+	}
 	// In another order the five aren't the way from leaf to root.
 	for _, order := range [][]int{{0, 2, 1, 3, 4}, {0, 1, 2, 4, 3}, {1, 2, 3, 4, 0}, {0, 1, 2, 3, 3}, {4, 4, 4, 4, 4}, {1, 2, 3, 4, 4}} {
 		var b []byte
@@ -520,6 +546,9 @@ func TestDescribe(t *testing.T) {
 	g := again(hopper)
 	g.Set(99, []byte{1})
 	g.Set(98, []byte("A"))
+	for i, s := range []string{"A\x20", "A\x7f", "!~", strings.Repeat("A", 33)} {
+		g.Set(uint16(100+i), []byte(s))
+	}
 	g.Set(97, bytes.Repeat([]byte("A"), 40))
 	data := nvidiatest.Evidence([][]byte{encode(t, table)}, crls(g, now), g)
 	fields, err := nvidia.Describe(data)
@@ -536,7 +565,9 @@ func TestDescribe(t *testing.T) {
 	for name, want := range map[string]string{
 		"gpu1.driver": "570.124.06", "gpu1.vbios": "96.00.9F.00.04", "gpu1.mode": "spt", "gpu1.PROJECT": "G520",
 		"gpu1.certificate5": "NVIDIA Device Identity CA", "gpu1.certificate1.fwid": hex.EncodeToString(g.FWID),
-		"gpu1.nonce": hex.EncodeToString(g.Nonce[:]), "gpu1.FIELD_99": "01", "gpu1.FIELD_98": "41", "gpu1.FIELD_97": strings.Repeat("41", 40), "gpu1.NVDEC0_STATUS": "aa",
+		"gpu1.nonce": hex.EncodeToString(g.Nonce[:]), "gpu1.FIELD_99": "01", "gpu1.FIELD_98": "41",
+		"gpu1.FIELD_100": "4120", "gpu1.FIELD_101": "417f", "gpu1.FIELD_102": "!~", "gpu1.FIELD_103": strings.Repeat("41", 33),
+		"gpu1.FIELD_97": strings.Repeat("41", 40), "gpu1.NVDEC0_STATUS": "aa",
 		"gpu1.measurement64": hex.EncodeToString(g.Measurements[63]), "table1.measurement64": hex.EncodeToString(g.Measurements[63]),
 		"table1.digest": nvidia.TableDigest(encode(t, table)), "table1.driver": "570.124.06",
 		"crl2": "2027-01-15 to 2027-01-16", "gpu1.device": verify(t, data, "").Chip,
@@ -546,7 +577,7 @@ func TestDescribe(t *testing.T) {
 		}
 	}
 	raw, err := nvidia.Describe(g.Report())
-	if err != nil || len(raw) != 6+11+64 {
+	if err != nil || len(raw) != 6+15+64 {
 		t.Errorf("raw: %d fields, %v", len(raw), err)
 	}
 	// The names under which NVIDIA publishes what to compare with.
@@ -639,5 +670,16 @@ func BenchmarkVerify(b *testing.B) {
 				nvidia.Platform{Roots: nvidiatest.Default().Roots()}.Verify(data, claim, p, now)
 			}
 		})
+	}
+}
+
+// What GPUs share is read, and its signatures checked, once.
+func TestSharedCertificates(t *testing.T) {
+	for want, gpus := range map[int][]*nvidiatest.GPU{
+		5: {hopper, hopper}, 9: {hopper, gpu("GH100"), gpu("GH100")},
+	} {
+		if got := nvidia.Certificates(nvidiatest.Evidence(nil, nil, gpus...)); got != want {
+			t.Errorf("%d GPUs: %d certificates, want %d", len(gpus), got, want)
+		}
 	}
 }

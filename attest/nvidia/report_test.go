@@ -43,6 +43,12 @@ func TestParseReport(t *testing.T) {
 		}
 	}
 
+	for n, want := range map[int]string{response + 7: "the report is cut off", record: "measurements are cut off", opaque - 1: "measurements are cut off", opaque: "doesn't end"} {
+		if _, err := nvidia.ParseReport(good[:n]); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%d bytes: %v, want %q", n, err, want)
+		}
+	}
+
 	at := func(i int, v byte) func([]byte) []byte {
 		return func(b []byte) []byte { b[i] = v; return b }
 	}
@@ -251,6 +257,23 @@ func TestParseTable(t *testing.T) {
 		if _, err := nvidia.ParseTable(b); err == nil {
 			t.Errorf("%s: read", name)
 		}
+	}
+	if _, err := nvidia.ParseTable(good[len("sotto/1 nvidia table\x00"):]); err == nil {
+		t.Error("a table without its magic was read")
+	}
+	largest := make(func(t *nvidia.Table) {
+		t.Driver, t.Entries = "1."+strings.Repeat("0", 199), nil
+		for i := range 21 {
+			t.Entries = append(t.Entries, nvidia.Entry{Index: byte(i + 1), Digests: many(64)})
+		}
+		t.Entries = append(t.Entries, nvidia.Entry{Index: 22, Digests: many(15)})
+	})
+	if b, err := largest.Encode(); err != nil || len(b) != nvidia.MaxTable {
+		t.Errorf("largest: %d bytes, %v", len(b), err)
+	}
+	largest.Driver += "0"
+	if _, err := largest.Encode(); err == nil {
+		t.Error("one byte more was written")
 	}
 	long := append(bytes.Clone(good), bytes.Repeat([]byte{0}, nvidia.MaxTable)...)
 	if _, err := nvidia.ParseTable(long); err == nil {

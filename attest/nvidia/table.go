@@ -70,7 +70,7 @@ func parseTable(b []byte) (*Table, bool) {
 		return nil, false
 	}
 	for len(b) > 0 {
-		if len(b) < 3 {
+		if len(b) < 3+HashSize {
 			return nil, false
 		}
 		e := Entry{Index: b[0], NVDEC0: b[1] == 1}
