@@ -4,6 +4,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,6 +19,9 @@ const (
 	maxNodeList = 16 << 20 // bytes
 	maxNodes    = 64
 	maxBundles  = 4 // per node; two keys are live at a time
+	// maxCommas bounds what becomes of the list in memory: three bytes between two
+	// commas can take a hundred. A list has some hundred.
+	maxCommas = 1 << 14
 )
 
 // listedNode is one entry of the node list: nothing in it is believed.
@@ -49,6 +53,9 @@ func (c *Client) fetchNodes(ctx context.Context) ([]listedNode, error) {
 func parseNodeList(b []byte) ([]listedNode, error) {
 	if len(b) > maxNodeList {
 		return nil, fmt.Errorf("%w: longer than %d bytes", ErrNodeList, maxNodeList)
+	}
+	if bytes.Count(b, []byte{','}) > maxCommas {
+		return nil, fmt.Errorf("%w: more than %d parts", ErrNodeList, maxCommas)
 	}
 	var list struct {
 		V     int `json:"v"`

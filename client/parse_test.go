@@ -144,6 +144,21 @@ func FuzzChatStream(f *testing.F) {
 	})
 }
 
+// A list of nothing but empty nodes would take thirty times its size in memory.
+func TestNodeListOfMuch(t *testing.T) {
+	list := func(commas int) []byte { // one stands before the nodes
+		return []byte(`{"v":1,"nodes":[` + strings.Repeat("{},", commas-1) + `{}]}`)
+	}
+	for commas, want := range map[int]string{
+		maxNodes: "", maxNodes + 1: "more than 64 nodes", maxCommas: "more than 64 nodes", maxCommas + 1: "more than 16384 parts",
+	} {
+		_, err := parseNodeList(list(commas))
+		if (err == nil) != (want == "") || err != nil && (!errors.Is(err, ErrNodeList) || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%d commas: %v", commas, err)
+		}
+	}
+}
+
 func FuzzNodeList(f *testing.F) {
 	f.Add([]byte(`{"v":1,"nodes":[{"id":"00","bundles":["e30="]}]}`))
 	f.Add([]byte(`{"v":1,"nodes":null}`))
