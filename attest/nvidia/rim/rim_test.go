@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -76,7 +77,7 @@ func TestTable(t *testing.T) {
 			t.Errorf("entry %d: %+v", i, got)
 		}
 	}
-	if _, err := rim.Table(v, v); err == nil {
+	if _, err := rim.Table(v, v); err == nil || !strings.Contains(err.Error(), "both RIMs") {
 		t.Error("an index of both was accepted")
 	}
 	if _, err := rim.Table(v, d); err == nil {
@@ -276,6 +277,42 @@ func TestRules(t *testing.T) {
 		{"too long", doc(func(s string) string { return s + strings.Repeat(" ", rim.MaxSize) }), "too long"},
 		{"empty", doc(func(string) string { return "" }), malformed},
 
+		{"SignedInfo of another name", info(func(s string) string { return strings.ReplaceAll(s, "ds:SignedInfo", "ds:SignedThing") }), form},
+		{"value of another name", doc(func(s string) string { return strings.ReplaceAll(s, "ds:SignatureValue>", "ds:Value>") }), form},
+		{"key of another name", doc(func(s string) string { return strings.ReplaceAll(s, "ds:KeyInfo>", "ds:Key>") }), form},
+		{"signature with a tail", doc(swap("</ds:SignatureValue>", "!!!!</ds:SignatureValue>")), form},
+		{"reference and an id", info(swap(`URI=""`, `URI="" Id="x"`)), form},
+		{"reference of another namespace", info(func(s string) string { return strings.ReplaceAll(s, "ds:Reference", "Reference") }), form},
+		{"transforms of another namespace", info(func(s string) string { return strings.ReplaceAll(s, "ds:Transforms", "Transforms") }), form},
+		{"digest of another namespace", info(func(s string) string { return strings.ReplaceAll(s, "ds:DigestValue", "DigestValue") }), form},
+		{"method of another namespace", info(func(s string) string { return strings.ReplaceAll(s, "ds:DigestMethod", "DigestMethod") }), form},
+		{"more in the reference", info(swap("</ds:DigestValue>", "</ds:DigestValue><ds:x></ds:x>")), form},
+		{"three transforms", info(swap("</ds:Transforms>", "<ds:x></ds:x></ds:Transforms>")), form},
+		{"certificates of another namespace", doc(func(s string) string { return strings.ReplaceAll(s, "ds:X509Data>", "X509Data>") }), certs},
+		{"certificate of another namespace", doc(func(s string) string { return strings.ReplaceAll(s, "ds:X509Certificate>", "X509Certificate>") }), certs},
+		{"certificate with a tail", doc(swap("</ds:X509Certificate>", "!!!!</ds:X509Certificate>")), certs},
+		{"no issuer", doc(func(s string) string {
+			i := strings.Index(s, "</ds:X509Certificate>") + 21
+			return s[:i] + s[strings.LastIndex(s, "<ds:X509Certificate>"):]
+		}), hold},
+		{"measurement of another namespace", body(swap(`<ns0:Payload>`, `<ns0:Payload><x:Resource xmlns:x="urn:x" active="False" alternatives="0" index="50" size="48" type="Measurement"></x:Resource>`)), payload},
+		{"payload of another namespace", body(swap(`<ns0:Payload>`, `<x:Payload xmlns:x="urn:x"></x:Payload><ns0:Payload>`)), ""},
+		{"hash in no namespace", body(swap(`<ns0:Resource active="True"`, `<ns0:Resource Hash0="x" active="True"`)), ""},
+		{"hash with a tail", body(func(s string) string { return strings.Replace(s, `"></ns0:Resource>`, `x"></ns0:Resource>`, 1) }), entry},
+		{"as long as may be", doc(func(s string) string { return s + strings.Repeat(" ", rim.MaxSize-len(s)) }), ""},
+		{"processing instruction first", doc(swap("<?xml", "<?xmlx")), "processing instruction"},
+		{"declaration twice", doc(swap("<SoftwareIdentity", `<?xml version="1.0"?><SoftwareIdentity`)), "processing instruction"},
+		{"as many attributes as may be", doc(func(s string) string {
+			var more string
+			for i := range 254 {
+				more += ` a` + strconv.Itoa(i) + `=""`
+			}
+			return strings.Replace(s, "<ns0:Entity ", "<ns0:Entity"+more+" ", 1)
+		}), changed},
+		{"never ends", doc(func(s string) string { return s[:strings.LastIndex(s, "</")] }), malformed},
+		{"names of all letters", body(swap(`<ns0:Entity name="NVIDIA &amp; Co &lt;&quot;" role="tagCreator">`,
+			`<ns0:Entity xmlns:q="urn:q" name="NVIDIA &amp; Co &lt;&quot;" role="tagCreator" q:aZ_z-9="" q:role="x" q:xmlns="urn:x">`)), ""},
+		{"element in other letters", doc(swap(`<ns0:Entity `, `<ns0:Entité `)), strange},
 		{"other document", body(func(s string) string { return strings.Replace(s, "<SoftwareIdentity", "<SoftwareIdentity", 1) }), ""},
 		{"no version", body(swap(`colloquialVersion="570.124.06"`, `colloquialVersion=""`)), "no version"},
 		{"no meta", body(func(s string) string { return strings.ReplaceAll(s, "ns0:Meta", "ns0:Mate") }), tag},

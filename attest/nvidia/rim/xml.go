@@ -180,11 +180,11 @@ func (n *node) lookup(prefix string) (space string, ok bool) {
 // the document's own, declarations of those around it are written, too.
 func canonical(n, without *node) []byte {
 	var b bytes.Buffer
-	write(&b, n, without, map[string]string{"": ""}, true)
+	write(&b, n, without, map[string]string{"": ""})
 	return b.Bytes()
 }
 
-func write(b *bytes.Buffer, n, without *node, written map[string]string, apex bool) {
+func write(b *bytes.Buffer, n, without *node, written map[string]string) {
 	switch {
 	case n == without:
 		return
@@ -193,12 +193,10 @@ func write(b *bytes.Buffer, n, without *node, written map[string]string, apex bo
 		return
 	}
 	decls := slices.Clone(n.decls)
-	if apex {
-		for e := n.parent; e != nil; e = e.parent {
-			for _, d := range e.decls {
-				if !slices.ContainsFunc(decls, func(o decl) bool { return o.prefix == d.prefix }) {
-					decls = append(decls, d)
-				}
+	for e := n.parent; e != nil; e = e.parent { // those that are written already are passed over below
+		for _, d := range e.decls {
+			if !slices.ContainsFunc(decls, func(o decl) bool { return o.prefix == d.prefix }) {
+				decls = append(decls, d)
 			}
 		}
 	}
@@ -210,7 +208,7 @@ func write(b *bytes.Buffer, n, without *node, written map[string]string, apex bo
 	b.WriteByte('<')
 	writeName(b, n.prefix, n.name)
 	for _, d := range decls {
-		if s, ok := written[d.prefix]; ok && s == d.space {
+		if written[d.prefix] == d.space { // only the default one can be declared as none
 			continue
 		}
 		inside[d.prefix] = d.space
@@ -234,7 +232,7 @@ func write(b *bytes.Buffer, n, without *node, written map[string]string, apex bo
 	}
 	b.WriteByte('>')
 	for _, c := range n.children {
-		write(b, c, without, inside, false)
+		write(b, c, without, inside)
 	}
 	b.WriteString("</")
 	writeName(b, n.prefix, n.name)
