@@ -59,7 +59,7 @@ func Describe(data []byte) ([]attest.Field, error) {
 		}
 		return describeReport("", r), nil
 	}
-	s, err := section.Parse(data, Sections[:])
+	s, err := section.Parse(data, Sections())
 	if err != nil {
 		return nil, err
 	}

@@ -53,12 +53,14 @@ const (
 	KindCRL    = 4 // revocation list in DER
 )
 
-// Sections says what evidence is made of.
-var Sections = [...]section.Rule{
-	{Kind: KindReport, Name: "report", Min: 1, Max: MaxGPUs, MaxLen: MaxReport},
-	{Kind: KindChain, Name: "chain", Min: 1, Max: MaxGPUs, MaxLen: 16 << 10},
-	{Kind: KindTable, Name: "table", Min: 0, Max: MaxGPUs, MaxLen: MaxTable},
-	{Kind: KindCRL, Name: "revocation list", Min: 0, Max: MaxLists, MaxLen: 256 << 10},
+// Sections are the rules of the container, for package section.
+func Sections() []section.Rule {
+	return []section.Rule{
+		{Kind: KindReport, Name: "report", Min: 1, Max: MaxGPUs, MaxLen: MaxReport},
+		{Kind: KindChain, Name: "chain", Min: 1, Max: MaxGPUs, MaxLen: 16 << 10},
+		{Kind: KindTable, Name: "table", Min: 0, Max: MaxGPUs, MaxLen: MaxTable},
+		{Kind: KindCRL, Name: "revocation list", Min: 0, Max: MaxLists, MaxLen: 256 << 10},
+	}
 }
 
 // Platform is NVIDIA's confidential GPUs.
@@ -137,7 +139,7 @@ type evidence struct {
 
 // parse is the first step: everything can be read.
 func parse(data []byte) (*evidence, error) {
-	s, err := section.Parse(data, Sections[:])
+	s, err := section.Parse(data, Sections())
 	if err != nil {
 		return nil, err
 	}

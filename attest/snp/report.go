@@ -384,7 +384,7 @@ type evidence struct {
 // parse opens the data of a piece of evidence. It is total and bounded: whatever
 // comes is opened as a whole or refused.
 func parse(data []byte) (*evidence, error) {
-	s, err := section.Parse(data, snpdata.Rules())
+	s, err := section.Parse(data, snpdata.Sections())
 	if err != nil {
 		return nil, err
 	}

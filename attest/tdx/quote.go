@@ -25,7 +25,7 @@ type evidence struct {
 }
 
 func parse(data []byte) (*evidence, error) {
-	s, err := section.Parse(data, tdxdata.Rules())
+	s, err := section.Parse(data, tdxdata.Sections())
 	if err != nil {
 		return nil, err
 	}

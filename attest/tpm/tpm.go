@@ -72,7 +72,7 @@ type parsed struct {
 }
 
 func parse(data []byte) (p parsed, err error) {
-	s, err := section.Parse(data, tpmdata.Rules)
+	s, err := section.Parse(data, tpmdata.Sections())
 	if err != nil {
 		return p, err
 	}
@@ -100,7 +100,7 @@ func parse(data []byte) (p parsed, err error) {
 	if p.values, err = p.quote.split(p.rawValues); err != nil {
 		return p, err
 	}
-	if b := s.One(tpmdata.KindLog); b != nil {
+	if b := s.One(tpmdata.KindEventLog); b != nil {
 		if p.log, err = tcg.Parse(b); err != nil {
 			return p, err
 		}

@@ -59,7 +59,7 @@ func FromReports(reports []Report, collateral ...[]byte) ([]byte, error) {
 	for _, c := range crls {
 		out = section.Append(out, nvidia.KindCRL, c)
 	}
-	if _, err := section.Parse(out, nvidia.Sections[:]); err != nil {
+	if _, err := section.Parse(out, nvidia.Sections()); err != nil {
 		return nil, err
 	}
 	return out, nil

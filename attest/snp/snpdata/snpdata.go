@@ -49,9 +49,9 @@ const (
 	MaxCRLs = 4
 )
 
-// Rules are the rules of the container, for package section. Certificates and
+// Sections are the rules of the container, for package section. Certificates and
 // lists may be missing: whether that matters is a judgement, not a form.
-func Rules() []rule.Rule {
+func Sections() []rule.Rule {
 	return []rule.Rule{
 		{Kind: KindReport, Name: "report", Min: 1, Max: 1, MaxLen: ReportSize},
 		{Kind: KindLeaf, Name: "certificate of the chip's key", Max: 1, MaxLen: MaxCert},

@@ -85,7 +85,7 @@ func TestFromReport(t *testing.T) {
 		if err != nil || !bytes.Equal(got, tt.want) {
 			t.Errorf("%s: %d bytes (%v), want %d", name, len(got), err, len(tt.want))
 		}
-		if _, err := section.Parse(got, snpdata.Rules()); err != nil {
+		if _, err := section.Parse(got, snpdata.Sections()); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -98,7 +98,7 @@ func TestFromReport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := section.Parse(got, snpdata.Rules())
+	s, err := section.Parse(got, snpdata.Sections())
 	if err != nil || !bytes.Equal(s.One(snpdata.KindLeaf), otherLeaf) || !bytes.Equal(s.One(snpdata.KindIntermediate), signer) {
 		t.Errorf("an unsigned report: %v", err)
 	}
@@ -109,7 +109,7 @@ func TestFromReport(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s, err := section.Parse(got, snpdata.Rules()); err != nil || !bytes.Equal(s.One(snpdata.KindLeaf), otherLeaf) {
+		if s, err := section.Parse(got, snpdata.Sections()); err != nil || !bytes.Equal(s.One(snpdata.KindLeaf), otherLeaf) {
 			t.Errorf("byte %#x: %v", at, err)
 		}
 	}
@@ -293,7 +293,7 @@ func FuzzFromReport(f *testing.F) {
 		if max(len(a), len(b), len(c)) > snpdata.MaxCert || len(crl) > snpdata.MaxCRL {
 			return
 		}
-		if _, err := section.Parse(data, snpdata.Rules()); err != nil {
+		if _, err := section.Parse(data, snpdata.Sections()); err != nil {
 			t.Fatal(err)
 		}
 	})

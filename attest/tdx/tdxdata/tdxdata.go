@@ -42,9 +42,9 @@ const (
 	MaxLog        = 512 << 10 // 15 to 60 KB
 )
 
-// Rules are the rules of the container, for package section. All but the quote may
+// Sections are the rules of the container, for package section. All but the quote may
 // be missing: whether that matters is a judgement, not a form.
-func Rules() []rule.Rule {
+func Sections() []rule.Rule {
 	return []rule.Rule{
 		{Kind: KindQuote, Name: "quote", Min: 1, Max: 1, MaxLen: MaxQuote},
 		{Kind: KindCertificate, Name: "certificate", Max: 4, MaxLen: MaxCert},

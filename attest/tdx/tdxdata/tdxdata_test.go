@@ -70,7 +70,7 @@ func TestFromQuote(t *testing.T) {
 	}
 	// A list for another model is better than none: the verdict then says so.
 	got, err = tdxdata.FromQuote(quote, [][]byte{other.Document("tcbInfo")}, nil)
-	if s, _ := section.Parse(got, tdxdata.Rules()); err != nil || !bytes.Contains(s.One(tdxdata.KindTCBInfo), []byte("50806f000009")) {
+	if s, _ := section.Parse(got, tdxdata.Sections()); err != nil || !bytes.Contains(s.One(tdxdata.KindTCBInfo), []byte("50806f000009")) {
 		t.Errorf("another model: %v", err)
 	}
 }
@@ -168,7 +168,7 @@ func FuzzFromQuote(f *testing.F) {
 		if err != nil {
 			return
 		}
-		s, err := section.Parse(data, tdxdata.Rules())
+		s, err := section.Parse(data, tdxdata.Sections())
 		if err != nil {
 			t.Fatal(err)
 		}

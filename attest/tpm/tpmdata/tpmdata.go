@@ -9,6 +9,7 @@ package tpmdata
 import (
 	"bytes"
 	"errors"
+	"slices"
 
 	"github.com/sotto-chat/sotto/attest/pile"
 	"github.com/sotto-chat/sotto/attest/section/rule"
@@ -25,21 +26,23 @@ const (
 	KindCertificate = 4 // DER; the key's first, then its issuers in any order, the root too
 	KindCRL         = 5 // DER
 	KindValues      = 6 // the quoted registers, one after another in the quote's order
-	KindLog         = 7 // crypto-agile TCG event log
+	KindEventLog    = 7 // crypto-agile TCG event log
 )
 
 // MaxLog is the most bytes of an event log that evidence may hold.
 const MaxLog = 512 << 10
 
-// Rules are what a container of a TPM's evidence has to keep.
-var Rules = []rule.Rule{
-	{Kind: KindQuote, Name: "quote", Min: 1, Max: 1, MaxLen: 1024},
-	{Kind: KindSignature, Name: "signature", Min: 1, Max: 1, MaxLen: 1024},
-	{Kind: KindPublic, Name: "key", Min: 1, Max: 1, MaxLen: 1024},
-	{Kind: KindCertificate, Name: "certificate", Min: 0, Max: 8, MaxLen: 8192},
-	{Kind: KindCRL, Name: "revocation list", Min: 0, Max: 8, MaxLen: 256 << 10},
-	{Kind: KindValues, Name: "registers", Min: 0, Max: 1, MaxLen: 16 * 24 * 64},
-	{Kind: KindLog, Name: "event log", Min: 0, Max: 1, MaxLen: MaxLog},
+// Sections are the rules of the container, for package section.
+func Sections() []rule.Rule {
+	return []rule.Rule{
+		{Kind: KindQuote, Name: "quote", Min: 1, Max: 1, MaxLen: 1024},
+		{Kind: KindSignature, Name: "signature", Min: 1, Max: 1, MaxLen: 1024},
+		{Kind: KindPublic, Name: "key", Min: 1, Max: 1, MaxLen: 1024},
+		{Kind: KindCertificate, Name: "certificate", Min: 0, Max: 8, MaxLen: 8192},
+		{Kind: KindCRL, Name: "revocation list", Min: 0, Max: 8, MaxLen: 256 << 10},
+		{Kind: KindValues, Name: "registers", Min: 0, Max: 1, MaxLen: 16 * 24 * 64},
+		{Kind: KindEventLog, Name: "event log", Min: 0, Max: 1, MaxLen: MaxLog},
+	}
 }
 
 // Parts is what a TPM's evidence is made of.
@@ -65,7 +68,7 @@ func (p Parts) Append(dst []byte) []byte {
 		dst = rule.Append(dst, KindCRL, c)
 	}
 	dst = rule.Append(dst, KindValues, p.Values)
-	return rule.Append(dst, KindLog, p.Log)
+	return rule.Append(dst, KindEventLog, p.Log)
 }
 
 // Add adds certificates and revocation lists from files, which may be PEM, with
@@ -96,10 +99,5 @@ func (p *Parts) Add(files ...[]byte) error {
 }
 
 func contains(list [][]byte, b []byte) bool {
-	for _, o := range list {
-		if bytes.Equal(o, b) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(list, func(o []byte) bool { return bytes.Equal(o, b) })
 }

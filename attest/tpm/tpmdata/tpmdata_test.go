@@ -78,13 +78,13 @@ func TestAddRefuses(t *testing.T) {
 
 func TestAppend(t *testing.T) {
 	p := tpmtest.New().Parts()
-	s, err := section.Parse(p.Append([]byte{}), tpmdata.Rules)
+	s, err := section.Parse(p.Append([]byte{}), tpmdata.Sections())
 	if err != nil {
 		t.Fatal(err)
 	}
 	for kind, want := range map[byte][][]byte{
 		tpmdata.KindQuote: {p.Quote}, tpmdata.KindSignature: {p.Signature}, tpmdata.KindPublic: {p.Public},
-		tpmdata.KindCertificate: p.Certificates, tpmdata.KindCRL: p.CRLs, tpmdata.KindValues: {p.Values}, tpmdata.KindLog: {p.Log},
+		tpmdata.KindCertificate: p.Certificates, tpmdata.KindCRL: p.CRLs, tpmdata.KindValues: {p.Values}, tpmdata.KindEventLog: {p.Log},
 	} {
 		if got := s.All(kind); !slices.EqualFunc(got, want, bytes.Equal) {
 			t.Errorf("kind %d: %d sections", kind, len(got))
