@@ -119,6 +119,7 @@ func Describe(data []byte) ([]attest.Field, error) {
 			if ev.Extends() {
 				meaning = "RTMR" + itoa(ev.Register-1) + ", SHA-384 " + hex.EncodeToString(ev.Digest(tcg.SHA384))
 			}
+			meaning = strings.TrimPrefix(tcg.TypeName(ev.Type)+", "+meaning, ", ")
 			add("EVENT "+itoa(i)+" 0x"+hex.EncodeToString(binary.BigEndian.AppendUint32(nil, ev.Type)), eventText(ev), meaning)
 		}
 	}

@@ -4,6 +4,7 @@
 package tpm
 
 import (
+	"cmp"
 	"encoding/binary"
 	"encoding/hex"
 	"strconv"
@@ -26,7 +27,7 @@ func Describe(data []byte) ([]attest.Field, error) {
 		}
 		return q.describe(), nil
 	}
-	s, err := section.Parse(data, tpmdata.Sections())
+	s, err := section.Parse(data, tpmdata.Rules)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +68,7 @@ func Describe(data []byte) ([]attest.Field, error) {
 	for _, v := range values {
 		fields = append(fields, attest.Field{Name: "PCR" + strconv.Itoa(v.pcr) + "." + bankName(v.bank), Value: hex.EncodeToString(v.bytes), Meaning: registerMeanings[v.pcr]})
 	}
-	if b := s.One(tpmdata.KindEventLog); b != nil {
+	if b := s.One(tpmdata.KindLog); b != nil {
 		l, err := tcg.Parse(b)
 		if err != nil {
 			return nil, err
@@ -139,7 +140,7 @@ var registerMeanings = [registers]string{
 }
 
 func describeEvent(i int, e *tcg.Event) attest.Field {
-	f := attest.Field{Name: "event[" + strconv.Itoa(i+1) + "].PCR" + strconv.Itoa(e.Register), Meaning: "type 0x" + strconv.FormatUint(uint64(e.Type), 16)}
+	f := attest.Field{Name: "event[" + strconv.Itoa(i+1) + "].PCR" + strconv.Itoa(e.Register), Meaning: cmp.Or(tcg.TypeName(e.Type), "type 0x"+strconv.FormatUint(uint64(e.Type), 16))}
 	for _, d := range e.Digests {
 		if strong(d.Alg) {
 			f.Value = hex.EncodeToString(d.Value)

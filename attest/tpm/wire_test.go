@@ -467,8 +467,8 @@ func TestDescribe(t *testing.T) {
 		t.Fatal(err)
 	}
 	meanings := map[string]string{
-		"event[1].PCR0": "type 0x3, not measured", "event[9].PCR11": "type 0xd, “ro quiet”", "event[7].PCR4": "type 0x80000003",
-		"event[11].PCR7": "type 0x80000001, whose data was changed", "event[12].PCR8": "type 0xd, “a. ~.z.”",
+		"event[1].PCR0": "NO_ACTION, not measured", "event[9].PCR11": "IPL, “ro quiet”", "event[7].PCR4": "EFI_BOOT_SERVICES_APPLICATION",
+		"event[11].PCR7": "EFI_VARIABLE_DRIVER_CONFIG, whose data was changed", "event[12].PCR8": "IPL, “a. ~.z.”",
 		"PCR0.sha256": "the firmware", "PCR11.sha256": "the parts of a unified kernel image", "PCR23.sha256": "for applications to use",
 	}
 	events := 0

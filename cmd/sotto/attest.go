@@ -270,6 +270,9 @@ func attestHint(v attest.Verdict, bundle bool) string {
 			if p.Failure == attest.FailSoftwareRefused {
 				return "For a demo that you started yourself, give --policy with a file that says {\"allow_software\":true}."
 			}
+			if p.Platform == "tpm" && p.Failure == attest.FailChainUntrusted {
+				return "No maker stands behind all TPMs, so a policy says which keys or authorities count: “sotto attest policy” prints one that names this key."
+			}
 			if p.Failure == attest.FailSignatureInvalid && !bundle && (p.ID == "chip.tcb_info" || p.ID == "chip.qe_identity") {
 				return "Intel sends the certificates of who signed its documents in a header of its answer: save them too and give them with --cert or --collateral; docs/hardware.md has the lines."
 			}
