@@ -27,7 +27,7 @@ func Describe(data []byte) ([]attest.Field, error) {
 		}
 		return q.describe(), nil
 	}
-	s, err := section.Parse(data, tpmdata.Rules)
+	s, err := section.Parse(data, tpmdata.Sections())
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +68,7 @@ func Describe(data []byte) ([]attest.Field, error) {
 	for _, v := range values {
 		fields = append(fields, attest.Field{Name: "PCR" + strconv.Itoa(v.pcr) + "." + bankName(v.bank), Value: hex.EncodeToString(v.bytes), Meaning: registerMeanings[v.pcr]})
 	}
-	if b := s.One(tpmdata.KindLog); b != nil {
+	if b := s.One(tpmdata.KindEventLog); b != nil {
 		l, err := tcg.Parse(b)
 		if err != nil {
 			return nil, err
