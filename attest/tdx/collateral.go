@@ -27,13 +27,18 @@ type document struct {
 	evaluation   int    // tcbEvaluationDataNumber: counts Intel's reactions to new attacks
 }
 
+// maxCommas bounds what becomes of a document in memory and time before it is known
+// who signed it. Intel's longest have some two thousand.
+const maxCommas = 1 << 15
+
 func parseDocument(raw []byte, name string) (d document, err error) {
 	const sig = `,"signature":"`
 	head := `{"` + name + `":`
 	tail := len(raw) - len(sig) - 128 - len(`"}`)
 	bad := errors.New("Intel's document “" + name + "” is not in the form in which Intel serves it")
 	if tail <= len(head) || string(raw[:len(head)]) != head ||
-		string(raw[tail:tail+len(sig)]) != sig || string(raw[len(raw)-2:]) != `"}` {
+		string(raw[tail:tail+len(sig)]) != sig || string(raw[len(raw)-2:]) != `"}` ||
+		bytes.Count(raw, []byte{','}) > maxCommas {
 		return d, bad
 	}
 	d.body = raw[len(head):tail]
