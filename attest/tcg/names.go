@@ -21,12 +21,12 @@ func TypeName(typ uint32) string {
 		0xe0: "EFI_VARIABLE_AUTHORITY", 0xe1: "EFI_SPDM_FIRMWARE_BLOB", 0xe2: "EFI_SPDM_FIRMWARE_CONFIG",
 		0xe3: "EFI_SPDM_DEVICE_POLICY", 0xe4: "EFI_SPDM_DEVICE_AUTHORITY",
 	}
-	const first = 0x80000000 // of UEFI's
-	switch {
-	case typ < uint32(len(low)):
+	const first = 0x80000000 // of UEFI's; the numbers below wrap around to high ones
+	if typ < uint32(len(low)) {
 		return low[typ]
-	case typ >= first && typ-first < uint32(len(efi)):
-		return efi[typ-first]
+	}
+	if typ -= first; typ < uint32(len(efi)) {
+		return efi[typ]
 	}
 	return ""
 }
