@@ -309,6 +309,16 @@ func TestRules(t *testing.T) {
 			}
 			return strings.Replace(s, "<ns0:Entity ", "<ns0:Entity"+more+" ", 1)
 		}), changed},
+		{"as many elements as may be", doc(func(s string) string {
+			n := strings.Count(s, "<") - strings.Count(s, "</") - strings.Count(s, "<?") - strings.Count(s, "<!")
+			return strings.Replace(s, "<ns0:Payload ", strings.Repeat("<ns0:x/>", 4096-n)+"<ns0:Payload ", 1)
+		}), changed},
+		{"hash first", doc(func(s string) string {
+			i := strings.Index(s, ` ns2:Hash0="`)
+			hash := s[i : i+12+96+1]
+			s = strings.Replace(s, hash, "", 1)
+			return strings.Replace(s, "<ns0:Resource", "<ns0:Resource"+hash, 1)
+		}), ""},
 		{"never ends", doc(func(s string) string { return s[:strings.LastIndex(s, "</")] }), malformed},
 		{"names of all letters", body(swap(`<ns0:Entity name="NVIDIA &amp; Co &lt;&quot;" role="tagCreator">`,
 			`<ns0:Entity xmlns:q="urn:q" name="NVIDIA &amp; Co &lt;&quot;" role="tagCreator" q:aZ_z-9="" q:role="x" q:xmlns="urn:x">`)), ""},
