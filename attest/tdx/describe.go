@@ -80,10 +80,10 @@ func Describe(data []byte) ([]attest.Field, error) {
 	raw("QE.CPUSVN", q.qe.cpuSVN, "firmware of the processor, as the quoting enclave saw it")
 	raw("QE.MRENCLAVE", q.qe.mrEnclave, "the quoting enclave")
 	raw("QE.MRSIGNER", q.qe.mrSigner, "who made it")
-	raw("QE.ATTRIBUTES", q.qe.attributes, "")
+	raw("QE.ATTRIBUTES", q.qe.attributes, "how it was started")
 	add("QE.ISVPRODID", itoa(int(q.qe.prodID)), "2 is the quoting enclave for TDX")
 	add("QE.ISVSVN", itoa(int(q.qe.svn)), "how new it is")
-	raw("QE_AUTH_DATA", q.qeAuth, "")
+	raw("QE_AUTH_DATA", q.qeAuth, "what it was given to sign along")
 	for _, c := range q.certs {
 		add("CERTIFICATE", c.SubjectName("2.5.4.3"), "from "+stamp(c.NotBefore)+" to "+stamp(c.NotAfter)+", number "+hex.EncodeToString(c.Serial))
 	}
@@ -92,10 +92,10 @@ func Describe(data []byte) ([]attest.Field, error) {
 	if p.instance != nil {
 		raw("PCK.PLATFORM_INSTANCE_ID", p.instance, "the machine as it was put together last")
 	}
-	raw("PCK.FMSPC", p.fmspc, "the kind of chip")
-	raw("PCK.PCEID", p.pceID, "")
+	raw("PCK.FMSPC", p.fmspc, "the kind of chip, by which Intel's TCB info is asked for")
+	raw("PCK.PCEID", p.pceID, "which of Intel's provisioning enclaves vouched for the quoting enclave")
 	raw("PCK.TCB", p.svn[:], "levels of its 16 parts that Intel certified")
-	add("PCK.PCESVN", itoa(int(p.pceSVN)), "")
+	add("PCK.PCESVN", itoa(int(p.pceSVN)), "how new that one is")
 	for _, c := range e.certs {
 		add("CERTIFICATE", c.SubjectName("2.5.4.3"), "from "+stamp(c.NotBefore)+" to "+stamp(c.NotAfter)+", number "+hex.EncodeToString(c.Serial))
 	}
@@ -110,7 +110,7 @@ func Describe(data []byte) ([]attest.Field, error) {
 		add("TCB_STATUS", s.status.String(), strings.Join(s.advisories, " "))
 	}
 	for _, l := range e.crls {
-		add("CRL", "", "revocation list from "+stamp(l.ThisUpdate)+" to "+stamp(l.NextUpdate))
+		add("CRL", "from "+stamp(l.ThisUpdate)+" to "+stamp(l.NextUpdate), "revocation list")
 	}
 	if e.log != nil {
 		for i := range e.log.Events {

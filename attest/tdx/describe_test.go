@@ -67,7 +67,7 @@ func TestDescribe(t *testing.T) {
 		"QE.ISVSVN=6 |", "CERTIFICATE=Intel SGX PCK Certificate |", "CERTIFICATE=Intel SGX TCB Signing |", "number 0104",
 		"PCK.PPID=010203", "PCK.PLATFORM_INSTANCE_ID=040506", "PCK.FMSPC=50806f000000 |", "PCK.PCESVN=11 |",
 		"TCB_INFO=number 17 | for FMSPC 50806f000000, from 2027-01-10 08:00:00 UTC to 2027-02-09 08:00:00 UTC",
-		"QE_IDENTITY=number 17 |", "TCB_STATUS=OutOfDate | INTEL-SA-00837 INTEL-SA-00960", "CRL= |",
+		"QE_IDENTITY=number 17 |", "TCB_STATUS=OutOfDate | INTEL-SA-00837 INTEL-SA-00960", "CRL=from 2027-01-14 08:00:00 UTC to 2027-01-16 08:00:00 UTC | revocation list",
 		"EVENT 0 0x0000000d=quiet~.. | IPL, RTMR0, SHA-384 ", "EVENT 1 0x80000003=(unproved) a path | EFI_BOOT_SERVICES_APPLICATION, RTMR1",
 		"EVENT 2 0x00000004=CHANGED: not what was measured |", "EVENT 3 0x0000000d=" + strings.Repeat("x", 160) + "… |",
 		"EVENT 4 0x00000003=(unproved) spoken | NO_ACTION, extends nothing",
