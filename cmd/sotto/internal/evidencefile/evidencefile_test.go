@@ -126,10 +126,11 @@ func TestReadRefuses(t *testing.T) {
 		"a JSON of nothing":     []byte(`{}`),
 		"GPUs that are none":    []byte(`[{"evidence":"AAAA"}]`),
 		// A name ends up in a path, and on a terminal.
-		"a path for a name": []byte(`{"platform":"../..","data":"AAAA"}`),
-		"a line for a name": []byte(`{"platform":"snp\nok","data":"AAAA"}`),
-		"a long name":       []byte(`{"platform":"` + strings.Repeat("a", 17) + `","data":"AAAA"}`),
-		"too long":          make([]byte, MaxFile+1),
+		"a path for a name":  []byte(`{"platform":"../..","data":"AAAA"}`),
+		"a line for a name":  []byte(`{"platform":"snp\nok","data":"AAAA"}`),
+		"a long name":        []byte(`{"platform":"` + strings.Repeat("a", 17) + `","data":"AAAA"}`),
+		"a list of too much": []byte(`{"evidences":[` + strings.Repeat("{},", maxCommas) + `{}],"bundles":["AAAA",""]}`),
+		"too long":           make([]byte, MaxFile+1),
 	} {
 		if f, err := Read(b); err == nil {
 			t.Errorf("%s: read as %v", name, f)
