@@ -34,7 +34,7 @@ func TestParsePolicyRefuses(t *testing.T) {
 		"two documents":        {`{} {}`, "follow"},
 		"wrong type":           {`{"allow_software":"yes"}`, ""},
 		"rules for no kind":    {`{"platforms":{"sgx":{}}}`, "it has rules for “sgx”"},
-		"requires no kind":     {`{"require":["sgx"]}`, "it requires “sgx”"},
+		"requires no kind":     {`{"require":["sgx"]}`, "it requires “sgx”, which is no kind of hardware that this program knows (snp, tdx, tpm, nvidia, software)"},
 		"rule that isn't read": {`{"platforms":{"tdx":{"no_such_rule":1}}}`, "no_such_rule"},
 		"another kind's rule":  {`{"platforms":{"tpm":{"min_guest_svn":3}}}`, "min_guest_svn"},
 		"empty list":           {`{"platforms":{"snp":{"measurements":[]}}}`, "measurements"},
