@@ -16,6 +16,7 @@ package nvidiatest
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -243,7 +244,7 @@ func (g *GPU) Certificates() [][]byte {
 	return out
 }
 
-func template(key *ecdsa.PrivateKey, name string) *x509.Certificate {
+func template(key crypto.Signer, name string) *x509.Certificate {
 	spki, err := x509.MarshalPKIXPublicKey(key.Public())
 	must(err)
 	serial := sha256.Sum256(spki)

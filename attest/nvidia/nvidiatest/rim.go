@@ -4,6 +4,8 @@
 package nvidiatest
 
 import (
+	"crypto"
+	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/sha512"
 	"crypto/x509"
@@ -19,6 +21,7 @@ import (
 // RIM is what a fake RIM says. [Vendor.RIM] fills all of it.
 type RIM struct {
 	Vendor  *Vendor
+	Element string // that holds the document
 	Version string
 	Entries []RIMEntry
 
@@ -27,6 +30,7 @@ type RIM struct {
 	EditInfo func(string) string                  // canonical text of SignedInfo, before it is signed
 	EditDoc  func(string) string                  // at the end
 	SignWith int                                  // place of the certificate whose key signs
+	Signer   crypto.Signer                        // in the signer's certificate; signs, if it is an ECDSA key
 }
 
 // RIMEntry is one measurement of a RIM.
@@ -39,7 +43,7 @@ type RIMEntry struct {
 // RIM returns a RIM of the vendor that says nothing of any measurement but those
 // of the entries.
 func (v *Vendor) RIM(version string, entries ...RIMEntry) *RIM {
-	return &RIM{Vendor: v, Version: version, Entries: entries}
+	return &RIM{Vendor: v, Element: "SoftwareIdentity", Version: version, Entries: entries}
 }
 
 // RIMRoots pins the vendor's root of RIMs.
@@ -52,7 +56,7 @@ func (v *Vendor) RIMRoots() []cert.Root { return []cert.Root{pin("fake NVIDIA RI
 func (r *RIM) Document() []byte {
 	const ns = ` xmlns="http://standards.iso.org/iso/19770/-2/2015/schema.xsd" xmlns:ns0="http://standards.iso.org/iso/19770/-2/2015/schema.xsd" xmlns:ns2="http://www.w3.org/2001/04/xmlenc#sha384"`
 	var b strings.Builder
-	b.WriteString(`<SoftwareIdentity` + ns + ` corpus="false" name="GH100" version="1.0">` + "\n")
+	b.WriteString(`<` + r.Element + ns + ` corpus="false" name="GH100" version="1.0">` + "\n")
 	b.WriteString(`    <ns0:Entity name="NVIDIA &amp; Co &lt;&quot;" role="tagCreator"></ns0:Entity>` + "\n")
 	b.WriteString(`    <ns0:Meta xmlns:ns1="urn:rim" colloquialVersion="` + r.Version + `" product="GH100" ns1:BindingSpec="RIMIM"></ns0:Meta>` + "\n    <ns0:Payload>\n")
 	for _, e := range r.Entries {
@@ -71,7 +75,7 @@ func (r *RIM) Document() []byte {
 	if r.EditBody != nil {
 		body = r.EditBody(body)
 	}
-	h := sha512.Sum384([]byte(body + "</SoftwareIdentity>"))
+	h := sha512.Sum384([]byte(body + "</" + r.Element + ">"))
 
 	const c14n = `Algorithm="http://www.w3.org/2006/12/xml-c14n11"`
 	info := `<ds:SignedInfo` + strings.Replace(ns, ` xmlns:ns0`, ` xmlns:ds="http://www.w3.org/2000/09/xmldsig#" xmlns:ns0`, 1) + `><ds:CanonicalizationMethod ` + c14n + `></ds:CanonicalizationMethod>` +
@@ -82,14 +86,18 @@ func (r *RIM) Document() []byte {
 	if r.EditInfo != nil {
 		info = r.EditInfo(info)
 	}
-	sig := r.Vendor.once(func() []byte { return signRS(r.Vendor.rim[r.SignWith], []byte(info)) }, "rim", r.SignWith, info)
+	key := r.Vendor.rim[r.SignWith]
+	if k, ok := r.Signer.(*ecdsa.PrivateKey); ok {
+		key = k
+	}
+	sig := r.Vendor.once(func() []byte { return signRS(key, []byte(info)) }, "rim", key.D, info)
 	doc := body + `<ds:Signature xmlns:ds="http://www.w3.org/2000/09/xmldsig#">` + strings.Replace(info, strings.Replace(ns, ` xmlns:ns0`, ` xmlns:ds="http://www.w3.org/2000/09/xmldsig#" xmlns:ns0`, 1), "", 1) +
 		`<ds:SignatureValue>` + base64.StdEncoding.EncodeToString(sig) + "</ds:SignatureValue><ds:KeyInfo><ds:X509Data>"
 	for _, c := range r.certificates() {
 		s := base64.StdEncoding.EncodeToString(c)
 		doc += "<ds:X509Certificate>" + s[:64] + "\n" + s[64:] + "\n</ds:X509Certificate>"
 	}
-	doc += "</ds:X509Data></ds:KeyInfo></ds:Signature></SoftwareIdentity>\n"
+	doc += "</ds:X509Data></ds:KeyInfo></ds:Signature></" + r.Element + ">\n"
 
 	doc = strings.ReplaceAll(doc, `></ns0:Resource>`, `/>`)
 	doc = strings.ReplaceAll(doc, `></ds:Transform>`, `/>`)
@@ -111,7 +119,11 @@ func (r *RIM) certificates() [][]byte {
 	var out [][]byte
 	var parents [3]*x509.Certificate
 	for i := 2; i >= 0; i-- {
-		c := template(v.rim[i], names[i])
+		var key crypto.Signer = v.rim[i]
+		if i == 0 && r.Signer != nil {
+			key = r.Signer
+		}
+		c := template(key, names[i])
 		c.NotAfter = time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 		if i == 0 {
 			c.IsCA, c.KeyUsage = false, x509.KeyUsageDigitalSignature
@@ -121,10 +133,10 @@ func (r *RIM) certificates() [][]byte {
 		}
 		parents[i] = c
 		b := v.once(func() []byte {
-			b, err := x509.CreateCertificate(rand.Reader, c, parents[min(i+1, 2)], v.rim[i].Public(), v.rim[min(i+1, 2)])
+			b, err := x509.CreateCertificate(rand.Reader, c, parents[min(i+1, 2)], key.Public(), v.rim[min(i+1, 2)])
 			must(err)
 			return b
-		}, "certificate", v.rim[i].D, *c, parents[min(i+1, 2)].Subject)
+		}, "certificate", key.Public(), *c, parents[min(i+1, 2)].Subject)
 		out = append([][]byte{b}, out...)
 	}
 	return out

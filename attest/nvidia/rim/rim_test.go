@@ -5,6 +5,10 @@ package rim_test
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/sha512"
 	"crypto/x509"
 	"encoding/base64"
@@ -138,6 +142,14 @@ func TestRules(t *testing.T) {
 		strange   = "strange"
 		tag       = "the document is not a SWID tag"
 	)
+	p256, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, ed, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct {
 		name  string
 		apply func(*nvidiatest.RIM)
@@ -149,6 +161,12 @@ func TestRules(t *testing.T) {
 		}), ""},
 		{"a default namespace that ends", body(swap(`<ns0:Entity name`, `<ns0:Entity xmlns="" name`)), ""},
 		{"a prefix that means another", body(swap(`<ns0:Payload>`, `<ns0:Payload>`+`<ns0:Resource xmlns:ns2="urn:x" active="False" alternatives="0" index="50" size="48" type="Measurement" ns2:Hash0="x"></ns0:Resource>`)), ""},
+		{"a prefix that means another in the signature", func(r *nvidiatest.RIM) {
+			r.EditInfo = swap(`xmlns:ns2="http://www.w3.org/2001/04/xmlenc#sha384"`, `xmlns:ns2="urn:x"`)
+			r.EditDoc = func(s string) string { // declared around SignedInfo, not at it
+				return swap(`<ds:Signature `, `<ds:Signature xmlns:ns2="urn:x" `)(swap(` xmlns:ns2="urn:x"`, ``)(s))
+			}
+		}, ""},
 		{"true in small letters", body(swap(`active="True"`, `active="true"`)), ""},
 		{"false in small letters", body(swap(`active="False"`, `active="false"`)), ""},
 		{"return as reference", doc(func(s string) string { return strings.Replace(s, "&lt;&gt;&amp;", "&lt;&gt;&#38;", 1) }), ""},
@@ -221,6 +239,8 @@ func TestRules(t *testing.T) {
 		{"signer out of date", cert(0, func(c *x509.Certificate) { c.NotAfter = now.Add(-time.Second) }), hold},
 		{"issuer may not sign", cert(1, func(c *x509.Certificate) { c.IsCA = false }), hold},
 		{"signer is a CA", cert(0, func(c *x509.Certificate) { c.IsCA = true }), "not for signing documents"},
+		{"signer with a key on another curve", func(r *nvidiatest.RIM) { r.Signer = p256 }, "the signer's key is of another kind"},
+		{"signer with a key of another algorithm", func(r *nvidiatest.RIM) { r.Signer = ed }, "the signer's key is of another kind"},
 		{"signer may not sign", cert(0, func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyAgreement }), "not for signing documents"},
 		{"certificate in no base64", doc(swap("<ds:X509Certificate>", "<ds:X509Certificate>!")), certs},
 		{"certificate that can't be read", doc(swap("<ds:X509Certificate>MI", "<ds:X509Certificate>AA")), certs},
@@ -325,6 +345,8 @@ func TestRules(t *testing.T) {
 		{"element in other letters", doc(swap(`<ns0:Entity `, `<ns0:Entité `)), strange},
 		{"other document", body(func(s string) string { return strings.Replace(s, "<SoftwareIdentity", "<SoftwareIdentity", 1) }), ""},
 		{"no version", body(swap(`colloquialVersion="570.124.06"`, `colloquialVersion=""`)), "no version"},
+		{"document of another name", func(r *nvidiatest.RIM) { r.Element = "SoftwareIdentities" }, tag},
+		{"document of another namespace", func(r *nvidiatest.RIM) { r.Element = "ns2:SoftwareIdentity" }, tag},
 		{"no meta", body(func(s string) string { return strings.ReplaceAll(s, "ns0:Meta", "ns0:Mate") }), tag},
 		{"no payload", body(func(s string) string { return strings.ReplaceAll(s, "ns0:Payload", "ns0:Evidence") }), tag},
 		{"two payloads", body(swap(`</ns0:Payload>`, `</ns0:Payload><ns0:Payload></ns0:Payload>`)), tag},
@@ -332,6 +354,7 @@ func TestRules(t *testing.T) {
 		{"payload with text", body(swap(`<ns0:Payload>`, `<ns0:Payload>x`)), "holds no measurements"},
 		{"file in the payload", body(swap(`type="Measurement"`, `type="File"`)), payload},
 		{"other element in the payload", body(func(s string) string { return strings.ReplaceAll(s, "ns0:Resource", "ns0:File") }), "holds something else"},
+		{"type in a namespace", body(swap(`type="Measurement"`, `ns0:type="Measurement"`)), payload},
 		{"index no number", body(swap(`index="1"`, `index="x"`)), payload},
 		{"index negative", body(swap(`index="1"`, `index="-1"`)), payload},
 		{"index 255", body(swap(`index="1"`, `index="255"`)), payload},
