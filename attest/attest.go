@@ -110,6 +110,11 @@ type Appraisal struct {
 	// Demo marks evidence that proves nothing by design. A bundle that holds
 	// any can never be verified.
 	Demo bool
+
+	// Unshielded marks hardware that tells what runs and doesn't keep memory from
+	// whoever owns the machine. By itself it is enough only for a policy that
+	// requires it.
+	Unshielded bool
 }
 
 // Key is a machine's key that stood the test, and what it said of itself.
@@ -238,6 +243,9 @@ func (j *judge) appraise(e Evidence, claim Claim, p Policy, now time.Time, platf
 	}
 	a := platforms[i].Verify(e.Data, claim, p, now)
 	j.demo = j.demo || a.Demo
+	if a.Unshielded {
+		j.unshielded = append(j.unshielded, e.Platform)
+	}
 	if j.v.Chip == "" {
 		j.v.Chip = a.Chip
 	}
@@ -274,14 +282,15 @@ func (j *judge) checkRequired(es []Evidence, p Policy) {
 // checkWhole makes sure that rows are not proved by pieces of different
 // machines that each leave something open: a genuine chip here, the right
 // software there. One platform proves all of [wholeRows] by itself; where the
-// policy requires some, it is one of these. And each required one proves its own
-// chip and key, which is all that hardware beside the processor can.
+// policy requires some, it is one of these, and else one that keeps memory from
+// whoever owns the machine. And each required one proves its own chip and key,
+// which is all that hardware beside the processor can.
 func (j *judge) checkWhole(p Policy) {
 	const title = "One kind of hardware proves all of it"
+	if first, _ := j.firstFailure(); first != "" {
+		return // what is wrong says more than what is therefore open
+	}
 	for _, name := range p.Require {
-		if !slices.Contains(j.v.Platforms, name) {
-			return // which has been said
-		}
 		for _, row := range [...]string{RowChip, RowKey} {
 			if j.proves(name, row) {
 				continue
@@ -294,14 +303,17 @@ func (j *judge) checkWhole(p Policy) {
 	}
 	among := p.Require
 	if len(among) == 0 {
-		among = j.v.Platforms
+		among = slices.DeleteFunc(slices.Clone(j.v.Platforms), func(name string) bool { return slices.Contains(j.unshielded, name) })
 	}
 	whole := func(name string) bool {
 		return !slices.ContainsFunc(wholeRows[:], func(row string) bool { return !j.proves(name, row) })
 	}
 	if !j.openRow() && !slices.ContainsFunc(among, whole) {
-		ck := Failed("software.whole", title, FailEvidenceIncomplete,
-			"Parts of this proof come from different hardware, and none of it proves the whole.")
+		detail := "Parts of this proof come from different hardware, and none of it proves the whole."
+		if slices.ContainsFunc(j.unshielded, whole) {
+			detail = "What vouches for this machine can't keep its memory from whoever owns it, and this app was not told that this is enough."
+		}
+		ck := Failed("software.whole", title, FailEvidenceIncomplete, detail)
 		ck.Want = strings.Join(among, " or ")
 		j.add("", ck)
 	}
@@ -314,7 +326,7 @@ var wholeRows = [...]string{RowChip, RowSoftware, RowKey}
 // demo evidence a warning is all there can be. "" stands for any platform.
 func (j *judge) proves(platform, row string) bool {
 	return slices.ContainsFunc(j.row(row).Parts, func(c Check) bool {
-		return c.Platform != "" && (platform == "" || c.Platform == platform) && (c.Status == StatusOK || j.demo && c.Status == StatusWarn)
+		return c.Platform != "" && (platform == "" || c.Platform == platform) && (c.Status == StatusOK || j.demo)
 	})
 }
 

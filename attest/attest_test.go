@@ -179,8 +179,39 @@ func TestOnePlatformProvesTheWhole(t *testing.T) {
 				}
 			}
 		}
+		if tt.row == "software.whole" && !strings.HasPrefix(rowOf(v, "software").Detail, "Parts of this proof come from different hardware") {
+			t.Errorf("%s: %s", tt.name, rowOf(v, "software").Detail)
+		}
 		if found != tt.row {
 			t.Errorf("%s: parts %q, want %q", tt.name, found, tt.row)
+		}
+	}
+}
+
+// Hardware that doesn't keep memory from its owner is enough by itself only for
+// who says so.
+func TestUnshieldedHardware(t *testing.T) {
+	shy := chip{"tpm", attest.Appraisal{Checks: genuine(), Unshielded: true}}
+	cpu := chip{"tdx", attest.Appraisal{Checks: genuine()}}
+	open := chip{"tdx", attest.Appraisal{Checks: []attest.Check{genuine()[0], genuine()[2]}}}
+	for _, tt := range []struct {
+		name    string
+		bundle  []string
+		require []string
+		tdx     attest.Platform
+		failure string
+		detail  string
+	}{
+		{"alone", []string{"tpm"}, nil, cpu, "evidence_incomplete", "What vouches for this machine can't keep"},
+		{"alone and asked for", []string{"tpm"}, []string{"tpm"}, cpu, "", ""},
+		{"beside a processor", []string{"tdx", "tpm"}, nil, cpu, "", ""},
+		{"for a processor that leaves the software open", []string{"tdx", "tpm"}, nil, open, "evidence_incomplete", "What vouches for this machine can't keep"},
+		{"the same, asked for both", []string{"tdx", "tpm"}, []string{"tdx", "tpm"}, open, "", ""},
+		{"twice", []string{"tpm", "tpm"}, nil, cpu, "evidence_incomplete", "What vouches for this machine can't keep"},
+	} {
+		key, v := attest.Verify(testBundle(t, testConfig(), tt.bundle...), attest.Policy{Require: tt.require}, now, shy, tt.tdx)
+		if v.Failure != tt.failure || (key != nil) != (tt.failure == "") || !strings.HasPrefix(v.Checks[1].Detail, tt.detail) {
+			t.Errorf("%s: %s %q, %q", tt.name, v.State, v.Failure, v.Checks[1].Detail)
 		}
 	}
 }

@@ -130,6 +130,11 @@ func Examine(evidence []Evidence, reportData *[64]byte, p Policy, now time.Time,
 		}
 	}
 	v := j.verdict(p)
+	for i := range v.Checks {
+		if v.Checks[i].Redo != "" {
+			v.Checks[i].Redo = redoFile
+		}
+	}
 	// The rows that only a key config or a policy can prove may stay open here. Where
 	// something else failed, they do if a part says why.
 	if len(evidence) == 0 || j.demo {

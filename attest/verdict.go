@@ -128,6 +128,8 @@ type judge struct {
 	v    Verdict
 	rows [5]Check
 	demo bool
+
+	unshielded []string // platforms, each as often as there is evidence
 }
 
 func newJudge(now time.Time) *judge {

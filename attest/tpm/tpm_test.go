@@ -39,7 +39,7 @@ func policy(m *tpmtest.Machine, edit func(map[string]any)) attest.Policy {
 	if err != nil {
 		panic(err)
 	}
-	return attest.Policy{Platforms: map[string]json.RawMessage{tpm.Name: b}}
+	return attest.Policy{Require: []string{tpm.Name}, Platforms: map[string]json.RawMessage{tpm.Name: b}}
 }
 
 func judge(m *tpmtest.Machine, p attest.Policy, now time.Time) attest.Appraisal {

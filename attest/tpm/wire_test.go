@@ -432,6 +432,9 @@ func TestBundle(t *testing.T) {
 	if key, v := attest.Verify(doc, policy(m, nil), tpmtest.Now, tpm.Platform{}); key == nil || v.State != attest.StateVerified || v.Chip == "" {
 		t.Errorf("%+v", v)
 	}
+	if key, v := attest.Verify(doc, attest.Policy{Platforms: policy(m, nil).Platforms}, tpmtest.Now, tpm.Platform{}); key != nil || v.Failure != attest.FailEvidenceIncomplete {
+		t.Errorf("not told that this is enough: %s %s", v.State, v.Failure)
+	}
 	unpinned := policy(m, func(r map[string]any) { delete(r, "pcrs") })
 	if key, v := attest.Verify(doc, unpinned, tpmtest.Now, tpm.Platform{}); key != nil || v.Failure != attest.FailEvidenceIncomplete {
 		t.Errorf("nothing pinned: %s %s", v.State, v.Failure)

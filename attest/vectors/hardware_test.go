@@ -232,7 +232,9 @@ func tpmPiece(change func(*tpmtest.Machine), add rules) piece {
 
 func tpmCases() []vectors.Vector {
 	one := func(name, comment, state, failure string, change func(*tpmtest.Machine), add rules) vectors.Vector {
-		return hardware(name, comment, state, failure, tpmPiece(change, add))
+		v := hardware(name, comment, state, failure, tpmPiece(change, add))
+		v.Policy.Require = []string{tpm.Name} // alone it is enough for who says so
+		return v
 	}
 	other := func(change func(*tpmtest.Machine)) func(*tpmtest.Machine) {
 		return func(m *tpmtest.Machine) {

@@ -327,7 +327,7 @@ func TestSoftwareTPM(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return attest.Policy{Platforms: map[string]json.RawMessage{judge.Name: raw}}
+		return attest.Policy{Require: []string{judge.Name}, Platforms: map[string]json.RawMessage{judge.Name: raw}}
 	}
 	p = policy(nil)
 
