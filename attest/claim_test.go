@@ -231,6 +231,13 @@ func TestExamine(t *testing.T) {
 			if r.Detail == "" {
 				t.Errorf("%s: row %s says nothing", name, r.ID)
 			}
+			redo := "sotto attest verify --json FILE" // there is no address to ask
+			if r.ID == attest.RowLog || r.ID == attest.RowPage {
+				redo = "" // nobody can
+			}
+			if r.Redo != redo {
+				t.Errorf("%s: row %s is done again by %q, want %q", name, r.ID, r.Redo, redo)
+			}
 		}
 		if v.State != tt.state || v.Failure != tt.failure || strings.Join(rows, " ") != tt.rows {
 			t.Errorf("%s: %s %q, rows %s; want %s %q, %s", name, v.State, v.Failure, strings.Join(rows, " "), tt.state, tt.failure, tt.rows)
