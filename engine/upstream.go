@@ -137,14 +137,13 @@ func (u *upstream) do(ctx context.Context, req *Request) (*Response, error) {
 }
 
 func (u *upstream) send(ctx context.Context, req *Request) (*http.Response, error) {
-	var body io.Reader
-	if len(req.Body) > 0 {
-		body = bytes.NewReader(req.Body)
-	}
-	r, err := http.NewRequestWithContext(ctx, req.Method, u.addr.url(req.Path), body)
+	r, err := http.NewRequestWithContext(ctx, req.Method, u.addr.url(req.Path), bytes.NewReader(req.Body))
 	if err != nil {
 		return nil, err
 	}
+	// Servers close kept connections whenever they like: then the transport asks
+	// once more. An empty key allows it that, and isn't sent.
+	r.Header["Idempotency-Key"] = nil
 	if req.ContentType != "" {
 		r.Header.Set("Content-Type", req.ContentType)
 	}

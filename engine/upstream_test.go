@@ -4,6 +4,7 @@
 package engine
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -457,4 +458,73 @@ func FuzzEventStream(f *testing.F) {
 			t.Fatalf("%q has no end", out)
 		}
 	})
+}
+
+// A model server may close a connection that it kept, just when the next request
+// is on its way: the person hears nothing of it. One that takes a request on a new
+// connection and breaks off is asked no second time.
+func TestKeptConnectionCloses(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	asked := make(chan string, 8)
+	go func() {
+		for n := 1; ; n++ {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				in := bufio.NewReader(c)
+				for k := 1; ; k++ {
+					r, err := http.ReadRequest(in)
+					if err != nil {
+						return
+					}
+					b, _ := io.ReadAll(r.Body)
+					asked <- fmt.Sprintf("%d.%d %s %q", n, k, b, r.Header["Idempotency-Key"])
+					if n == 1 && k == 2 || string(b) == "break off" {
+						return
+					}
+					fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
+				}
+			}()
+		}
+	}()
+	e := open(t, "http://"+l.Addr().String()+"/v1")
+	ask := func(body string) error {
+		res, err := e.Do(t.Context(), &Request{Method: "POST", Path: "/v1/chat/completions", Body: []byte(body)})
+		if err != nil {
+			return err
+		}
+		defer res.Body.Close()
+		_, err = io.Copy(io.Discard, res.Body)
+		return err
+	}
+	for _, body := range []string{"one", "two"} {
+		if err := ask(body); err != nil {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+	for _, want := range []string{`1.1 one []`, `1.2 two []`, `2.1 two []`} {
+		got := "nothing"
+		select {
+		case got = <-asked:
+		default:
+		}
+		if got != want {
+			t.Errorf("the server was asked %s, want %s", got, want)
+		}
+	}
+	e = open(t, "http://"+l.Addr().String()+"/v1")
+	if err := ask("break off"); err == nil {
+		t.Error("an answer of nothing is an answer")
+	}
+	<-asked
+	if len(asked) != 0 {
+		t.Errorf("asked again: %s", <-asked)
+	}
 }
