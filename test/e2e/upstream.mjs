@@ -50,6 +50,7 @@ export async function upstream() {
     const body = JSON.parse(text);
     const entry = { body, aborted: false, done: false };
     requests.push(entry);
+    const held = gate; // a release counts for whatever was asked before it, held already or not yet
     const closed = new Promise((resolve) => res.on('close', resolve));
     void closed.then(() => {
       entry.aborted = !res.writableFinished;
@@ -80,7 +81,7 @@ export async function upstream() {
       if (res.destroyed) return;
       send({ content: piece });
       if (pause) await sleep(pause);
-      if (++sent === holdAfter) await Promise.race([gate, closed]);
+      if (++sent === holdAfter) await Promise.race([held, closed]);
     }
     send({}, 'stop');
     res.write('data: [DONE]\n\n');
