@@ -28,6 +28,7 @@ const (
 	MaxBundle     = bundle.MaxBundle
 	MaxEvidence   = bundle.MaxEvidence
 	MaxModels     = bundle.MaxModels
+	MaxCheckpoint = bundle.MaxCheckpoint
 	Suite         = bundle.Suite
 	PublicKeySize = bundle.PublicKeySize
 	KeyIDSize     = bundle.KeyIDSize
@@ -49,7 +50,7 @@ func ParseKeyConfig(b []byte) (KeyConfig, error) {
 }
 
 // maxCommas is how many commas the canonical bytes of a bundle can have.
-const maxCommas = 2 + 2*MaxEvidence - 1
+const maxCommas = 3 + 2*MaxEvidence - 1
 
 // ParseBundle decodes the canonical bytes of a bundle and refuses all others
 // (spec/evidence.md, "Bundle"). It doesn't look into what the bundle holds.
@@ -96,3 +97,9 @@ func KeyID(config []byte) [KeyIDSize]byte { return bundle.KeyID(config) }
 
 // ReportData is [bundle.ReportData].
 func ReportData(config []byte) [64]byte { return bundle.ReportData(config) }
+
+// FreshData is [bundle.FreshData].
+func FreshData(nonce [32]byte, config []byte) [64]byte { return bundle.FreshData(nonce, config) }
+
+// Anchor is [bundle.Anchor].
+func Anchor(checkpoint []byte) string { return bundle.Anchor(checkpoint) }

@@ -13,7 +13,7 @@ import (
 // Four megabytes of empty pieces would take 270 to decode, and seconds. More
 // commas than a bundle can have are refused before that; as many are not.
 func TestManyPiecesAreNotDecoded(t *testing.T) {
-	full := attest.Bundle{V: 1, KeyConfig: []byte("{}")}
+	full := attest.Bundle{V: 1, KeyConfig: []byte("{}"), Checkpoint: []byte("log")}
 	for range attest.MaxEvidence {
 		full.Evidence = append(full.Evidence, attest.Evidence{Platform: "snp", Data: []byte("x")})
 	}

@@ -10,6 +10,7 @@ package bundle
 import (
 	"crypto/sha256"
 	"crypto/sha512"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,11 +18,12 @@ import (
 
 // Limits of the two documents, checked before anything is decoded.
 const (
-	MaxKeyConfig = 64 << 10 // bytes of a key config
-	MaxBundle    = 4 << 20  // bytes of a bundle; certificates and event logs travel in it
-	MaxEvidence  = 32       // pieces of evidence in a bundle
-	MaxModels    = 256      // models in a key config
-	maxString    = 256      // bytes of any string in them
+	MaxKeyConfig  = 64 << 10 // bytes of a key config
+	MaxBundle     = 4 << 20  // bytes of a bundle; certificates and event logs travel in it
+	MaxEvidence   = 32       // pieces of evidence in a bundle
+	MaxModels     = 256      // models in a key config
+	MaxCheckpoint = 4096     // bytes of a log's checkpoint in a bundle
+	maxString     = 256      // bytes of any string in them
 )
 
 // Suite is the only kind of key there is: HPKE's hybrid of ML-KEM-768 and
@@ -50,7 +52,7 @@ type KeyConfig struct {
 	NotAfter  int64     `json:"not_after"`  // Unix seconds; the key is dead from here on
 	Release   string    `json:"release"`    // "sha256:<hex>" of the release manifest, or "none"
 	Models    []Model   `json:"models"`     // what the machine serves, at most [MaxModels]
-	Anchor    string    `json:"anchor"`     // newest witnessed checkpoint of the public log; "" while there is none
+	Anchor    string    `json:"anchor"`     // "sha256:<hex>" of the newest checkpoint of the public log, or ""; see [Anchor]
 }
 
 // Model is one model that a machine says it serves.
@@ -103,8 +105,8 @@ func (c *KeyConfig) Check() error {
 		return errors.New("release is not a digest")
 	case c.Models == nil || len(c.Models) > MaxModels:
 		return fmt.Errorf("models is not a list of at most %d", MaxModels)
-	case !plainOrEmpty(c.Anchor, 4096):
-		return errors.New("anchor is not a plain string")
+	case c.Anchor != "" && (c.Anchor == "none" || !digest(c.Anchor)):
+		return errors.New("anchor is not a digest")
 	}
 	for i, m := range c.Models {
 		if !m.Valid() {
@@ -134,6 +136,29 @@ func ReportData(config []byte) (rd [64]byte) {
 	return rd
 }
 
+// FreshData returns what the hardware signs for somebody who asks with a nonce of
+// their own, about a key that is in use already (spec/evidence.md, "Fresh
+// evidence"): SHA-512("sotto/1 fresh\x00" ‖ nonce ‖ config). It differs from
+// [ReportData] in its label, so that neither can be taken for the other.
+func FreshData(nonce [32]byte, config []byte) (rd [64]byte) {
+	h := sha512.New()
+	h.Write([]byte("sotto/1 fresh\x00"))
+	h.Write(nonce[:])
+	h.Write(config)
+	h.Sum(rd[:0])
+	return rd
+}
+
+// Anchor returns how a key config names the exact bytes of a checkpoint:
+// "sha256:<hex>", or "" where there is none.
+func Anchor(checkpoint []byte) string {
+	if len(checkpoint) == 0 {
+		return ""
+	}
+	sum := sha256.Sum256(checkpoint)
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
 // Nonce returns what stands for the report data in hardware that has only 32
 // bytes for it: SHA-256("sotto/1 <platform> nonce\x00" ‖ report data).
 func Nonce(platform string, reportData [64]byte) (n [32]byte) {
@@ -153,9 +178,10 @@ type Evidence struct {
 // Bundle is what a client gets of one key: the exact key config and all that
 // speaks for it.
 type Bundle struct {
-	V         int        `json:"v"` // 1
-	KeyConfig []byte     `json:"key_config"`
-	Evidence  []Evidence `json:"evidence"`
+	V          int        `json:"v"` // 1
+	KeyConfig  []byte     `json:"key_config"`
+	Evidence   []Evidence `json:"evidence"`
+	Checkpoint []byte     `json:"checkpoint,omitempty"` // what the key config's anchor names, at most [MaxCheckpoint]
 }
 
 // Encode returns the canonical bytes of b.
@@ -183,6 +209,8 @@ func (b *Bundle) Check() error {
 		return fmt.Errorf("key_config is not 1 to %d bytes long", MaxKeyConfig)
 	case len(b.Evidence) == 0 || len(b.Evidence) > MaxEvidence:
 		return fmt.Errorf("evidence is not a list of 1 to %d", MaxEvidence)
+	case len(b.Checkpoint) > MaxCheckpoint:
+		return fmt.Errorf("checkpoint is longer than %d bytes", MaxCheckpoint)
 	}
 	for i, e := range b.Evidence {
 		if !platformName(e.Platform) || len(e.Data) == 0 {

@@ -78,7 +78,7 @@ func TestCanonicalFormOnly(t *testing.T) {
 		"long model id":     swap(`"demo"`, `"`+strings.Repeat("m", 257)+`"`),
 		"span backwards":    swap(`"not_after":`, `"not_after":-`),
 		"far future":        swap(`"not_after":`, `"not_after":9999999`),
-		"too long":          swap(`"anchor":""`, `"anchor":"`+strings.Repeat("a", bundle.MaxKeyConfig)+`"`),
+		"too long":          s + strings.Repeat(" ", bundle.MaxKeyConfig),
 	} {
 		if _, err := attest.ParseKeyConfig([]byte(doc)); err == nil {
 			t.Errorf("%s: accepted", name)
@@ -101,6 +101,9 @@ func TestBundleCanonicalFormOnly(t *testing.T) {
 		"platform in caps":  swap(`"snp"`, `"SNP"`),
 		"platform empty":    swap(`"snp"`, `""`),
 		"platform long":     swap(`"snp"`, `"abcdefghijklmnopq"`),
+		"empty checkpoint":  swap(`}]}`, `}],"checkpoint":""}`),
+		"null checkpoint":   swap(`}]}`, `}],"checkpoint":null}`),
+		"checkpoint before": swap(`"evidence"`, `"checkpoint":"bG9n","evidence"`),
 		"too many": swap(`[{"platform":"snp","data":"cXVvdGU="}]`,
 			"["+strings.Repeat(`{"platform":"snp","data":"cXVvdGU="},`, bundle.MaxEvidence)+`{"platform":"snp","data":"cXVvdGU="}]`),
 	} {
@@ -114,6 +117,22 @@ func TestBundleCanonicalFormOnly(t *testing.T) {
 	if _, err := attest.ParseBundle(make([]byte, bundle.MaxBundle+1)); err == nil {
 		t.Error("oversize bundle accepted")
 	}
+}
+
+func FuzzParseBundle(f *testing.F) {
+	f.Add(testBundle(f, testConfig(), "snp"))
+	f.Add([]byte(`{"v":1,"key_config":"e30=","evidence":[{"platform":"snp","data":"eA=="}],"checkpoint":"bG9n"}`))
+	f.Add([]byte(`{"v":1,"key_config":"e30=","evidence":[{"platform":"snp","data":"eA=="}],"checkpoint":""}`))
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		b, err := attest.ParseBundle(doc)
+		if err != nil {
+			return
+		}
+		again, err := b.Encode()
+		if err != nil || !bytes.Equal(again, doc) {
+			t.Fatalf("accepted %q, encodes as %q (%v)", doc, again, err)
+		}
+	})
 }
 
 func FuzzParseKeyConfig(f *testing.F) {

@@ -8,11 +8,7 @@ import "encoding/base64"
 // plain reports whether s holds 1 to limit printable ASCII characters and none
 // that JSON encoders write in more than one way.
 func plain(s string, limit int) bool {
-	return s != "" && plainOrEmpty(s, limit)
-}
-
-func plainOrEmpty(s string, limit int) bool {
-	if len(s) > limit {
+	if s == "" || len(s) > limit {
 		return false
 	}
 	for i := range len(s) {

@@ -25,6 +25,19 @@ func TestHashes(t *testing.T) {
 	if got := bundle.ReportData([]byte("config")); got != rd {
 		t.Errorf("report data %x", got)
 	}
+	var fresh [32]byte
+	copy(fresh[:], "0123456789abcdef0123456789abcdef")
+	want := sha512.Sum512([]byte("sotto/1 fresh\x000123456789abcdef0123456789abcdefconfig"))
+	if got := bundle.FreshData(fresh, []byte("config")); got != want {
+		t.Errorf("fresh data %x", got)
+	}
+	// $ printf checkpoint | sha256sum
+	if got := bundle.Anchor([]byte("checkpoint")); got != "sha256:47320987f9a49d5b00119b960f247a956773f57543982b8bfcb6da5bb3afd9ef" {
+		t.Errorf("anchor %s", got)
+	}
+	if got := bundle.Anchor(nil); got != "" {
+		t.Errorf("anchor of nothing: %s", got)
+	}
 	nonce := sha256.Sum256(append([]byte("sotto/1 tpm nonce\x00"), rd[:]...))
 	if got := bundle.Nonce("tpm", rd); got != nonce {
 		t.Errorf("nonce %x", got)
@@ -38,6 +51,7 @@ func TestKeyConfigLimits(t *testing.T) {
 	}
 	context := func(n int) func(*bundle.KeyConfig) { return model(func(m *bundle.Model) { m.Context = n }) }
 	digest := func(s string) func(*bundle.KeyConfig) { return model(func(m *bundle.Model) { m.Digest = s }) }
+	anchor := func(s string) func(*bundle.KeyConfig) { return func(c *bundle.KeyConfig) { c.Anchor = s } }
 	suite := func(s string) func(*bundle.KeyConfig) { return func(c *bundle.KeyConfig) { c.Suite = s } }
 	span := func(from, to int64) func(*bundle.KeyConfig) {
 		return func(c *bundle.KeyConfig) { c.NotBefore, c.NotAfter = from, to }
@@ -81,8 +95,11 @@ func TestKeyConfigLimits(t *testing.T) {
 		{"less", suite("<"), false},
 		{"more", suite(">"), false},
 		{"ampersand", suite("&"), false},
-		{"long anchor", func(c *bundle.KeyConfig) { c.Anchor = strings.Repeat("a", 4096) }, true},
-		{"longer anchor", func(c *bundle.KeyConfig) { c.Anchor = strings.Repeat("a", 4097) }, false},
+		{"anchor", anchor("sha256:" + hex), true},
+		{"no anchor", anchor(""), true},
+		{"anchor in words", anchor("none"), false},
+		{"short anchor", anchor("sha256:" + hex[1:]), false},
+		{"anchor of another kind", anchor("sha512:" + hex), false},
 		{"first second", span(1, 2), true},
 		{"zero", span(0, 2), false},
 		{"negative", span(-1, 2), false},
@@ -127,12 +144,13 @@ func manyModels(n, size int) (out []bundle.Model) {
 // A key config of the greatest length is read, and one of a byte more is not.
 func TestLongestKeyConfig(t *testing.T) {
 	c := testConfig()
-	c.Models = manyModels(220, 250)
+	c.Models = append(manyModels(230, 250), manyModels(1, 1)...)
+	last := &c.Models[len(c.Models)-1]
 	short, err := c.Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Anchor = strings.Repeat("a", bundle.MaxKeyConfig-len(short))
+	last.ID = strings.Repeat("m", 1+bundle.MaxKeyConfig-len(short))
 	doc, err := c.Encode()
 	if err != nil || len(doc) != bundle.MaxKeyConfig {
 		t.Fatalf("%d bytes: %v", len(doc), err)
@@ -140,11 +158,11 @@ func TestLongestKeyConfig(t *testing.T) {
 	if _, err := attest.ParseKeyConfig(doc); err != nil {
 		t.Error(err)
 	}
-	c.Anchor += "a"
+	last.ID += "m"
 	if _, err := c.Encode(); err == nil {
 		t.Error("one byte more is encoded")
 	}
-	longer := bytes.Replace(doc, []byte(`"anchor":"`), []byte(`"anchor":"a`), 1)
+	longer := bytes.Replace(doc, []byte(`"id":"`), []byte(`"id":"m`), 1)
 	if _, err := attest.ParseKeyConfig(longer); err == nil {
 		t.Error("one byte more is read")
 	}
@@ -161,6 +179,7 @@ func TestBundleLimits(t *testing.T) {
 			}
 		}
 	}
+	checkpoint := func(n int) func(*bundle.Bundle) { return func(b *bundle.Bundle) { b.Checkpoint = make([]byte, n) } }
 	config := func(n int) func(*bundle.Bundle) { return func(b *bundle.Bundle) { b.KeyConfig = make([]byte, n) } }
 	for _, tt := range []struct {
 		name string
@@ -175,6 +194,9 @@ func TestBundleLimits(t *testing.T) {
 		{"no evidence", pieces(0), false},
 		{"much evidence", pieces(bundle.MaxEvidence), true},
 		{"more evidence", pieces(bundle.MaxEvidence + 1), false},
+		{"checkpoint", checkpoint(1), true},
+		{"long checkpoint", checkpoint(bundle.MaxCheckpoint), true},
+		{"longer checkpoint", checkpoint(bundle.MaxCheckpoint + 1), false},
 		{"no data", func(b *bundle.Bundle) { b.Evidence[0].Data = nil }, false},
 		{"letters and digits of a name", names("az09"), true},
 		{"long name", names("abcdefghijklmnop"), true},
