@@ -60,6 +60,10 @@ type Policy struct {
 
 	// Platforms holds each platform's own rules under its name.
 	Platforms map[string]json.RawMessage `json:"platforms,omitempty"`
+
+	// Pin says which public log releases have to stand in, and whose signatures they
+	// need; package release reads it. With one, a machine's release has to be public.
+	Pin json.RawMessage `json:"pin,omitempty"`
 }
 
 // ClockSkew is how many seconds a key's not-before may lie in the client's
@@ -143,12 +147,18 @@ func (k *Key) ValidAt(t time.Time) bool {
 	return u >= k.config.NotBefore-ClockSkew && u < k.config.NotAfter
 }
 
-// Verify judges a bundle at time now. The Key is nil unless the verdict's state
+// Verify judges a bundle at time now by a policy alone; see [Judge].
+func Verify(bundle []byte, policy Policy, now time.Time, platforms ...Platform) (*Key, Verdict) {
+	return Judge(bundle, Terms{Policy: policy}, now, platforms...)
+}
+
+// Judge judges a bundle at time now. The Key is nil unless the verdict's state
 // is [StateVerified] or [StateDemo]. The same arguments always give the same
 // verdict. Platforms that aren't given are unknown.
-func Verify(bundle []byte, policy Policy, now time.Time, platforms ...Platform) (*Key, Verdict) {
-	j := newJudge(now)
-	b, err := ParseBundle(bundle)
+func Judge(doc []byte, t Terms, now time.Time, platforms ...Platform) (*Key, Verdict) {
+	j, policy := newJudge(now), t.Policy
+	j.checkPage(t.Page)
+	b, err := ParseBundle(doc)
 	if err != nil {
 		j.add("", Failed("key.bundle", "The proof can be read", FailBundleMalformed,
 			"What this machine sent as its proof is not in the agreed form: "+err.Error()+"."))
@@ -162,9 +172,13 @@ func Verify(bundle []byte, policy Policy, now time.Time, platforms ...Platform) 
 	}
 	id := KeyID(b.KeyConfig)
 	j.describe(config, id)
+	policy = j.checkLog(config, b.Checkpoint, t, now)
 	j.checkConfig(config, policy, now)
 
 	claim := Claim{ReportData: ReportData(b.KeyConfig), Config: config}
+	if t.Nonce != nil {
+		claim.ReportData = FreshData(*t.Nonce, b.KeyConfig)
+	}
 	for _, e := range b.Evidence {
 		j.appraise(e, claim, policy, now, platforms)
 	}
@@ -241,7 +255,15 @@ func (j *judge) appraise(e Evidence, claim Claim, p Policy, now time.Time, platf
 		j.add(e.Platform, ck)
 		return
 	}
+	_, own := p.Platforms[e.Platform]
+	if j.machines != nil && !own {
+		p.Platforms = j.machines.Platforms
+	}
 	a := platforms[i].Verify(e.Data, claim, p, now)
+	if j.machines != nil && own {
+		p.Platforms = j.machines.Platforms
+		a.Checks = both(a.Checks, platforms[i].Verify(e.Data, claim, p, now).Checks)
+	}
 	j.demo = j.demo || a.Demo
 	if a.Unshielded {
 		j.unshielded = append(j.unshielded, e.Platform)

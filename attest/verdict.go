@@ -45,6 +45,20 @@ const (
 	FailPolicyMismatch     = "policy_mismatch"
 	FailPolicyMalformed    = "policy_malformed"
 	FailPlatformError      = "platform_error"
+
+	FailLogUnavailable    = "log_unavailable"
+	FailLogMalformed      = "log_malformed"
+	FailLogSignature      = "log_signature"
+	FailLogWitnessesFew   = "log_witnesses_few"
+	FailLogWitnessUnknown = "log_witness_unknown"
+	FailLogStale          = "log_stale"
+	FailLogRollback       = "log_rollback"
+	FailLogSplitView      = "log_split_view"
+	FailReleaseUnlogged   = "release_unlogged"
+	FailReleaseSignatures = "release_signatures"
+	FailReleaseRevoked    = "release_revoked"
+	FailAnchorMismatch    = "anchor_mismatch"
+	FailPageChanged       = "page_changed"
 )
 
 // failures maps each name of the closed list to whether it means "could not be
@@ -58,6 +72,11 @@ var failures = map[string]bool{
 	FailRevoked: false, FailCollateralMissing: true, FailCollateralExpired: true,
 	FailFirmwareOld: false, FailDebugEnabled: false, FailSoftwareMismatch: false,
 	FailPolicyMismatch: false, FailPolicyMalformed: true, FailPlatformError: false,
+	FailLogUnavailable: true, FailLogMalformed: false, FailLogSignature: false,
+	FailLogWitnessesFew: false, FailLogWitnessUnknown: false, FailLogStale: true,
+	FailLogRollback: false, FailLogSplitView: false, FailReleaseUnlogged: false,
+	FailReleaseSignatures: false, FailReleaseRevoked: false, FailAnchorMismatch: false,
+	FailPageChanged: false,
 }
 
 // Statuses of a [Check].
@@ -112,6 +131,9 @@ type Verdict struct {
 	NotAfter  int64    `json:"not_after"`
 	CheckedAt int64    `json:"checked_at"`
 	Checks    []Check  `json:"checks"` // the five rows
+
+	// Log says where the release stands in the public log; nil where that isn't known.
+	Log *LogEntry `json:"log,omitempty"`
 }
 
 // Summaries of the states that have one sentence each.
@@ -130,6 +152,7 @@ type judge struct {
 	demo bool
 
 	unshielded []string // platforms, each as often as there is evidence
+	machines   *Policy  // what the release's manifest wants, where there is one
 }
 
 func newJudge(now time.Time) *judge {
@@ -185,9 +208,9 @@ func (j *judge) verdict(p Policy) Verdict {
 	for i := range j.rows {
 		switch r := &j.rows[i]; r.ID {
 		case RowLog:
-			closeOpenRow(r, "This build keeps no public log yet, so only its operator can say which releases there are.")
+			proved = closeOpenRow(r, p.Pin != nil, "This app was told of no public log, so only the operator can say which releases there are.") && proved
 		case RowPage:
-			closeOpenRow(r, "A web page can be swapped by the server that sends it, and there is no public list to compare it with yet. The terminal program does not have this gap.")
+			closeOpenRow(r, false, "A web page can be swapped by the server that sends it. The terminal program and its page on this device don’t have this gap.")
 		default:
 			proved = closeRow(r, demo) && proved
 		}
@@ -239,13 +262,12 @@ func (j *judge) firstFailure() (first string, couldNotCheck bool) {
 func closeRow(r *Check, demo bool) (proved bool) {
 	r.Redo = redo
 	var shown *Check
-	rank := map[string]int{StatusOK: 1, StatusWarn: 2, StatusFail: 3}
 	for i := range r.Parts {
 		c := &r.Parts[i]
 		if c.Platform != "" && (c.Status == StatusOK || demo) { // what is wrong is shown, whatever is proved
 			proved = true
 		}
-		if shown == nil || rank[c.Status] > rank[shown.Status] {
+		if shown == nil || rank(c.Status) > rank(shown.Status) {
 			shown = c
 		}
 	}
@@ -256,18 +278,48 @@ func closeRow(r *Check, demo bool) (proved bool) {
 		return shown.Status != StatusFail
 	default:
 		r.Status, r.Failure = StatusFail, FailEvidenceIncomplete
-		r.Detail = "Nothing that this machine sent proves it."
+		r.Detail = nothingProves
 		return false
 	}
 }
 
-// closeOpenRow closes a row that says so honestly while nothing proves it.
-func closeOpenRow(r *Check, notYet string) {
-	if len(r.Parts) > 0 {
-		closeRow(r, false)
-		return
-	}
+// closeOpenRow closes a row that no platform proves, and reports whether it may
+// stand so. Where it is wanted, a part has to be right; else it may say honestly
+// that nothing was looked at.
+func closeOpenRow(r *Check, wanted bool, notYet string) bool {
 	r.Status, r.Detail = StatusWarn, notYet
+	var shown *Check
+	right := false
+	for i := range r.Parts {
+		c := &r.Parts[i]
+		right = right || c.Status == StatusOK
+		if shown == nil || rank(c.Status) > rank(shown.Status) {
+			shown = c
+		}
+	}
+	if shown != nil {
+		r.Redo = redo
+		r.Status, r.Failure, r.Detail = shown.Status, shown.Failure, shown.Detail
+		r.Want, r.Found = shown.Want, shown.Found
+	}
+	if wanted && !right && r.Status != StatusFail {
+		r.Status, r.Failure, r.Detail = StatusFail, FailEvidenceIncomplete, nothingProves
+	}
+	return r.Status != StatusFail
+}
+
+// nothingProves is the sentence of a row that was to be proved and wasn't.
+const nothingProves = "Nothing that this machine sent proves it."
+
+// rank orders statuses by how much a person should hear of them.
+func rank(status string) int {
+	switch status {
+	case StatusFail:
+		return 2
+	case StatusWarn:
+		return 1
+	}
+	return 0
 }
 
 // How a person checks again without this app's screens: a machine, and evidence
