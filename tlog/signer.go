@@ -5,12 +5,10 @@ package tlog
 
 import (
 	"crypto/ed25519"
-	"crypto/rand"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
-	"log/slog"
 	"strings"
 )
 
@@ -65,7 +63,7 @@ func ParseCosigner(file string) (Cosigner, error) {
 }
 
 func generate() ed25519.PrivateKey {
-	_, priv, err := ed25519.GenerateKey(rand.Reader)
+	_, priv, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		panic(err) // crypto/rand doesn't fail
 	}
@@ -129,9 +127,6 @@ func (s secret) String() string { return "[private key of " + s.key.name + "]" }
 
 // GoString hides the key.
 func (s secret) GoString() string { return s.String() }
-
-// LogValue hides the key.
-func (s secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 // Sign returns the bare signature of a note's text.
 func (s Signer) Sign(text []byte) ([]byte, error) { return ed25519.Sign(s.priv, text), nil }
