@@ -8,50 +8,11 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
-	"path"
 	"strconv"
 	"strings"
+
+	"github.com/sotto-chat/sotto/web/headers"
 )
-
-// Content security policies, one for each kind of document.
-//
-// The page may load nothing but its own files and can make no HTML out of
-// strings: no Trusted Types policy may exist in it. For the same reason it can't
-// start a Worker, which takes a script's URL; the core's frame does that, under
-// a policy of its own that allows that one URL (src/core/frame.ts). Only the
-// Worker may compile WASM.
-const (
-	pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; " +
-		"font-src 'self'; connect-src 'self'; frame-src 'self'; worker-src 'self'; manifest-src 'self'; " +
-		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; " +
-		"require-trusted-types-for 'script'; trusted-types 'none'"
-	framePolicy = "default-src 'none'; script-src 'self'; worker-src 'self'; " +
-		"base-uri 'none'; form-action 'none'; frame-ancestors 'self'; " +
-		"require-trusted-types-for 'script'; trusted-types sotto-core"
-	workerPolicy = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'; " +
-		"require-trusted-types-for 'script'; trusted-types 'none'"
-	filePolicy = "default-src 'none'; frame-ancestors 'none'"
-)
-
-// permissions turns off what the app has no use for.
-const permissions = "publickey-credentials-get=(self), publickey-credentials-create=(self), clipboard-write=(self), " +
-	"accelerometer=(), autoplay=(), camera=(), display-capture=(), fullscreen=(), geolocation=(), gyroscope=(), " +
-	"hid=(), microphone=(), midi=(), payment=(), serial=(), usb=(), xr-spatial-tracking=()"
-
-// contentTypes are said by name rather than asked of the system, whose tables
-// differ. WASM compiles while it streams only under its own type.
-var contentTypes = map[string]string{
-	".css":         "text/css; charset=utf-8",
-	".html":        "text/html; charset=utf-8",
-	".js":          "text/javascript; charset=utf-8",
-	".json":        "application/json",
-	".png":         "image/png",
-	".svg":         "image/svg+xml",
-	".txt":         "text/plain; charset=utf-8",
-	".wasm":        "application/wasm",
-	".webmanifest": "application/manifest+json",
-	".woff2":       "font/woff2",
-}
 
 // asset is one file in the forms that it is served in.
 type asset struct {
@@ -68,15 +29,15 @@ func New(dist fs.FS) http.Handler {
 		msg := "The web app isn't part of this program (" + err.Error() + ").\n" +
 			"Build it with: make web, then build this program again. The terminal works without it: sotto chat\n"
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			secure(w.Header(), filePolicy)
-			w.Header().Set("Content-Type", contentTypes[".txt"])
+			secure(w.Header(), "file")
+			w.Header().Set("Content-Type", headers.Types[".txt"])
 			w.WriteHeader(http.StatusServiceUnavailable)
 			fmt.Fprint(w, msg)
 		})
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			secure(w.Header(), filePolicy)
+			secure(w.Header(), "file")
 			w.Header().Set("Allow", "GET, HEAD")
 			http.Error(w, "this page is only read", http.StatusMethodNotAllowed)
 			return
@@ -87,7 +48,7 @@ func New(dist fs.FS) http.Handler {
 		}
 		a, ok := assets[name]
 		if !ok || name == "index.html" && !isRoute(r.URL.Path) {
-			secure(w.Header(), filePolicy)
+			secure(w.Header(), "file")
 			http.Error(w, "there is nothing at this address", http.StatusNotFound)
 			return
 		}
@@ -130,6 +91,10 @@ func load(dist fs.FS) (map[string]*asset, error) {
 	assets := map[string]*asset{
 		"manifest.json": {path: "manifest.json", digest: m.Digest, fixed: true, plain: doc},
 	}
+	// What a release says of the page, for those who compare (see web/build).
+	if doc, err := fs.ReadFile(dist, "files.json"); err == nil {
+		assets["files.json"] = &asset{path: "files.json", digest: m.Digest, fixed: true, plain: doc}
+	}
 	for _, f := range m.Files {
 		a := &asset{path: f.Path, digest: f.SHA256, fixed: f.Fixed}
 		if a.plain, err = fs.ReadFile(dist, f.Path); err != nil {
@@ -156,15 +121,11 @@ func load(dist fs.FS) (map[string]*asset, error) {
 // serve answers with the smallest form that the browser takes.
 func (a *asset) serve(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	ext := path.Ext(a.path)
-	secure(h, a.policy())
+	secure(h, headers.Kind(a.path))
 	if r.TLS != nil {
 		h.Set("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
 	}
-	h.Set("Content-Type", contentTypes[ext])
-	if contentTypes[ext] == "" {
-		h.Set("Content-Type", "application/octet-stream")
-	}
+	h.Set("Content-Type", headers.Type(a.path))
 	if a.fixed {
 		h.Set("Cache-Control", "no-cache")
 	} else {
@@ -199,28 +160,11 @@ func (a *asset) serve(w http.ResponseWriter, r *http.Request) {
 	w.Write(body) // the browser is gone if this fails: nobody is left to tell
 }
 
-// policy is the content security policy of the asset's kind.
-func (a *asset) policy() string {
-	switch {
-	case a.path == "core.html":
-		return framePolicy
-	case strings.HasSuffix(a.path, ".html"):
-		return pagePolicy
-	case strings.HasPrefix(a.path, "a/worker-") && strings.HasSuffix(a.path, ".js"):
-		return workerPolicy
+// secure sets the headers that every answer of a kind carries.
+func secure(h http.Header, kind string) {
+	for name, value := range headers.All(kind) {
+		h.Set(name, value)
 	}
-	return filePolicy
-}
-
-// secure sets the headers that every answer carries.
-func secure(h http.Header, policy string) {
-	h.Set("Content-Security-Policy", policy)
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	h.Set("Cross-Origin-Embedder-Policy", "require-corp")
-	h.Set("Cross-Origin-Resource-Policy", "same-origin")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Permissions-Policy", permissions)
-	h.Set("X-Content-Type-Options", "nosniff")
 }
 
 // accepts reports whether an Accept-Encoding header names coding and doesn't

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"github.com/sotto-chat/sotto/web/headers"
 )
 
 // build is a small web app in the form that web/build writes.
@@ -30,9 +32,11 @@ func build() fstest.MapFS {
 	}
 	add("index.html", "the page", true, "", "")
 	add("core.html", "the frame", true, "", "")
+	add("sw.js", "the service worker", true, "", "")
 	add("icon.svg", "the icon", true, "", "")
 	add("a/worker-00.js", "the worker", false, "worker br", "worker gz")
 	add("a/core-00.wasm", "the core", false, "core br", "")
+	fsys["files.json"] = &fstest.MapFile{Data: []byte("the listing")}
 	fsys["manifest.json"] = &fstest.MapFile{Data: []byte(`{"v":1,"digest":"ab","files":[` + strings.Join(files, ",") + `]}`)}
 	return fsys
 }
@@ -70,6 +74,8 @@ func TestRoutes(t *testing.T) {
 		{"/core.html", 200, "the frame"},
 		{"/icon.svg", 200, "the icon"},
 		{"/a/worker-00.js", 200, "the worker"},
+		{"/sw.js", 200, "the service worker"},
+		{"/files.json", 200, "the listing"},
 		{"/manifest.json", 200, ""},
 		{"/index.html", 404, ""}, // one address for one page
 		{"/chat/", 404, ""},
@@ -101,13 +107,15 @@ func TestHeaders(t *testing.T) {
 			"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; font-src 'self'; " +
 				"connect-src 'self'; frame-src 'self'; worker-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; " +
 				"frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
-			"Cache-Control": "no-cache",
-			"Content-Type":  "text/html; charset=utf-8",
+			"Cache-Control":    "no-cache",
+			"Content-Type":     "text/html; charset=utf-8",
+			"Integrity-Policy": "blocked-destinations=(script)",
 		},
-		"/core.html":      {"Content-Security-Policy": framePolicy, "Cache-Control": "no-cache"},
-		"/a/worker-00.js": {"Content-Security-Policy": workerPolicy, "Cache-Control": "public, max-age=31536000, immutable"},
+		"/sw.js":          {"Content-Security-Policy": headers.ServiceWorker, "Cache-Control": "no-cache", "Content-Type": "text/javascript; charset=utf-8"},
+		"/core.html":      {"Content-Security-Policy": headers.Frame, "Cache-Control": "no-cache"},
+		"/a/worker-00.js": {"Content-Security-Policy": headers.Worker, "Cache-Control": "public, max-age=31536000, immutable"},
 		"/a/core-00.wasm": {"Content-Type": "application/wasm"},
-		"/nothing":        {"Content-Security-Policy": filePolicy},
+		"/nothing":        {"Content-Security-Policy": headers.File},
 	} {
 		res, _ := get(t, h, "GET", path)
 		for name, v := range want {

@@ -48,6 +48,10 @@ type Manifest struct {
 	FirstLoadGzip int    `json:"first_load_gzip"`
 }
 
+// filesJSON is the listing that a release takes over: path → SHA-256 in hex, of
+// every file that is served but for this one and manifest.json.
+const filesJSON = "files.json"
+
 // File is one served file. Sizes are in bytes; 0 means that the compressed form
 // isn't kept because it saves nothing.
 type File struct {
@@ -139,7 +143,7 @@ func (s site) addStatic(dir string, names map[string]string) error {
 			return err
 		}
 		p := filepath.ToSlash(rel)
-		if _, ok := s[p]; ok || p == "manifest.json" || strings.HasPrefix(p, "a/") {
+		if _, ok := s[p]; ok || p == "manifest.json" || p == filesJSON || strings.HasPrefix(p, "a/") {
 			return fmt.Errorf("static file %s takes a name that the build uses", p)
 		}
 		b, err := os.ReadFile(file)
@@ -162,6 +166,14 @@ func write(out string, m *Manifest, packed site) error {
 		return err
 	}
 	packed["manifest.json"] = append(doc, '\n')
+	files := map[string]string{}
+	for _, f := range m.Files {
+		files[f.Path] = f.SHA256
+	}
+	if doc, err = json.MarshalIndent(files, "", "  "); err != nil {
+		return err
+	}
+	packed[filesJSON] = append(doc, '\n')
 
 	// What was there goes, but for dotfiles: .keep holds the place of the
 	// directory in the repository.

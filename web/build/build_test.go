@@ -6,11 +6,15 @@ package main
 import (
 	"bytes"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -26,11 +30,12 @@ func tree(t *testing.T, dir string) Options {
 	for name, data := range map[string]string{
 		"static/index.html":    `<link rel="stylesheet" href="{{css}}"><script type="module" src="{{js}}"></script><link rel="icon" href="/icon.svg"></head>`,
 		"static/icon.svg":      `<svg xmlns="http://www.w3.org/2000/svg"/>`,
-		"src/main.tsx":         `import './main.css'; import { h, render } from 'preact'; render(h('p', null), document.body); import('./lazy').then((m) => m.show());`,
+		"src/main.tsx":         `import './main.css'; import { h, render } from 'preact'; render(h('p', null), document.body); const lazy = (files: string, f: () => Promise<any>) => (console.log(files), f()); lazy('lazy:lazy', () => import('./lazy')).then((m) => m.show());`,
 		"src/main.css":         `body { margin: 0 }`,
 		"src/lazy.ts":          `import { lexer } from 'marked'; import { h } from 'preact'; export const show = () => [lexer('x'), h('p', null)];`,
-		"src/core/frame.ts":    `declare const __WORKER_URL__: string; console.log(__WORKER_URL__);`,
-		"src/worker/worker.ts": `import 'go/wasm_exec'; declare const __WASM_URL__: string, __POLICY__: string; console.log(__WASM_URL__, __POLICY__);`,
+		"src/shelf/sw.ts":      `declare const __HEADERS__: unknown; console.log(__HEADERS__);`,
+		"src/core/frame.ts":    `declare const __WORKER_URL__: string, __WORKER_INTEGRITY__: string; console.log(__WORKER_URL__, __WORKER_INTEGRITY__);`,
+		"src/worker/worker.ts": `import 'go/wasm_exec'; declare const __WASM_URL__: string, __WASM_INTEGRITY__: string, __POLICY__: string; console.log(__WASM_URL__, __WASM_INTEGRITY__, __POLICY__);`,
 		"core.wasm":            "\x00asm\x01\x00\x00\x00",
 	} {
 		file := filepath.Join(dir, name)
@@ -176,6 +181,46 @@ func TestNamesAndManifest(t *testing.T) {
 	if !regexp.MustCompile(`<link rel="modulepreload" href="/a/chunk-[0-9a-f]{16}\.js" integrity="sha256-`).MatchString(made["index.html"]) {
 		t.Errorf("index.html doesn't name what the page imports: %s", made["index.html"])
 	}
+	// What a browser doesn't check by itself is named with its digest where it is loaded.
+	digest := func(p string) string {
+		sum := sha256.Sum256([]byte(made[p]))
+		return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
+	}
+	one := func(pattern string) string {
+		for p := range made {
+			if ok, _ := path.Match(pattern, p); ok {
+				return p
+			}
+		}
+		t.Fatalf("no %s", pattern)
+		return ""
+	}
+	chunk := one("a/chunk-*.js")
+	if want := `"/` + chunk + " " + digest(chunk) + " /" + lazy + " " + digest(lazy) + `"`; !strings.Contains(made[js], want) {
+		t.Errorf("%s doesn't hold %s: what it loads later goes unchecked", js, want)
+	}
+	if worker := one("a/worker-*.js"); !strings.Contains(made[one("a/frame-*.js")], digest(worker)) {
+		t.Error("the frame doesn't know the digest of the Worker that it starts")
+	}
+	if core := one("a/core-*.wasm"); !strings.Contains(made[one("a/worker-*.js")], digest(core)) {
+		t.Error("the Worker doesn't know the digest of the core that it starts")
+	}
+	if !strings.Contains(made["sw.js"], "script-src 'self' 'wasm-unsafe-eval'") {
+		t.Error("the service worker doesn't know the policies that it has to serve files under")
+	}
+	// files.json is the whole site, for a release to take over.
+	var listing map[string]string
+	if err := json.Unmarshal([]byte(made["files.json"]), &listing); err != nil {
+		t.Fatal(err)
+	}
+	if len(listing) != len(m.Files) {
+		t.Errorf("files.json lists %d files of %d", len(listing), len(m.Files))
+	}
+	for _, f := range m.Files {
+		if sum := sha256.Sum256([]byte(made[f.Path])); listing[f.Path] != hex.EncodeToString(sum[:]) {
+			t.Errorf("files.json says %q of %s", listing[f.Path], f.Path)
+		}
+	}
 	if !strings.Contains(made["licenses.txt"], "==== preact ====") || !strings.Contains(made["licenses.txt"], "==== marked ====") {
 		t.Error("licenses.txt lacks a package whose code is in the bundle")
 	}
@@ -211,6 +256,8 @@ func TestBrokenSources(t *testing.T) {
 	for name, c := range map[string]struct{ file, data, want string }{
 		"syntax":         {"src/main.tsx", "let = ;", "main.tsx:1"},
 		"missing file":   {"static/index.html", `<script src="/other.js"></script>`, "refers to other.js"},
+		"unchecked part": {"src/main.tsx", `import './main.css'; import('./lazy')`, "its bytes would go unchecked"},
+		"reserved list":  {"static/files.json", "{}", "takes a name that the build uses"},
 		"reserved name":  {"static/manifest.json", "{}", "takes a name that the build uses"},
 		"reserved place": {"static/a/x.svg", "<svg/>", "takes a name that the build uses"},
 	} {

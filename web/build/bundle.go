@@ -20,6 +20,7 @@ import (
 
 	"github.com/sotto-chat/sotto/attest/platforms"
 	"github.com/sotto-chat/sotto/internal/wasm"
+	"github.com/sotto-chat/sotto/web/headers"
 )
 
 // bundleAll bundles the Worker, the frame that starts it, and the page, in this
@@ -39,6 +40,7 @@ func bundleAll(o Options, s site, names map[string]string) (first, page []string
 		page       bool
 	}{
 		{"worker.js", "src/worker/worker.ts", false},
+		{"sw.js", "src/shelf/sw.ts", false},
 		{"frame.js", "src/core/frame.ts", false},
 		{"main.js", o.Main, true},
 	} {
@@ -61,9 +63,12 @@ func bundleAll(o Options, s site, names map[string]string) (first, page []string
 			// Go's own loader for its WASM comes from the toolchain that made it.
 			Alias: map[string]string{"go/wasm_exec": filepath.Join(goroot, "lib", "wasm", "wasm_exec.js")},
 			Define: map[string]string{
-				"__WASM_URL__":   quote("/" + names["core.wasm"]),
-				"__WORKER_URL__": quote("/" + names["worker.js"]),
-				"__POLICY__":     quote(policy),
+				"__WASM_URL__":         quote("/" + names["core.wasm"]),
+				"__WASM_INTEGRITY__":   quote(s.digest(names["core.wasm"])),
+				"__WORKER_URL__":       quote("/" + names["worker.js"]),
+				"__WORKER_INTEGRITY__": quote(s.digest(names["worker.js"])),
+				"__HEADERS__":          shelfHeaders(),
+				"__POLICY__":           quote(policy),
 			},
 			Outdir:   "/out",
 			Metafile: true,
@@ -83,7 +88,9 @@ func bundleAll(o Options, s site, names map[string]string) (first, page []string
 		if err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", e.file, err)
 		}
-		first = append(first, scripts...)
+		if e.name != headers.ServiceWorkerPath { // it loads when everything else has
+			first = append(first, scripts...)
+		}
 		if e.page {
 			page = scripts
 		}
@@ -148,12 +155,19 @@ func (s site) addOutputs(r api.BuildResult, entry string, names map[string]strin
 				return err
 			}
 			data = bytes.ReplaceAll(data, []byte("./"+dep), []byte("./"+path.Base(done[dep])))
+			if imports[base][dep] == "dynamic-import" {
+				place := []byte(quote("lazy:" + stem(dep)))
+				if !bytes.Contains(data, place) {
+					return fmt.Errorf("%s imports %s without lazy('lazy:%s', …): its bytes would go unchecked", base, dep, stem(dep))
+				}
+				data = bytes.ReplaceAll(data, place, []byte(quote(s.lazyFiles(dep, imports, done))))
+			}
 		}
-		name := base
-		if stem, _, ok := strings.Cut(base, "-"); ok { // chunk-HASH.js, font-HASH.woff2
-			name = stem + path.Ext(base)
+		if base == headers.ServiceWorkerPath { // the one name that stays
+			s[base], done[base] = data, base
+			return nil
 		}
-		done[base] = s.addHashed(name, data)
+		done[base] = s.addHashed(stem(base)+path.Ext(base), data)
 		return nil
 	}
 	for _, base := range slices.Sorted(maps.Keys(content)) {
@@ -161,10 +175,10 @@ func (s site) addOutputs(r api.BuildResult, entry string, names map[string]strin
 			return nil, err
 		}
 	}
-	stem := strings.TrimSuffix(entry, ".js")
+	name := strings.TrimSuffix(entry, ".js")
 	for _, ext := range []string{".js", ".css"} {
-		if p, ok := done[stem+ext]; ok {
-			names[stem+ext] = p
+		if p, ok := done[name+ext]; ok {
+			names[name+ext] = p
 		}
 	}
 
@@ -183,6 +197,49 @@ func (s site) addOutputs(r api.BuildResult, entry string, names map[string]strin
 	}
 	load(entry)
 	return first, nil
+}
+
+// stem is what a file of esbuild's is called without its hash: chunk-HASH.js is chunk.
+func stem(base string) string {
+	name, _, ok := strings.Cut(base, "-")
+	if !ok {
+		name = strings.TrimSuffix(base, path.Ext(base))
+	}
+	return name
+}
+
+// lazyFiles is what a lazy part consists of, as src/core/lazy.ts reads it: path
+// and digest of each file, those first that others import.
+func (s site) lazyFiles(base string, imports map[string]map[string]string, done map[string]string) string {
+	var words []string
+	var list func(base string)
+	list = func(base string) {
+		p := "/" + done[base]
+		if slices.Contains(words, p) || path.Ext(base) != ".js" {
+			return
+		}
+		for _, dep := range slices.Sorted(maps.Keys(imports[base])) {
+			if imports[base][dep] == "import-statement" {
+				list(dep)
+			}
+		}
+		words = append(words, p, s.digest(done[base]))
+	}
+	list(base)
+	return strings.Join(words, " ")
+}
+
+// shelfHeaders is what the service worker serves files with, as a JavaScript value.
+func shelfHeaders() string {
+	doc := struct {
+		Kinds map[string]map[string]string `json:"kinds"`
+		Types map[string]string            `json:"types"`
+	}{map[string]map[string]string{}, headers.Types}
+	for _, kind := range headers.Kinds() {
+		doc.Kinds[kind] = headers.All(kind)
+	}
+	b, _ := json.Marshal(doc) // plain strings always marshal
+	return string(b)
 }
 
 // addLicenses appends the licence of each package that a bundle took code from

@@ -87,7 +87,10 @@ func (s site) addPages(dir string, names map[string]string, first []string) erro
 }
 
 // integrity is the attribute that has a browser check what it loads from p.
-func (s site) integrity(p string) string {
+func (s site) integrity(p string) string { return ` integrity="` + s.digest(p) + `"` }
+
+// digest is a file's SHA-256 as browsers compare it (W3C Subresource Integrity, "The integrity attribute").
+func (s site) digest(p string) string {
 	sum := sha256.Sum256(s[p])
-	return ` integrity="sha256-` + base64.StdEncoding.EncodeToString(sum[:]) + `"`
+	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
 }

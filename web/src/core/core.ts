@@ -67,7 +67,16 @@ class PageCore {
     document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && this.wake());
     addEventListener('online', () => this.wake());
     this.core = this.commands();
+    this.takeAppKey();
     this.start();
+  }
+
+  /** `sotto app` prints its address with a key in the fragment: not to be left in the browser's history. */
+  private takeAppKey(): void {
+    const key = /^#app=([\w-]{43})$/.exec(location.hash)?.[1];
+    if (!key) return;
+    history.replaceState(null, '', location.pathname);
+    this.call('appKey', [key]).catch(() => {});
   }
 
   // ------------------------------------------------------------- the Worker
@@ -91,8 +100,11 @@ class PageCore {
   /** Takes the port that the frame brings. */
   private hello(e: MessageEvent<unknown>): void {
     if (e.origin !== location.origin || !this.frame || e.source !== this.frame.contentWindow) return;
-    const what = (e.data as { sotto?: string } | null)?.sotto;
+    const said = e.data as { sotto?: string; code?: string; reason?: string } | null;
+    const what = said?.sotto;
     if (what === 'here') this.ask();
+    // What was changed isn't tried a second time.
+    if (what === 'core failed' && said?.code) return this.fail({ code: FAILED.code, message: said.reason ?? FAILED.message });
     if (what === 'core failed') this.broken();
     const port = e.ports[0];
     if (what !== 'core' || !port) return;
@@ -121,11 +133,12 @@ class PageCore {
     this.emit({ t: 'notice', kind: 'warn', ...worded(RESTARTED) });
   }
 
-  private fail(): void {
+  private fail(why = FAILED): void {
     this.heart.stop();
     this.port = null;
-    this.dropCalls(FAILED);
-    this.emit({ t: 'notice', kind: 'warn', ...worded(FAILED) });
+    clearTimeout(this.startTimer);
+    this.dropCalls(why);
+    this.emit({ t: 'notice', kind: 'warn', ...worded(why) });
   }
 
   private dropCalls(why: CoreError): void {
@@ -235,6 +248,9 @@ class PageCore {
       // The secret stands in the link's fragment, which no server ever sees.
       link: (id) => this.call('link', [id, location.hash.slice(1)]),
       approveLink: pass('approveLink'),
+      linkApp: pass('linkApp'),
+      appLinked: pass('appLinked'),
+      openApp: pass('openApp'),
 
       checkAgain: pass('checkAgain'),
       acceptDemo: pass('acceptDemo'),

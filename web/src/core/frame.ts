@@ -3,12 +3,23 @@
 
 // The core's frame: a hidden document of our own origin that starts the Worker.
 //
-// The page forbids every Trusted Types policy, and with that also `new Worker`.
-// This frame allows one policy that lets one URL through, and makes nothing but
-// the Worker. It hands the page one end of a channel whose other end the Worker
-// has; no message passes through the frame itself.
+// The page forbids every Trusted Types policy, and with that also `new Worker`
+// and the registration of a service worker. This frame allows one policy that
+// lets their two URLs through, and makes nothing else. It hands the page one end
+// of a channel whose other end the Worker has; no message passes through the
+// frame itself.
+//
+// Browsers compare no digest of a Worker's script, so the frame does before it
+// starts one: it fetches the script, and the Worker gets it from the browser's
+// cache, or from the service worker, which compares again.
+
+import { integrity, NotPublished } from './digest.ts';
 
 declare const __WORKER_URL__: string;
+declare const __WORKER_INTEGRITY__: string;
+
+/** The service worker's script: see src/shelf/sw.ts. */
+const SHELF_URL = '/sw.js';
 
 interface ScriptUrlPolicy {
   createScriptURL(url: string): unknown;
@@ -17,25 +28,37 @@ interface PolicyFactory {
   createPolicy(name: string, rules: { createScriptURL(url: string): string }): ScriptUrlPolicy;
 }
 
-/** The Worker's URL in the form that the browser takes. */
-function workerURL(): string {
-  const factory = (globalThis as { trustedTypes?: PolicyFactory }).trustedTypes;
-  if (!factory) return __WORKER_URL__;
-  const policy = factory.createPolicy('sotto-core', {
-    createScriptURL(url) {
-      if (url !== __WORKER_URL__) throw new TypeError('not the core');
-      return url;
-    },
-  });
-  // A TrustedScriptURL, which the DOM's types still call a string.
-  return policy.createScriptURL(__WORKER_URL__) as string;
+const policy = (globalThis as { trustedTypes?: PolicyFactory }).trustedTypes?.createPolicy('sotto-core', {
+  createScriptURL(url) {
+    if (url !== __WORKER_URL__ && url !== SHELF_URL) throw new TypeError('not the core');
+    return url;
+  },
+});
+
+/** A script's URL in the form that the browser takes: a TrustedScriptURL, which the DOM's types still call a string. */
+function script(url: string): string {
+  return policy ? (policy.createScriptURL(url) as string) : url;
 }
 
-const worker = new Worker(workerURL(), { name: 'sotto' });
 const { port1, port2 } = new MessageChannel();
-worker.postMessage('page', [port1]);
-worker.addEventListener('error', (e) => {
-  parent.postMessage({ sotto: 'core failed', reason: e.message }, location.origin);
+
+async function startWorker(): Promise<void> {
+  const answer = await fetch(__WORKER_URL__);
+  if ((await integrity(await answer.arrayBuffer())) !== __WORKER_INTEGRITY__) {
+    throw new NotPublished('The part that keeps your keys');
+  }
+  const worker = new Worker(script(__WORKER_URL__), { name: 'sotto' });
+  worker.postMessage('page', [port1]);
+  worker.addEventListener('error', (e) => failed(e.message));
+}
+
+function failed(reason: string, code?: string): void {
+  parent.postMessage({ sotto: 'core failed', reason, code }, location.origin);
+}
+
+startWorker().catch((e: unknown) => {
+  if (e instanceof NotPublished) failed(e.message, e.code);
+  else failed(String(e));
 });
 
 // The frame may be here before the page's script, or after it: whoever is late
@@ -46,3 +69,9 @@ addEventListener('message', function give(e: MessageEvent<unknown>) {
   parent.postMessage({ sotto: 'core' }, location.origin, [port2]);
 });
 parent.postMessage({ sotto: 'here' }, location.origin);
+
+// The page asks for the shelf when it has a release to put there: see src/shelf/shelf.ts.
+addEventListener('message', (e: MessageEvent<unknown>) => {
+  if (e.source !== parent || e.origin !== location.origin || e.data !== 'shelf') return;
+  navigator.serviceWorker?.register(script(SHELF_URL), { updateViaCache: 'none' }).catch(() => {}); // private windows may refuse: the page says that nothing is kept
+});

@@ -106,6 +106,11 @@ export interface Session {
   /** The kit has been shown and confirmed. */
   kitConfirmed?: boolean;
   offline?: boolean;
+  /**
+   * Where `sotto app` serves this page: `closed` without the key of its address, `unlinked` before it has an account,
+   * `linked` with one. Passkeys are of no use there.
+   */
+  app?: 'closed' | 'unlinked' | 'linked';
 }
 
 /** What sign-up answers; the kit is shown once and confirmed with `confirmKit`. */
@@ -286,6 +291,14 @@ export interface Core {
   /** A terminal that wants in: what to show before approving. */
   link(id: string): Promise<{ name: string; code: string; expires: number }>;
   approveLink(id: string): Promise<void>;
+
+  // Where `sotto app` serves this page.
+  /** An address to open where one is signed in, to let this app in. */
+  linkApp(): Promise<{ url: string; code: string; expires: number }>;
+  /** Whether it was approved; the session is there then. */
+  appLinked(): Promise<boolean>;
+  /** Opens the history with what the app keeps. */
+  openApp(): Promise<void>;
 
   // Trust.
   checkAgain(): Promise<Trust>;

@@ -59,6 +59,8 @@ export interface Calls extends Plain {
   /** Removes all that this browser keeps. The page starts the core anew after it. */
   forgetBrowser(): Promise<void>;
   deleteAccount(typed: string): Promise<void>;
+  /** The key of the `sotto app` that serves this page, from the address that it printed. */
+  appKey(key: string): Promise<void>;
   /** The page is on the screen again, or the network is back. */
   wake(): Promise<void>;
   /** Says that the Worker is there. */

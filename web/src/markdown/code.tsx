@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import type { ComponentChildren, VNode } from 'preact';
+import { lazy } from '../core/lazy.ts';
 import { memo } from '../ui/memo.ts';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { CopyButton } from '../ui/copy.tsx';
@@ -23,7 +24,7 @@ export function CodeBlock({ text, lang, open }: { text: string; lang: string; op
     if (open || !lang || text.length > MAX_COLOURED) return;
     let gone = false;
     whenIdle(async () => {
-      const { highlight } = await import('./highlight.ts');
+      const { highlight } = await lazy('lazy:highlight', () => import('./highlight.ts'));
       if (!gone) setRuns(highlight(text, lang));
     });
     return () => {

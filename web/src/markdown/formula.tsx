@@ -3,6 +3,7 @@
 
 import type { VNode } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
+import { lazy } from '../core/lazy.ts';
 
 /** TeX longer than this is shown as it was written. */
 const MAX_TEX = 4_000;
@@ -16,7 +17,7 @@ export function Formula({ tex, display, open }: { tex: string; display: boolean;
   useEffect(() => {
     if (open || source.length > MAX_TEX) return;
     let gone = false;
-    import('./math.ts')
+    lazy('lazy:math', () => import('./math.ts'))
       .then(({ drawMath }) => {
         if (!gone && box.current) setDrawn(drawMath(source, display, box.current) ? source : '');
       })

@@ -6,6 +6,7 @@
 
 import { signal } from '@preact/signals';
 import type { Marked, Token } from 'marked';
+import { lazy } from '../core/lazy.ts';
 import { MAX_BLOCK } from './blocks.ts';
 
 /** A token of ours beside marked's: `math`, `footref`, `footdef`. */
@@ -36,7 +37,7 @@ let asked: Promise<void> | null = null;
 
 /** Loads the lexer. Texts drawn before are drawn again when it is here. */
 export function ready(): Promise<void> {
-  asked ??= import('./grammar.ts').then(
+  asked ??= lazy('lazy:grammar', () => import('./grammar.ts')).then(
     (m) => void (grammar.value = m.marked),
     () => void (asked = null), // offline: the text stays plain until the next one asks again
   );

@@ -6,6 +6,7 @@
 import type { ComponentChildren, VNode } from 'preact';
 import { useState } from 'preact/hooks';
 import type { SignUp } from '../core/protocol.ts';
+import { AppClosed, AppLink, AppLocked } from './applink.tsx';
 import { useTask } from './async.ts';
 import { Icon, Mark } from './icons.tsx';
 import { KitSteps } from './kit.tsx';
@@ -68,6 +69,10 @@ export function Entry(): VNode {
         </Page>
       );
   }
+  const { app } = store.session.value;
+  if (app === 'closed') return <AppClosed />;
+  if (app === 'unlinked') return <AppLink />;
+  if (app === 'linked') return <AppLocked />;
   if (store.session.value.state === 'locked')
     return <Locked onPassphrase={() => setStep({ at: 'unlock' })} onRecover={() => setStep({ at: 'recover' })} />;
   return (
@@ -79,7 +84,7 @@ export function Entry(): VNode {
   );
 }
 
-function Page({ children, wide }: { children: ComponentChildren; wide?: boolean }): VNode {
+export function Page({ children, wide }: { children: ComponentChildren; wide?: boolean }): VNode {
   return (
     <main class={wide ? 'entry entry-wide' : 'entry'}>
       <div class="entry-in">

@@ -101,6 +101,20 @@ export const en = {
     other: 'Sign in as someone else',
   },
 
+  app: {
+    title: 'Link this app to your account',
+    lead: 'This page comes from the program on this machine, not from the site. Passkeys belong to the site, so a device that is signed in lets this app in.',
+    link: 'Link this app',
+    code: 'The site shows this code',
+    open: 'Open the site and approve',
+    copy: 'Copy the address',
+    waiting: (when: string) => `Waiting until ${when}. Show the address to nobody.`,
+    unlock: 'Open my history',
+    unlink: 'End the link',
+    closed: 'Open the whole address',
+    closedLead: 'This is the app of the program “sotto app”. It opens with the address that the program printed in the terminal: the end of that address is its key.',
+  },
+
   recover: {
     title: 'Use your recovery kit',
     lead: 'Type or paste the eight groups. Spaces and lower case are fine.',

@@ -6,7 +6,7 @@
 
 import type { Kit, Passkey, SessionInfo, SignUp } from '../core/protocol.ts';
 import type { Given, OptionsDoc, SignInOptions } from '../core/wire.ts';
-import { api } from './api.ts';
+import { api, inApp } from './api.ts';
 import type { GoCore } from './go.ts';
 import { hex, type KnownAccount, type Store, type Wrap } from './store.ts';
 
@@ -49,6 +49,8 @@ export class Account {
   /** The account of the session, or of the last one while offline. */
   known: KnownAccount | null = null;
   private session = '';
+  /** `sotto app` serves this page: its session is a terminal's. */
+  app = false;
   /** The account that this browser knew before another one entered and is not open yet. */
   private replaced = '';
   private made: { given: Given['credential']; account: string } | null = null;
@@ -78,6 +80,7 @@ export class Account {
     const before = await store.account();
     const same = before?.account === doc.account ? before : undefined;
     this.session = doc.session.id;
+    this.app = inApp() && doc.session.kind === 'terminal';
     this.known = {
       account: doc.account,
       device: same?.device ?? hex(crypto.getRandomValues(new Uint8Array(8))),
@@ -152,6 +155,26 @@ export class Account {
     if (local) await this.remember(credential.id);
     await this.unlocked();
     if (!local) await this.nameThis();
+  }
+
+  /**
+   * Opens the history with what the program that serves this page keeps. Nobody else may say what opens a history: a
+   * site that could would have a person write under a key of its own.
+   */
+  async openApp(): Promise<void> {
+    const { account, key, wrap } = await api<{ account: string; key: string; wrap: Wrap }>('POST', 'app/open', {});
+    // The program's word on whose history this is, not the server's.
+    if (!inApp() || this.known?.account !== account) throw NOT_OPEN;
+    const secret = Uint8Array.from(atob(key), (c) => c.charCodeAt(0));
+    await (await this.host.go()).call('unlockDevice', { account, device: this.known.device, wraps: [wrap] }, secret);
+    await this.unlocked();
+  }
+
+  /** Asks whether the program that serves this page was let in; if so, its session is this one. */
+  async appLinked(): Promise<boolean> {
+    if (!(await api<{ linked: boolean }>('POST', 'app/poll', {})).linked) return false;
+    await this.resume();
+    return true;
   }
 
   async unlockWithPassphrase(passphrase: string): Promise<void> {

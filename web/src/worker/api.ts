@@ -24,6 +24,23 @@ export class ApiError extends Error implements CoreError {
   }
 }
 
+/** The key of a run of `sotto app`, which serves this page then: '' on an ordinary site. */
+let appKey = '';
+
+export function setAppKey(key: string): void {
+  appKey = key;
+}
+
+/** Whether a `sotto app` serves this page, as far as the page was given the key of one. */
+export function inApp(): boolean {
+  return appKey !== '';
+}
+
+/** The path with the key, for requests that can have no header of ours. */
+export function withAppKey(path: string): string {
+  return appKey === '' ? path : `${path}?app=${appKey}`;
+}
+
 export type Method = 'GET' | 'POST' | 'PUT' | 'DELETE';
 
 /** Sends JSON to /api/v1/`path` and returns the answer's text, '' for none. */
@@ -36,7 +53,8 @@ export async function apiText(method: Method, path: string, body?: string): Prom
       credentials: 'same-origin',
       cache: 'no-store',
       redirect: 'error',
-      ...(body === undefined ? {} : { body, headers: { 'Content-Type': 'application/json' } }),
+      headers: { ...(body === undefined ? {} : { 'Content-Type': 'application/json' }), ...(appKey === '' ? {} : { 'Sotto-App': appKey }) },
+      ...(body === undefined ? {} : { body }),
     });
     text = await response.text();
   } catch {

@@ -11,6 +11,8 @@ declare class Go {
 
 /** The hashed URL of the compiled core, put in by web/build. */
 declare const __WASM_URL__: string;
+/** Its SHA-256, as `integrity` of core/digest.ts writes it. */
+declare const __WASM_INTEGRITY__: string;
 
 /** What this page wants of machines, as JSON, put in by web/build; '' for the strict rules alone. */
 declare const __POLICY__: string;

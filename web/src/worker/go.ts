@@ -5,6 +5,7 @@
 // cmd/sotto-wasm is the other side.
 
 import 'go/wasm_exec';
+import { integrity, NotPublished } from '../core/digest.ts';
 import type { ChatSummary, ChatView, Hit, Kit, Settings, Trust } from '../core/protocol.ts';
 import type { WorkerEvent } from '../core/wire.ts';
 import type { Entry, Page, Put, Wrap } from './store.ts';
@@ -27,6 +28,7 @@ export interface GoCalls {
   adopt: [{ device: string }, object];
   unlockPasskey: [Unlock & { credential: string }, object];
   unlockPassphrase: [Unlock & { passphrase: string }, object];
+  unlockDevice: [Unlock, object];
   recoverBegin: [{ kit: string }, { id: string }];
   recoverSign: [{ challenge: string }, { signature: string }];
   recoverOpen: [Unlock, object];
@@ -95,10 +97,17 @@ export interface Host {
 export class GoCore {
   private constructor(private readonly raw: RawCall) {}
 
-  /** Fetches, compiles (while it comes in) and starts the core. */
+  /** Fetches and compiles the core (while it comes in), and starts it if it is the one that belongs to this Worker. */
   static async boot(host: Host): Promise<GoCore> {
     const go = new Go();
-    const { instance } = await WebAssembly.instantiateStreaming(fetch(__WASM_URL__, { priority: 'low' }), go.importObject);
+    // No browser checks WASM by a digest of its own accord. A mere compiled module runs nothing.
+    const answer = await fetch(__WASM_URL__, { priority: 'low' });
+    const whole = answer.clone().arrayBuffer().then(integrity);
+    const [compiled, sum] = await Promise.allSettled([WebAssembly.compileStreaming(answer), whole]);
+    if (sum.status === 'rejected') throw sum.reason;
+    if (sum.value !== __WASM_INTEGRITY__) throw new NotPublished('The part that seals and opens your messages');
+    if (compiled.status === 'rejected') throw compiled.reason;
+    const instance = await WebAssembly.instantiate(compiled.value, go.importObject);
     return new Promise((resolve) => {
       const side: GoHost = {
         ready: (call) => resolve(new GoCore(call)),

@@ -103,6 +103,15 @@ export class Store {
     return this.write('device', (s) => s.put(true, 'consent'));
   }
 
+  /** The key of the `sotto app` that serves this page. It ends with that program. */
+  appKey(): Promise<string> {
+    return this.get('device', 'app').then((v) => (typeof v === 'string' ? v : ''));
+  }
+
+  setAppKey(key: string): Promise<void> {
+    return this.write('device', (s) => s.put(key, 'app'));
+  }
+
   account(): Promise<KnownAccount | undefined> {
     return this.get('device', 'account') as Promise<KnownAccount | undefined>;
   }

@@ -8,7 +8,7 @@
 // live stream says that the feed has grown, and when the network is back. Every
 // page goes through Go, which believes nothing; only what it took is stored.
 
-import { api, ApiError, apiText } from './api.ts';
+import { api, ApiError, apiText, withAppKey } from './api.ts';
 import type { GoCore } from './go.ts';
 import type { Entry, Page, Put, Queued, Store } from './store.ts';
 
@@ -63,7 +63,7 @@ export class Sync {
   /** Follows the feed by the live stream. */
   follow(): void {
     if (this.stopped || this.stream) return;
-    const stream = new EventSource('/api/v1/feed/stream', { withCredentials: false });
+    const stream = new EventSource(withAppKey('/api/v1/feed/stream'), { withCredentials: false });
     this.stream = stream;
     stream.addEventListener('head', (e) => {
       const { seq } = JSON.parse((e as MessageEvent<string>).data) as { seq: number };

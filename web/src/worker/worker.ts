@@ -10,7 +10,7 @@
 import type { Session } from '../core/protocol.ts';
 import { coreError, type Calls, type CallMessage, type WorkerEvent, type WorkerMessage } from '../core/wire.ts';
 import { Account } from './account.ts';
-import { api, ApiError } from './api.ts';
+import { api, ApiError, inApp, setAppKey } from './api.ts';
 import { Deltas } from './deltas.ts';
 import { GoCore } from './go.ts';
 import { Store } from './store.ts';
@@ -30,6 +30,8 @@ class Core {
   /** The other tabs of this browser. */
   private readonly tabs = new BroadcastChannel('sotto');
   private session: Session = { state: 'starting' };
+  /** The first try to find out who is here. */
+  private readonly begun: Promise<void>;
   /** Answers under way here, with what lets go of their locks. */
   private held = new Map<string, () => void>();
 
@@ -42,7 +44,7 @@ class Core {
       opened: () => this.open(),
     });
     // The session decides what is on the screen, so it is asked for first.
-    void this.begin();
+    this.begun = this.begin(true);
     this.go = this.boot();
     this.go.catch((e) => this.send({ event: { t: 'notice', kind: 'warn', code: 'core_failed', text: coreError(e).message } }));
     port.onmessage = (m: MessageEvent<CallMessage>) => void this.answer(m.data);
@@ -88,16 +90,23 @@ class Core {
 
   // ------------------------------------------------------------- the session
 
-  private async begin(): Promise<void> {
+  private async begin(first = false): Promise<void> {
+    delete this.session.app;
     try {
+      // Only where `sotto app` serves the page there is a key, so others don't wait for the store.
+      if (first && isLocal()) setAppKey(await this.store.then((s) => s.appKey()).catch(() => ''));
       await this.account.resume();
+      if (this.account.app) this.session.app = 'linked';
       this.setSession('locked');
     } catch (e) {
       if (e instanceof ApiError && e.status === 401) {
+        if (isLocal() && e.code === 'app_key') this.session.app = 'closed';
+        if (inApp() && e.code === 'app_link') this.session.app = 'unlinked';
         this.setSession('signed-out');
       } else if (e instanceof ApiError) {
         const known = await this.account.recall().catch(() => null);
         this.session.offline = true;
+        if (known && inApp()) this.session.app = 'linked';
         this.setSession(known ? 'locked' : 'signed-out');
       } else {
         this.setSession('signed-out');
@@ -109,7 +118,8 @@ class Core {
 
   private setSession(state: Session['state']): void {
     const { known, prf } = this.account;
-    this.session = { state, ...(this.session.offline ? { offline: true } : {}) };
+    const { offline, app } = this.session;
+    this.session = { state, ...(offline ? { offline } : {}), ...(app ? { app } : {}) };
     if (known && state !== 'signed-out') {
       Object.assign(this.session, { account: known.account, prf, kitConfirmed: known.wraps.some((w) => w.kind === 'recovery') });
     }
@@ -245,6 +255,25 @@ class Core {
     setPassphrase: (p) => this.account.setPassphrase(p),
     link: (id, secret) => this.account.link(id, secret),
     approveLink: (id) => this.account.approveLink(id),
+
+    appKey: async (key) => {
+      if (!isLocal()) return; // an ordinary site has none
+      await this.begun;
+      setAppKey(key);
+      await (await this.store).setAppKey(key).catch(() => {}); // this tab works without
+      await this.begin(); // a page that was open has the key of an earlier run
+    },
+    linkApp: async () => {
+      const offer = await api<{ url: string; code: string; expires: number }>('POST', 'app/link', {});
+      return { ...offer, expires: offer.expires * 1000 };
+    },
+    appLinked: async () => {
+      if (!(await this.account.appLinked())) return false;
+      this.session.app = 'linked';
+      this.setSession('locked');
+      return true;
+    },
+    openApp: () => this.account.openApp(),
 
     signOut: async () => {
       this.sync?.stop();

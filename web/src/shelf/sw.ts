@@ -1,0 +1,3 @@
+// Copyright (c) Sotto authors
+// SPDX-License-Identifier: Apache-2.0
+export {};
