@@ -58,6 +58,7 @@ func newCore(h host) *core {
 		"adopt":            run(c.adopt),
 		"unlockPasskey":    withSecret(c.unlockPasskey),
 		"unlockPassphrase": run(c.unlockPassphrase),
+		"unlockDevice":     withSecret(c.unlockDevice),
 		"recoverBegin":     run(c.recoverBegin),
 		"recoverSign":      run(c.recoverSign),
 		"recoverOpen":      run(c.recoverOpen),

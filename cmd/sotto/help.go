@@ -28,6 +28,7 @@ func commands() []command {
 		{"attest", "verify | show | policy | table [--cert FILE]... [--collateral DIR] [--json] [EVIDENCE]", "judge or print evidence out of a file", (*app).attestCommand},
 		{"models", "[--json]", "list the models that answer", (*app).models},
 		{"proxy", "[-listen ADDR] [-allow-origin ORIGIN]... [--env]", "serve OpenAI’s API to local programs", (*app).proxy},
+		{"app", "[-listen ADDR] [-name NAME]", "serve the chat page from this program’s own bytes", (*app).page},
 		{"login", "[-name NAME]", "link this terminal to an account", (*app).login},
 		{"logout", "", "end the link and delete what this terminal keeps", (*app).logout},
 		{"history", "list | show ID | search WORDS | export [--json] | rejoin [-yes]", "read your sealed history", (*app).historyCommand},

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"time"
@@ -52,6 +53,53 @@ func (a *app) login(args []string) error {
 
 // link goes through the ceremony that vault.DeviceKey describes.
 func (a *app) link(ctx context.Context, server, name string) (*device, error) {
+	l, err := a.askToLink(ctx, server, name)
+	if err != nil {
+		return nil, err
+	}
+	fmt.Fprintln(a.out, l.address())
+	a.say("open this address in a browser where you are signed in, and approve this terminal")
+	a.say("the page shows the code %s; if it shows another, it is not this terminal that asks", l.key.Code())
+	a.say("the address works once, and only for the next ten minutes; show it to nobody")
+	for {
+		if d, err := a.pollLink(ctx, l); d != nil || err != nil {
+			return d, err
+		}
+		select {
+		case <-time.After(pollEvery):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// linking is a wish to be linked that waits to be approved. It holds secrets.
+type linking struct {
+	server  string
+	account *accountServer
+	key     vault.DeviceKey
+	id      vault.RecordID
+	poll    []byte
+	expires int64 // Unix seconds
+}
+
+// String hides the link.
+func (*linking) String() string { return "[link secret]" }
+
+// GoString hides the link from %#v.
+func (l *linking) GoString() string { return l.String() }
+
+// LogValue hides the link from slog.
+func (l *linking) LogValue() slog.Value { return slog.StringValue(l.String()) }
+
+// address is what the person opens. What follows the # never leaves the browser:
+// the server can't read it.
+func (l *linking) address() string {
+	return fmt.Sprintf("%s/link/%s#%s", l.account.base, l.id, l.key.LinkSecret())
+}
+
+// askToLink tells the server that this terminal wants to be linked.
+func (a *app) askToLink(ctx context.Context, server, name string) (*linking, error) {
 	acct, err := newAccountServer(server, "")
 	if err != nil {
 		return nil, err
@@ -68,37 +116,31 @@ func (a *app) link(ctx context.Context, server, name string) (*device, error) {
 	if _, err := acct.do(ctx, "POST", "links", map[string]any{"public_key": key.Offer(name)}, &link); err != nil {
 		return nil, err
 	}
-	// What follows the # never leaves the browser: the server can't read it.
-	fmt.Fprintf(a.out, "%s/link/%s#%s\n", acct.base, link.ID, key.LinkSecret())
-	a.say("open this address in a browser where you are signed in, and approve this terminal")
-	a.say("the page shows the code %s; if it shows another, it is not this terminal that asks", key.Code())
-	a.say("the address works once, and only for the next ten minutes; show it to nobody")
+	return &linking{server, acct, key, link.ID, link.PollSecret, link.Expires}, nil
+}
 
+// pollLink asks whether l was approved; nil while it was not.
+func (a *app) pollLink(ctx context.Context, l *linking) (*device, error) {
 	var approved struct {
 		Status  string          `json:"status"`
 		Account vault.AccountID `json:"account"`
 		Token   string          `json:"token"`
 		Wrap    vault.Wrap      `json:"wrap"`
 	}
-	path := "links/" + link.ID.String() + "/poll"
-	for {
-		status, err := acct.do(ctx, "POST", path, map[string]any{"poll_secret": link.PollSecret}, &approved)
-		var refused *accountError
-		switch {
-		case errors.As(err, &refused) && refused.Code == "link_unknown":
-			return nil, withHint(errors.New("the address was not opened in time"), "Try again: sotto login.")
-		case err != nil:
-			return nil, err
-		case status == http.StatusOK:
-			return a.linked(server, key, approved.Account, approved.Token, approved.Wrap)
-		}
-		select {
-		case <-time.After(pollEvery):
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
+	status, err := l.account.do(ctx, "POST", "links/"+l.id.String()+"/poll", map[string]any{"poll_secret": l.poll}, &approved)
+	var refused *accountError
+	switch {
+	case errors.As(err, &refused) && refused.Code == "link_unknown":
+		return nil, withHint(errLinkLate, "Try again: sotto login.")
+	case err != nil:
+		return nil, err
+	case status != http.StatusOK:
+		return nil, nil
 	}
+	return a.linked(l.server, l.key, approved.Account, approved.Token, approved.Wrap)
 }
+
+var errLinkLate = errors.New("the address was not opened in time")
 
 // linked checks what an approving device left, before anything is believed.
 func (a *app) linked(server string, key vault.DeviceKey, account vault.AccountID, token string, wrap vault.Wrap) (*device, error) {

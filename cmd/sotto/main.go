@@ -16,6 +16,7 @@
 //	sotto attest table [--time T] DRIVER.xml VBIOS.xml
 //	sotto models [--json]
 //	sotto proxy [-listen ADDR] [-allow-origin ORIGIN]... [--env]
+//	sotto app [-listen ADDR] [-name NAME]
 //	sotto login [-name NAME]
 //	sotto logout
 //	sotto history list|show|search|export
@@ -45,6 +46,10 @@
 // "sotto proxy" serves /v1/models, /v1/chat/completions and their neighbours on
 // 127.0.0.1 to programs that speak OpenAI's API. It prints the address and the
 // key that they need.
+//
+// "sotto app" serves the chat page from this program's own bytes on 127.0.0.1 and
+// prints the address to open: the page then doesn't come from the server that it
+// talks to. It uses the link of "sotto login", or the page makes one.
 //
 // "sotto login" links this terminal to an account: it shows an address and a
 // code, and waits until you have approved them in a browser where you are

@@ -10,6 +10,7 @@ import (
 	"github.com/sotto-chat/sotto/attest"
 	"github.com/sotto-chat/sotto/attest/platforms"
 	"github.com/sotto-chat/sotto/internal/collateral"
+	"github.com/sotto-chat/sotto/release"
 )
 
 // readPolicy reads what a person wants of the machines out of a file.
@@ -25,6 +26,11 @@ func readPolicy(file string, known []attest.Platform) (attest.Policy, error) {
 		}
 		return attest.Policy{}, withHint(fmt.Errorf("the policy in %s can’t be used: %w", file, err),
 			"Nothing was sent. spec/evidence.md lists the fields; “sotto attest policy EVIDENCE” prints a policy to start from.")
+	}
+	if p.Pin != nil {
+		if _, err := release.ParsePin(p.Pin); err != nil {
+			return attest.Policy{}, withHint(fmt.Errorf("the pin in %s can’t be used: %w", file, err), "Nothing was sent. spec/release.md lists its fields.")
+		}
 	}
 	return p, nil
 }

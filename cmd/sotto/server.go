@@ -5,6 +5,8 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -52,7 +54,26 @@ func (a *app) client(s *serverFlags) (*client.Client, error) {
 		}
 	}
 	policy.AllowSoftware = policy.AllowSoftware || s.software
-	return client.New(client.Config{Transport: nethttp.New(s.url), Policy: policy, Platforms: a.platforms}), nil
+	cfg := client.Config{Transport: nethttp.New(s.url), Policy: policy, Platforms: a.platforms}
+	if file, err := seenFile(s.url); err == nil {
+		cfg.LogSeen, _ = os.ReadFile(file) // none at first
+		cfg.OnLogSeen = func(b []byte) {
+			if err := writePrivate(file, b); err != nil {
+				a.sayOnce("how far the public log was seen can’t be kept in " + file + ", so a log that goes back won’t be noticed next time")
+			}
+		}
+	}
+	return client.New(cfg), nil
+}
+
+// seenFile is where it is kept how far a server's public log was seen.
+func seenFile(server string) (string, error) {
+	dir, err := configDir()
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256([]byte(server))
+	return filepath.Join(dir, "seen", hex.EncodeToString(sum[:8])+".json"), nil
 }
 
 // connect makes the client, checks the machines and says what a person must

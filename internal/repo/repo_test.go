@@ -85,7 +85,7 @@ var allowed = map[string][]string{
 	"account":        {"account", "store", "vault"},
 	"web":            {"web"},
 	"web/build":      {"web", "attest"},
-	"cmd/sotto":      {"client", "proxy", "attest", "vault", "seal", "cmd/sotto"},
+	"cmd/sotto":      {"client", "proxy", "attest", "vault", "seal", "web", "release", "tlog", "cmd/sotto"}, // web: sotto app serves the page, verify-web compares it
 	"cmd/sottod":     {"account", "store", "gateway", "node", "engine", "attest", "web", "cmd/sottod"},
 	"cmd/sotto-node": {"node", "engine", "attest", "cmd/sotto-node"},
 	"cmd/sotto-wasm": {"client", "vault", "attest", "seal", "cmd/sotto-wasm"},

@@ -440,6 +440,16 @@ export function connectFake(scene: Scene): Fake {
     async approveLink() {
       fail('approveLink');
     },
+    async linkApp() {
+      fail('linkApp');
+      return { url: 'https://chat.example/link/1#secret', code: 'K7QD-2MXA', expires: NOW + 300_000 };
+    },
+    async appLinked() {
+      return false;
+    },
+    async openApp() {
+      fail('openApp');
+    },
     async checkAgain() {
       setTrust('checking');
       await wait(300);
