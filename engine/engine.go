@@ -25,6 +25,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -33,7 +34,7 @@ import (
 // An Engine answers OpenAI-shaped requests. Its methods may be called from
 // several goroutines at once.
 type Engine interface {
-	// Name says which engine this is, for a terminal and a model picker:
+	// Name says which engine this is, for a terminal and a log:
 	// "built-in demo", "Ollama at http://127.0.0.1:11434".
 	Name() string
 
@@ -55,23 +56,12 @@ type Engine interface {
 	Close() error
 }
 
-// A Model is one entry of the model picker.
+// A Model is what a machine says about one of its models. Whoever wants to know
+// more asks the engine itself, for /v1/models.
 type Model struct {
-	// ID is what a request's "model" field says.
-	ID string `json:"id"`
-	// Name is for people. It contains "demo" when Demo is set.
-	Name string `json:"name"`
-	// Digest is "sha256:<hex>" of the weights file, or "" where the engine
-	// doesn't know the file.
-	Digest string `json:"digest,omitempty"`
-	// Context is the window in tokens, prompt and answer together; 0 is unknown.
-	Context int `json:"context,omitempty"`
-	// Vision is set when the model is known to take images.
-	Vision bool `json:"vision,omitempty"`
-	// Demo marks the built-in model, which only shows that everything works.
-	Demo bool `json:"demo,omitempty"`
-	// Meta is the engine's own entry in its model list, untouched; nil if none.
-	Meta json.RawMessage `json:"meta,omitempty"`
+	ID      string // what a request's "model" field says
+	Digest  string // "sha256:<hex>" of the weights file; "" where the engine doesn't know it
+	Context int    // window in tokens, prompt and answer together; 0 is unknown
 }
 
 // OwnedBy is the "owned_by" of every model list entry that Sotto itself writes.
@@ -84,6 +74,15 @@ type Request struct {
 	Path        string // "/v1/chat/completions"; see [Check]
 	ContentType string // "" with an empty Body
 	Body        []byte // owned by the caller, not changed, not kept after the answer ends
+}
+
+// WantsStream reports whether a JSON request says "stream": true. A body that
+// isn't JSON is a no.
+func (r *Request) WantsStream() bool {
+	var b struct {
+		Stream bool `json:"stream"`
+	}
+	return bytes.Contains(r.Body, []byte(`"stream"`)) && json.Unmarshal(r.Body, &b) == nil && b.Stream
 }
 
 // A Field is one response header field.

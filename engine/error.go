@@ -52,6 +52,11 @@ func (e *Error) Error() string { return e.Message }
 // Unwrap returns what caused the failure, for errors.Is; it may be nil.
 func (e *Error) Unwrap() error { return e.cause }
 
+// Event returns the error as the last event of a stream that went wrong.
+func (e *Error) Event() []byte {
+	return append(append([]byte("data: "), e.JSON()...), "\n\n"...)
+}
+
 // JSON returns the OpenAI error document {"error":{"message","type","param","code"}}.
 func (e *Error) JSON() []byte {
 	type body struct {

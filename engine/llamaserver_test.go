@@ -64,7 +64,7 @@ func TestRealServer(t *testing.T) {
 		if err != nil || len(list) != 1 {
 			t.Fatal(list, err)
 		}
-		if list[0].ID != "tiny" || list[0].Context != 1<<15 || len(list[0].Meta) == 0 || list[0].Demo || list[0].Vision {
+		if list[0].ID != "tiny" || list[0].Context != 1<<15 {
 			t.Errorf("%+v", list[0])
 		}
 	})

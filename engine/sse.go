@@ -196,7 +196,7 @@ func eventData(ev []byte) (data []byte, name string, ok bool) {
 
 // fail puts out one last event that holds the error and ends the stream.
 func (s *eventStream) fail(e *Error) {
-	s.out = append(append([]byte("data: "), e.JSON()...), "\n\n"...)
+	s.out = e.Event()
 	s.err = io.EOF
 }
 

@@ -5,6 +5,7 @@ package engine
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -92,7 +93,7 @@ func (u *upstream) Do(ctx context.Context, req *Request) (*Response, error) {
 // do sends the request and sorts the outcome: a Response, or an *Error.
 func (u *upstream) do(ctx context.Context, req *Request) (*Response, error) {
 	wait := u.whole
-	if req.Method == "GET" || asksForStream(req) {
+	if req.Method == "GET" || req.WantsStream() {
 		wait = u.firstByte
 	}
 	w := newWatch(ctx, wait)
@@ -180,70 +181,34 @@ func readModelList(r io.Reader) ([]Model, error) {
 		return nil, errors.New("model list too large")
 	}
 	var list struct {
-		Object string             `json:"object"`
-		Data   *[]json.RawMessage `json:"data"`
-	}
-	if err := json.Unmarshal(b, &list); err != nil {
-		return nil, err
-	}
-	if list.Object != "list" && list.Data == nil {
-		return nil, errors.New("not a model list")
-	}
-	if list.Data == nil { // Ollama without a model says null
-		return nil, nil
-	}
-	if len(*list.Data) > maxModels {
-		return nil, errors.New("too many models")
-	}
-	models := make([]Model, 0, len(*list.Data))
-	for _, raw := range *list.Data {
-		var m struct {
+		Object string `json:"object"`
+		Data   *[]struct {
 			ID          string `json:"id"`
 			MaxModelLen int    `json:"max_model_len"` // vLLM, SGLang
 			Meta        struct {
 				NCtx      int `json:"n_ctx"`       // llama.cpp: of one slot
 				NCtxTrain int `json:"n_ctx_train"` // llama.cpp: of the file
 			} `json:"meta"`
-			Architecture struct {
-				InputModalities []string `json:"input_modalities"` // llama.cpp
-			} `json:"architecture"`
+		} `json:"data"`
+	}
+	if err := json.Unmarshal(b, &list); err != nil {
+		return nil, err
+	}
+	switch {
+	case list.Object != "list" && list.Data == nil:
+		return nil, errors.New("not a model list")
+	case list.Data == nil: // Ollama without a model says null
+		return nil, nil
+	case len(*list.Data) > maxModels:
+		return nil, errors.New("too many models")
+	}
+	models := make([]Model, 0, len(*list.Data))
+	for _, m := range *list.Data {
+		if m.ID != "" && len(m.ID) <= 512 {
+			models = append(models, Model{ID: m.ID, Context: cmp.Or(max(m.MaxModelLen, 0), max(m.Meta.NCtx, 0), max(m.Meta.NCtxTrain, 0))})
 		}
-		if err := json.Unmarshal(raw, &m); err != nil {
-			return nil, err
-		}
-		if m.ID == "" || len(m.ID) > 512 {
-			continue
-		}
-		out := Model{ID: m.ID, Name: m.ID, Meta: raw}
-		for _, n := range []int{m.MaxModelLen, m.Meta.NCtx, m.Meta.NCtxTrain} {
-			if n > 0 {
-				out.Context = n
-				break
-			}
-		}
-		for _, in := range m.Architecture.InputModalities {
-			out.Vision = out.Vision || in == "image"
-		}
-		models = append(models, out)
 	}
 	return models, nil
-}
-
-// ownedByUs reports whether a model list entry was written by this module.
-func ownedByUs(m Model) bool {
-	var entry struct {
-		OwnedBy string `json:"owned_by"`
-	}
-	return json.Unmarshal(m.Meta, &entry) == nil && entry.OwnedBy == OwnedBy
-}
-
-// asksForStream reports whether a JSON request says "stream": true. It decides
-// only how long to wait, so a body that isn't JSON is a no.
-func asksForStream(r *Request) bool {
-	var b struct {
-		Stream bool `json:"stream"`
-	}
-	return bytes.Contains(r.Body, []byte(`"stream"`)) && json.Unmarshal(r.Body, &b) == nil && b.Stream
 }
 
 // A watch ends a request's context when the model server is silent for too

@@ -7,8 +7,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-
-	"github.com/sotto-chat/sotto/engine"
 )
 
 // maxEvent bounds one server-sent event: a generated image is the largest
@@ -145,9 +143,4 @@ func harmless(line []byte) bool {
 		return true
 	}
 	return false
-}
-
-// errorEvent is the last event of a stream that went wrong.
-func errorEvent(e *engine.Error) []byte {
-	return append(append([]byte("data: "), e.JSON()...), "\n\n"...)
 }

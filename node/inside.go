@@ -134,7 +134,7 @@ func (n *Node) answerKept(ctx context.Context, opened *seal.Opened, out *wire, a
 		k.complete = n.send(n.life, opened, n.ask(engineCtx, stop, ask), k) == nil
 	}()
 	if err := k.follow(ctx, 0, out); errors.Is(err, errNothing) {
-		n.answerNow(ctx, opened, out, engineReply(err, wantsStream(ask)))
+		n.answerNow(ctx, opened, out, engineReply(err, ask.WantsStream()))
 	}
 }
 
@@ -163,7 +163,7 @@ var errPanicked = errors.New("the engine panicked")
 func (n *Node) ask(ctx context.Context, stop context.CancelFunc, req *engine.Request) *reply {
 	resp, err := n.do(ctx, req)
 	if err != nil {
-		return engineReply(err, wantsStream(req))
+		return engineReply(err, req.WantsStream())
 	}
 	rep := &reply{status: resp.Status, class: seal.ClassBulk, body: &guarded{resp.Body, n}, ctx: ctx, stop: stop}
 	if resp.ContentType != "" {
@@ -212,14 +212,6 @@ func engineReply(err error, stream bool) *reply {
 		rep.class = seal.ClassStream
 	}
 	return rep
-}
-
-// wantsStream reports whether a request asks for a streamed answer.
-func wantsStream(r *engine.Request) bool {
-	var b struct {
-		Stream bool `json:"stream"`
-	}
-	return bytes.Contains(r.Body, []byte(`"stream"`)) && json.Unmarshal(r.Body, &b) == nil && b.Stream
 }
 
 var jsonHeader = []bhttp.Field{{Name: "content-type", Value: "application/json"}}

@@ -33,6 +33,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -148,18 +149,16 @@ func (c *Config) complete() error {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	if c.Release == "" {
-		c.Release = "none"
-	}
-	def(&c.Lifetime, DefaultLifetime)
-	def(&c.Overlap, DefaultOverlap)
-	def(&c.Tick, DefaultTick)
-	def(&c.KeepAnswers, DefaultKeepAnswers)
-	def(&c.Limits.Requests, 8192)
-	def(&c.Limits.RequestBytes, 512<<20)
-	def(&c.Limits.Replay, 1<<20)
-	def(&c.Limits.KeptBytes, 256<<20)
-	def(&c.Limits.AnswerTime, 30*time.Minute)
+	c.Release = cmp.Or(c.Release, "none")
+	c.Lifetime = cmp.Or(c.Lifetime, DefaultLifetime)
+	c.Overlap = cmp.Or(c.Overlap, DefaultOverlap)
+	c.Tick = cmp.Or(c.Tick, DefaultTick)
+	c.KeepAnswers = cmp.Or(c.KeepAnswers, DefaultKeepAnswers)
+	c.Limits.Requests = cmp.Or(c.Limits.Requests, 8192)
+	c.Limits.RequestBytes = cmp.Or(c.Limits.RequestBytes, 512<<20)
+	c.Limits.Replay = cmp.Or(c.Limits.Replay, 1<<20)
+	c.Limits.KeptBytes = cmp.Or(c.Limits.KeptBytes, 256<<20)
+	c.Limits.AnswerTime = cmp.Or(c.Limits.AnswerTime, 30*time.Minute)
 	switch {
 	case c.Lifetime < 2*time.Second || c.Lifetime > bundle.DefaultMaxLifetime*time.Second:
 		return fmt.Errorf("a key's lifetime of %v is not between 2s and %ds", c.Lifetime, bundle.DefaultMaxLifetime)
@@ -172,12 +171,6 @@ func (c *Config) complete() error {
 		return errors.New("a limit is negative")
 	}
 	return nil
-}
-
-func def[T int | int64 | time.Duration](v *T, d T) {
-	if *v == 0 {
-		*v = d
-	}
 }
 
 func newID() string {

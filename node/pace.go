@@ -142,7 +142,7 @@ func (p *pacer) finish(e *engine.Error) {
 		return
 	}
 	if e != nil {
-		p.q.push(errorEvent(e))
+		p.q.push(e.Event())
 	}
 	p.ended = true
 	p.once.Do(func() { close(p.ready) })

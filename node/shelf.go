@@ -6,6 +6,7 @@ package node
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 )
@@ -95,15 +96,14 @@ func (s *shelf) finish(k *kept) {
 
 // remove lets go of an ended answer. The caller holds mu.
 func (s *shelf) remove(k *kept) {
-	for i, e := range s.ended {
-		if e == k {
-			s.ended = append(s.ended[:i:i], s.ended[i+1:]...)
-			delete(s.by, k.id)
-			s.bytes -= k.charged
-			k.timer.Stop()
-			return
-		}
+	i := slices.Index(s.ended, k)
+	if i < 0 {
+		return
 	}
+	s.ended = slices.Delete(s.ended, i, i+1)
+	delete(s.by, k.id)
+	s.bytes -= k.charged
+	k.timer.Stop()
 }
 
 // kept is one answer on the shelf, and the sink that its records go to. Its
@@ -273,10 +273,5 @@ func (k *kept) from(next uint64) (header, batch []byte, done bool, err error) {
 func (k *kept) leave(news chan struct{}) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for i, c := range k.waiting {
-		if c == news {
-			k.waiting = append(k.waiting[:i], k.waiting[i+1:]...)
-			return
-		}
-	}
+	k.waiting = slices.DeleteFunc(k.waiting, func(c chan struct{}) bool { return c == news })
 }

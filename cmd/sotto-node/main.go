@@ -83,6 +83,7 @@ import (
 	"time"
 
 	"github.com/sotto-chat/sotto/engine"
+	"github.com/sotto-chat/sotto/internal/collateral"
 	"github.com/sotto-chat/sotto/internal/connlimit"
 	"github.com/sotto-chat/sotto/node"
 	"github.com/sotto-chat/sotto/node/hardware"
@@ -278,17 +279,12 @@ func readKey(file string) (string, error) {
 	if file == "" {
 		return "", nil
 	}
-	f, err := os.Open(file)
-	if err != nil {
-		return "", fmt.Errorf("reading the engine's key: %w", err)
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, 4097))
+	b, err := collateral.ReadFile(file, 4096)
 	if err != nil {
 		return "", fmt.Errorf("reading the engine's key: %w", err)
 	}
 	key := strings.TrimSpace(string(b))
-	if key == "" || len(b) > 4096 || strings.ContainsAny(key, "\r\n") {
+	if key == "" || strings.ContainsAny(key, "\r\n") {
 		return "", fmt.Errorf("the engine's key in %s is not one line", file)
 	}
 	return key, nil

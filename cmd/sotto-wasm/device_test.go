@@ -181,7 +181,7 @@ type scripted struct {
 func (*scripted) Name() string { return "scripted" }
 func (*scripted) Close() error { return nil }
 func (*scripted) Models(context.Context) ([]engine.Model, error) {
-	return []engine.Model{{ID: "m", Name: "m"}}, nil
+	return []engine.Model{{ID: "m"}}, nil
 }
 
 func (s *scripted) answer(question string) chan string {

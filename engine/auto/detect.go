@@ -5,6 +5,10 @@ package auto
 
 import (
 	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
 	"time"
 
 	"github.com/sotto-chat/sotto/engine"
@@ -45,7 +49,7 @@ func detect(ctx context.Context, o Options) engine.Engine {
 
 	type outcome struct {
 		up     engine.Engine
-		models []engine.Model
+		models int
 		why    string
 	}
 	outcomes := make([]chan outcome, len(probes))
@@ -58,7 +62,7 @@ func detect(ctx context.Context, o Options) engine.Engine {
 				result <- outcome{why: err.Error()}
 				return
 			}
-			models, why := engine.Introduce(ctx, up)
+			models, why := introduce(ctx, p.URL)
 			result <- outcome{up, models, why}
 		}(outcomes[i])
 	}
@@ -73,7 +77,7 @@ func detect(ctx context.Context, o Options) engine.Engine {
 			}
 		case r.why != "":
 			o.Logger.Debug("no model server", "name", probes[i].Name, "url", probes[i].URL, "why", r.why)
-		case len(r.models) == 0:
+		case r.models == 0:
 			o.Logger.Info("a model server without models was passed over", "name", probes[i].Name, "url", probes[i].URL)
 			r.up.Close()
 		default:
@@ -81,4 +85,52 @@ func detect(ctx context.Context, o Options) engine.Engine {
 		}
 	}
 	return found
+}
+
+// introduce asks whoever answers at an address for a model list, and returns how
+// many models there are. why is "" when that is a model server and not ourselves.
+func introduce(ctx context.Context, url string) (models int, why string) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/v1/models", nil)
+	if err != nil {
+		return 0, "it has no address"
+	}
+	alone := &http.Transport{Proxy: nil, DisableKeepAlives: true} // and no redirect is followed
+	res, err := alone.RoundTrip(req)
+	if err != nil {
+		return 0, "nothing answers"
+	}
+	defer res.Body.Close()
+	switch res.StatusCode {
+	case http.StatusOK:
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return 0, "it wants an API key"
+	default:
+		return 0, "it has no model list"
+	}
+	// A door of Sotto's own speaks the same API. Taking it for a model server
+	// would send every question round in a circle.
+	for name := range res.Header {
+		if strings.HasPrefix(name, "Sotto-") {
+			return 0, "it is Sotto itself"
+		}
+	}
+	var list struct {
+		Object string `json:"object"`
+		Data   *[]struct {
+			OwnedBy string `json:"owned_by"`
+		} `json:"data"`
+	}
+	const most = 1 << 20
+	if b, err := io.ReadAll(io.LimitReader(res.Body, most)); err != nil || json.Unmarshal(b, &list) != nil || list.Object != "list" && list.Data == nil {
+		return 0, "it has no model list"
+	}
+	if list.Data == nil { // Ollama without a model says null
+		return 0, ""
+	}
+	for _, m := range *list.Data {
+		if m.OwnedBy == engine.OwnedBy {
+			return 0, "it is Sotto itself"
+		}
+	}
+	return len(*list.Data), ""
 }

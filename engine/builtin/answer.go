@@ -133,7 +133,7 @@ func (a *answer) whole(text, finish string, u *usage) []byte {
 func (r *Runner) entry() json.RawMessage {
 	return marshal(map[string]any{
 		"id": r.info.ID, "object": "model", "created": r.created, "owned_by": engine.OwnedBy,
-		"meta": map[string]any{"name": r.info.Name, "digest": r.info.Digest, "context": r.info.Context, "demo": r.info.Demo},
+		"meta": map[string]any{"name": r.name, "digest": r.info.Digest, "context": r.info.Context, "demo": r.demo},
 	})
 }
 

@@ -47,7 +47,9 @@ const DemoID = "sotto-demo"
 // A Runner is an engine.Engine over one GGUF file.
 type Runner struct {
 	info     engine.Model
-	created  int64 // Unix seconds
+	name     string // for people; it contains "demo" when demo is set
+	demo     bool   // the embedded model, which only shows that everything works
+	created  int64  // Unix seconds
 	model    *llama.Model
 	vocab    *tokenizer.Vocab
 	template *jinja.Template // nil when the file has none
@@ -65,8 +67,7 @@ func Open(ctx context.Context, file string) (engine.Engine, error) {
 		if err != nil {
 			return nil, fmt.Errorf("the built-in model: %w", err)
 		}
-		r.info.Demo = true
-		r.info.Name = "Built-in demo"
+		r.demo, r.name = true, "Built-in demo"
 		return r, nil
 	}
 	b, err := readFile(file)
@@ -124,14 +125,15 @@ func New(file []byte, id string) (*Runner, error) {
 	sum := sha256.Sum256(file)
 	r := &Runner{
 		info: engine.Model{
-			ID: id, Name: f.String("general.name"), Digest: "sha256:" + hex.EncodeToString(sum[:]), Context: m.Context,
+			ID: id, Digest: "sha256:" + hex.EncodeToString(sum[:]), Context: m.Context,
 		},
+		name:    f.String("general.name"),
 		created: time.Now().Unix(),
 		model:   m, vocab: v, defaults: fileSampling(f),
 		turns: make(chan struct{}, maxRunning),
 	}
-	if r.info.Name == "" || len(r.info.Name) > 100 {
-		r.info.Name = id
+	if r.name == "" || len(r.name) > 100 {
+		r.name = id
 	}
 	if source := f.String("tokenizer.chat_template"); source != "" {
 		if r.template, err = jinja.Parse(source); err != nil {
@@ -143,7 +145,7 @@ func New(file []byte, id string) (*Runner, error) {
 
 // Name is what a terminal shows.
 func (r *Runner) Name() string {
-	if r.info.Demo {
+	if r.demo {
 		return "built-in demo model"
 	}
 	return "built-in runner with " + r.info.ID
@@ -151,9 +153,7 @@ func (r *Runner) Name() string {
 
 // Models returns the one model.
 func (r *Runner) Models(context.Context) ([]engine.Model, error) {
-	m := r.info
-	m.Meta = r.entry()
-	return []engine.Model{m}, nil
+	return []engine.Model{r.info}, nil
 }
 
 // Close does nothing: a runner is only memory.

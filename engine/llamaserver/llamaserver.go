@@ -110,7 +110,7 @@ func Start(ctx context.Context, o auto.Options) (engine.Engine, error) {
 func (c *child) Models(ctx context.Context) ([]engine.Model, error) {
 	list, err := c.Engine.Models(ctx)
 	for i := range list {
-		list[i].Digest, list[i].Name = c.digest, list[i].ID
+		list[i].Digest = c.digest
 	}
 	return list, err
 }

@@ -64,7 +64,8 @@ func Read(dir, platform string) ([]File, error) {
 	return files, err
 }
 
-// ReadFile reads a whole file of at most limit bytes.
+// ReadFile reads a whole file of at most limit bytes, whatever it is for: what a
+// machine reads is bounded before it is read.
 func ReadFile(name string, limit int64) ([]byte, error) {
 	f, err := os.Open(name)
 	return read(f, err, limit)

@@ -49,7 +49,7 @@ func (*words) Name() string { return "words" }
 func (*words) Close() error { return nil }
 
 func (*words) Models(context.Context) ([]engine.Model, error) {
-	return []engine.Model{{ID: "words", Name: "Words (demo)", Demo: true}}, nil
+	return []engine.Model{{ID: "words"}}, nil
 }
 
 // release lets every answer that is held go on.

@@ -16,6 +16,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"slices"
 	"strconv"
 
 	"github.com/sotto-chat/sotto/attest/pile"
@@ -77,10 +78,8 @@ func Trim(b []byte) ([]byte, error) {
 	if end > uint64(len(b)) {
 		return nil, errors.New("the quote is cut off")
 	}
-	for _, c := range b[end:] {
-		if c != 0 {
-			return nil, errors.New(strconv.Itoa(len(b)-int(end)) + " bytes follow the quote and are no padding: keep the first " + strconv.Itoa(int(end)))
-		}
+	if rest := b[end:]; bytes.Count(rest, []byte{0}) != len(rest) {
+		return nil, errors.New(strconv.Itoa(len(rest)) + " bytes follow the quote and are no padding: keep the first " + strconv.Itoa(int(end)))
 	}
 	return b[:end:end], nil
 }
@@ -239,22 +238,12 @@ func quoteCertificates(quote []byte) []pile.Object {
 }
 
 func contains(list []pile.Object, raw []byte) bool {
-	for _, o := range list {
-		if bytes.Equal(o.Raw, raw) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(list, func(o pile.Object) bool { return bytes.Equal(o.Raw, raw) })
 }
 
 // issued reports whether a list is by the issuer of one of the certificates.
 func issued(certs []pile.Object, l pile.Object) bool {
-	for _, c := range certs {
-		if bytes.Equal(c.Issuer, l.Issuer) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(certs, func(c pile.Object) bool { return bytes.Equal(c.Issuer, l.Issuer) })
 }
 
 // fmspcHead is what stands before the six bytes of the model (FMSPC) in the

@@ -179,9 +179,6 @@ func (g *GPUs) Close() error {
 	return errors.Join(result("nvmlShutdown", g.shutdown()), purego.Dlclose(g.library))
 }
 
-// Count returns how many GPUs there are.
-func (g *GPUs) Count() int { return len(g.devices) }
-
 // Evidence asks every GPU to vouch for report data; a GPU that doesn't is an
 // error. Collateral is tables of measurements and revocation lists, in any order.
 func (g *GPUs) Evidence(reportData [64]byte, collateral ...[]byte) ([]bundle.Evidence, error) {

@@ -19,7 +19,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"slices"
 	"sync"
 
@@ -29,6 +28,7 @@ import (
 
 	"github.com/sotto-chat/sotto/attest/bundle"
 	"github.com/sotto-chat/sotto/attest/tpm/tpmdata"
+	"github.com/sotto-chat/sotto/internal/collateral"
 )
 
 // Where a Linux machine has its TPM, behind the kernel's resource manager, and
@@ -262,19 +262,12 @@ func (t *TPM) selection(pcrs []uint) tpm2.TPMLPCRSelection {
 // readLog reads the firmware's log. A machine without one, or with one of the old
 // kind that has SHA-1 only, has nothing to show.
 func readLog(name string) ([]byte, error) {
-	f, err := os.Open(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	} else if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	log, err := io.ReadAll(io.LimitReader(f, tpmdata.MaxLog+1))
+	log, err := collateral.ReadFile(name, tpmdata.MaxLog)
 	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
 	case err != nil:
 		return nil, err
-	case len(log) > tpmdata.MaxLog:
-		return nil, fmt.Errorf("it is longer than %d bytes", tpmdata.MaxLog)
 	case !bytes.HasPrefix(log[min(32, len(log)):], []byte("Spec ID Event03\x00")):
 		return nil, nil
 	}

@@ -15,13 +15,14 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/sotto-chat/sotto/internal/collateral"
 )
 
 // Root is where the kernel has its reports.
@@ -166,18 +167,7 @@ func (f folder) at(name string) string    { return filepath.Join(string(f), name
 func (f folder) mkdir(name string) error  { return os.Mkdir(f.at(name), 0o700) }
 func (f folder) remove(name string) error { return syscall.Rmdir(f.at(name)) }
 
-func (f folder) read(name string) ([]byte, error) {
-	file, err := os.Open(f.at(name))
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	b, err := io.ReadAll(io.LimitReader(file, maxBlob+1))
-	if err == nil && len(b) > maxBlob {
-		err = fmt.Errorf("%s is longer than %d bytes", name, maxBlob)
-	}
-	return b, err
-}
+func (f folder) read(name string) ([]byte, error) { return collateral.ReadFile(f.at(name), maxBlob) }
 
 func (f folder) write(name string, b []byte) error {
 	// Never made anew: a report is a folder of the kernel's own files.
