@@ -76,6 +76,7 @@ var allowed = map[string][]string{
 	"seal":           {"seal"},
 	"attest":         {"attest/bundle"}, // the frame, and not a platform
 	"vault":          {"vault"},
+	"release":        {"tlog.", "attest."},
 	"store":          {"store", "vault"},
 	"engine":         {"engine"},
 	"client":         {"client", "seal", "attest"},
@@ -92,6 +93,9 @@ var allowed = map[string][]string{
 	"test":           {"*"},
 	"internal":       {"internal"},
 	"engine/builtin": {"engine", "engine/builtin"},
+
+	"release/build":       {"release", "attest", "tlog."},
+	"release/releasetest": {"release.", "tlog."},
 
 	"attest/bundle":               {},
 	"attest/pile":                 {},

@@ -1,0 +1,114 @@
+// Copyright (c) Sotto authors
+// SPDX-License-Identifier: Apache-2.0
+
+package release
+
+import (
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sotto-chat/sotto/tlog"
+)
+
+// DefaultMaxAge is how many seconds old a checkpoint may be where a pin doesn't say.
+const DefaultMaxAge = 86400
+
+// Limits of a pin.
+const (
+	MaxPin  = 64 << 10 // bytes
+	maxKeys = 16       // keys that sign releases
+)
+
+// Pin is what a client knows beforehand of the log and of who signs releases. It
+// comes with the client, or out of a policy file; never from the servers that it
+// is meant to check.
+type Pin struct {
+	V         int      `json:"v"`                 // 1
+	Product   string   `json:"product"`           // releases of anything else don't count
+	Log       string   `json:"log"`               // the log's key, its witnesses and their quorum (C2SP tlog-policy)
+	Keys      []string `json:"keys"`              // of those who sign releases (C2SP signed-note, Ed25519)
+	Threshold int      `json:"threshold"`         // how many of Keys must have signed a release
+	MaxAge    int64    `json:"max_age,omitempty"` // of a checkpoint, in seconds; 0 means [DefaultMaxAge]
+}
+
+// ParsePin reads a pin strictly: a field that stands there twice or isn't known, or
+// a pin that could pass anything, is an error. Errors are the rest of a sentence.
+func ParsePin(doc []byte) (Pin, error) {
+	if len(doc) > MaxPin {
+		return Pin{}, errors.New("it is longer than " + strconv.Itoa(MaxPin) + " bytes")
+	}
+	var p Pin
+	if err := strictly(doc, &p); err != nil {
+		return Pin{}, err
+	}
+	if _, _, err := p.read(); err != nil {
+		return Pin{}, err
+	}
+	return p, nil
+}
+
+// read returns the pinned log and keys, or what is wrong with the pin.
+func (p Pin) read() (tlog.Policy, []tlog.Key, error) {
+	fail := func(text string) (tlog.Policy, []tlog.Key, error) {
+		return tlog.Policy{}, nil, errors.New(text)
+	}
+	switch {
+	case p.V != 1:
+		return fail("v is not 1")
+	case !name(p.Product):
+		return fail("product is not a plain name")
+	case len(p.Keys) == 0 || len(p.Keys) > maxKeys:
+		return fail("keys is not a list of 1 to " + strconv.Itoa(maxKeys))
+	case p.Threshold < 1 || p.Threshold > len(p.Keys):
+		return fail("threshold is not between 1 and the number of keys")
+	case p.MaxAge < 0 || p.MaxAge > 1<<31:
+		return fail("max_age is not a time in seconds")
+	}
+	policy, err := tlog.ParsePolicy(p.Log)
+	if err != nil {
+		return fail("log: " + err.Error())
+	}
+	for line := range strings.SplitSeq(p.Log, "\n") {
+		if f := strings.Fields(line); len(f) == 2 && f[0] == "quorum" && f[1] == "none" {
+			return fail("log asks for no witness, so the log could show everybody something else")
+		}
+	}
+	keys, err := ParseKeys(p.Keys)
+	if err != nil {
+		return fail("keys: " + err.Error())
+	}
+	return policy, keys, nil
+}
+
+// ParseKeys reads the keys of those who sign releases: Ed25519 keys, each of which
+// counts once, whatever its name.
+func ParseKeys(vkeys []string) ([]tlog.Key, error) {
+	var keys []tlog.Key
+	var seen []string
+	for _, s := range vkeys {
+		k, err := tlog.ParseKey(s)
+		if err != nil {
+			return nil, err
+		}
+		if k.Cosigns() {
+			return nil, errors.New(k.Name() + " is a witness’s key, and not one that signs releases")
+		}
+		_, key, _ := strings.Cut(s, "+")
+		_, key, _ = strings.Cut(key, "+") // “name+hash+key”; base64 has a + too
+		if slices.Contains(seen, key) {
+			return nil, errors.New("the key of " + k.Name() + " stands there twice")
+		}
+		seen, keys = append(seen, key), append(keys, k)
+	}
+	return keys, nil
+}
+
+func (p Pin) maxAge() time.Duration {
+	if p.MaxAge == 0 {
+		return DefaultMaxAge * time.Second
+	}
+	return time.Duration(p.MaxAge) * time.Second
+}
