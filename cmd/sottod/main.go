@@ -41,7 +41,7 @@
 //
 // SIGINT and SIGTERM end the program after the answers that are under way, or
 // after ten seconds. Exit code 0 is a clean end, 1 an error, 2 a wrong call.
-// Information goes to stderr, one JSON object per line with -log json; no line
+// Information goes to stderr, one JSON object per line with -log-format json; no line
 // holds anything that comes from a prompt.
 package main
 
@@ -114,7 +114,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 func flags(role string, stderr io.Writer) (*flag.FlagSet, func() *slog.Logger) {
 	fs := flag.NewFlagSet("sottod "+role, flag.ContinueOnError)
 	fs.SetOutput(stderr)
-	format := fs.String("log", "text", "`text` or json")
+	format := fs.String("log-format", "text", "`text` or json")
 	return fs, func() *slog.Logger {
 		if *format == "json" {
 			return slog.New(slog.NewJSONHandler(stderr, nil))
