@@ -87,13 +87,15 @@ var allowed = map[string][]string{
 	"web":            {"web"},
 	"web/build":      {"web", "attest"},
 	"cmd/sotto":      {"client", "proxy", "attest", "vault", "seal", "web", "release", "tlog", "cmd/sotto"}, // web: sotto app serves the page, verify-web compares it
-	"cmd/sottod":     {"account", "store", "gateway", "node", "engine", "attest", "web", "cmd/sottod"},
+	"cmd/sottod":     {"account", "store", "gateway", "node", "engine", "attest", "web", "tlog", "release", "cmd/sottod"},
 	"cmd/sotto-node": {"node", "engine", "attest", "cmd/sotto-node"},
 	"cmd/sotto-wasm": {"client", "vault", "attest", "seal", "cmd/sotto-wasm"},
 	"test":           {"*"},
 	"internal":       {"internal"},
 	"engine/builtin": {"engine", "engine/builtin"},
 
+	"tlog/witness":        {"tlog."},
+	"tlog/logserver":      {"tlog.", "tlog/witness", "release."},
 	"release/build":       {"release", "attest", "tlog."},
 	"release/releasetest": {"release.", "tlog."},
 

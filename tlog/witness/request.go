@@ -5,9 +5,7 @@ package witness
 
 import (
 	"bytes"
-	"encoding/base64"
 	"errors"
-	"math"
 	"strconv"
 
 	"github.com/sotto-chat/sotto/tlog"
@@ -37,8 +35,7 @@ func (r Request) Encode() []byte {
 	b = strconv.AppendInt(b, r.Old, 10)
 	b = append(b, '\n')
 	for _, h := range r.Proof {
-		b = base64.StdEncoding.AppendEncode(b, h[:])
-		b = append(b, '\n')
+		b = append(b, h.String()+"\n"...)
 	}
 	b = append(b, '\n')
 	return append(b, r.Checkpoint...)
@@ -72,14 +69,9 @@ func ParseRequest(body []byte) (Request, error) {
 			return r, errors.New("the proof has more than 63 hashes")
 		}
 		var h tlog.Hash
-		if len(line) != base64.StdEncoding.EncodedLen(len(h)) {
+		if err := h.UnmarshalText(line); err != nil {
 			return r, errors.New("a line of the proof is no hash")
 		}
-		got, err := base64.StdEncoding.Strict().DecodeString(string(line))
-		if err != nil || len(got) != len(h) {
-			return r, errors.New("a line of the proof is no hash")
-		}
-		copy(h[:], got)
 		r.Proof = append(r.Proof, h)
 	}
 	r.Checkpoint = rest
@@ -88,9 +80,9 @@ func ParseRequest(body []byte) (Request, error) {
 
 // size reads a size in decimal, without leading zeros.
 func size(s string) (int64, error) {
-	n, err := strconv.ParseUint(s, 10, 63)
-	if err != nil || n > math.MaxInt64 || strconv.FormatUint(n, 10) != s {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < 0 || strconv.FormatInt(n, 10) != s {
 		return 0, errors.New("a size is not a decimal number without leading zeros")
 	}
-	return int64(n), nil
+	return n, nil
 }

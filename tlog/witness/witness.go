@@ -31,6 +31,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -53,10 +54,10 @@ const (
 
 // Config says what a witness is.
 type Config struct {
-	Dir    string         // the folder of its memory: of this key's, and of no other program
-	Key    *tlog.Cosigner // signs
-	Logs   []tlog.Key     // of the logs that it knows; the key's name is the log's origin
-	Growth float64        // new trees a second and log; 0 means [DefaultGrowth]
+	Dir    string        // the folder of its memory: of this key's, and of no other program
+	Key    tlog.Cosigner // signs
+	Logs   []tlog.Key    // of the logs that it knows; the key's name is the log's origin
+	Growth float64       // new trees a second and log; 0 means [DefaultGrowth]
 
 	Now    func() time.Time // nil: time.Now
 	Logger *slog.Logger     // nil: none
@@ -91,7 +92,7 @@ const roster = "logs"
 // Open reads the memory of a witness. It refuses one that is damaged or has gone
 // in part: a witness that began anew could cosign a second history.
 func Open(cfg Config) (*Witness, error) {
-	if cfg.Key == nil || len(cfg.Logs) == 0 {
+	if cfg.Key.Name() == "" || len(cfg.Logs) == 0 {
 		return nil, errors.New("witness: there must be a key and at least one log")
 	}
 	if cfg.Now == nil {
@@ -125,7 +126,7 @@ func Open(cfg Config) (*Witness, error) {
 			origin: k.Name(),
 			keys:   []tlog.Key{k},
 			file:   filepath.Join(cfg.Dir, hex.EncodeToString(sum[:8])+".checkpoint"),
-			root:   tlog.EmptyRoot,
+			root:   tlog.EmptyRoot(),
 			tokens: cfg.Growth,
 			since:  cfg.Now(),
 		}
@@ -139,13 +140,9 @@ func Open(cfg Config) (*Witness, error) {
 
 // load reads what was cosigned of a log.
 func (w *Witness) load(l *log) error {
-	known := false
-	for _, name := range w.known {
-		known = known || name == l.origin
-	}
 	info, err := os.Stat(l.file)
 	if errors.Is(err, fs.ErrNotExist) {
-		if known {
+		if slices.Contains(w.known, l.origin) {
 			return fmt.Errorf("the file %s is missing", l.file)
 		}
 		return nil
@@ -189,7 +186,7 @@ func (r *refusal) Error() string { return r.text }
 
 func refuse(status int, text string) error { return &refusal{status: status, text: text} }
 
-// Cosign looks at a request and returns a line of signature. What it refuses is an
+// cosign looks at a request and returns a line of signature. What it refuses is an
 // error that the handler answers.
 func (w *Witness) cosign(body []byte) ([]byte, error) {
 	r, err := ParseRequest(body)
@@ -208,13 +205,7 @@ func (w *Witness) cosign(body []byte) ([]byte, error) {
 	if !ok {
 		return nil, refuse(http.StatusNotFound, "this witness doesn't know the log "+strconv.Quote(cp.Origin))
 	}
-	signed := false
-	for _, k := range l.keys {
-		if _, ok := note.VerifiedBy(k); ok {
-			signed = true
-		}
-	}
-	if !signed {
+	if !slices.ContainsFunc(l.keys, func(k tlog.Key) bool { _, ok := note.VerifiedBy(k); return ok }) {
 		return nil, refuse(http.StatusForbidden, "the log's key didn't sign this")
 	}
 	if r.Old > cp.Size {
@@ -230,12 +221,7 @@ func (w *Witness) cosign(body []byte) ([]byte, error) {
 		w.cfg.Logger.Error("a log showed a second tree of the size that was cosigned", slog.String("log", l.origin), slog.Int64("size", cp.Size), slog.String("checkpoint", string(r.Checkpoint)))
 		return nil, refuse(http.StatusConflict, "a tree of this size with another root has been cosigned")
 	}
-	if l.size == 0 {
-		// Every tree continues the empty one, and there is nothing to prove.
-		if len(r.Proof) != 0 {
-			return nil, refuse(http.StatusUnprocessableEntity, "there is nothing to prove from the empty tree")
-		}
-	} else if err := tlog.VerifyConsistency(l.size, cp.Size, l.root, cp.Root, r.Proof); err != nil {
+	if err := tlog.VerifyConsistency(l.size, cp.Size, l.root, cp.Root, r.Proof); err != nil {
 		w.cfg.Logger.Error("a log's tree doesn't continue the one that was cosigned, or the proof is wrong", slog.String("log", l.origin), slog.Int64("cosigned", l.size), slog.Int64("size", cp.Size), slog.String("checkpoint", string(r.Checkpoint)))
 		return nil, refuse(http.StatusUnprocessableEntity, "the proof doesn't show that this tree continues the one of size "+strconv.FormatInt(l.size, 10))
 	}
@@ -243,18 +229,15 @@ func (w *Witness) cosign(body []byte) ([]byte, error) {
 	if grown && !l.allow(w.cfg.Now(), w.cfg.Growth) {
 		return nil, refuse(http.StatusTooManyRequests, "this log grows faster than this witness cosigns: ask again in a second")
 	}
-	line, err := w.cfg.Key.Cosign(note.Text, w.cfg.Now())
-	if err != nil {
-		return nil, err
-	}
+	signed := tlog.Note{Text: note.Text, Signatures: []tlog.Signature{w.cfg.Key.Cosign(note.Text, w.cfg.Now().Unix())}}.Encode()
 	// On the disk before anybody has it. The same tree again changes nothing.
 	if _, err := os.Stat(l.file); grown || errors.Is(err, fs.ErrNotExist) {
-		if err := w.remember(l, note, line); err != nil {
+		if err := w.remember(l, signed); err != nil {
 			return nil, err
 		}
 		l.size, l.root = cp.Size, cp.Root
 	}
-	return line, nil
+	return signed[len(note.Text)+1:], nil
 }
 
 // allow takes one of the growths that a log may have by now.
@@ -272,17 +255,14 @@ func (l *log) allow(now time.Time, rate float64) bool {
 
 // remember writes down what is about to be cosigned: the tree, and no signature
 // but the witness's own.
-func (w *Witness) remember(l *log, note tlog.Note, line []byte) error {
-	state := append(append(append([]byte(nil), note.Text...), '\n'), line...)
-	if err := durable.Write(l.file, state); err != nil {
+func (w *Witness) remember(l *log, signed []byte) error {
+	if err := durable.Write(l.file, signed); err != nil {
 		return err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, name := range w.known {
-		if name == l.origin {
-			return nil
-		}
+	if slices.Contains(w.known, l.origin) {
+		return nil
 	}
 	known := append(w.known[:len(w.known):len(w.known)], l.origin)
 	if err := durable.Write(filepath.Join(w.cfg.Dir, roster), []byte(strings.Join(known, "\n")+"\n")); err != nil {
