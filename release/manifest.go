@@ -114,7 +114,7 @@ type Engine struct {
 // Model is one model that machines of the release serve.
 type Model struct {
 	ID        string `json:"id"`
-	Weights   string `json:"weights"`   // digest; never "none"
+	Weights   string `json:"weights"`   // digest; "none" leaves open what answers, which only a demo may
 	Tokenizer string `json:"tokenizer"` // digest, or "none" where the weights hold it or there is none
 	Template  string `json:"template"`  // digest of the chat template, or "none"
 }
@@ -320,11 +320,36 @@ func (m *Manifest) check() error {
 		return err
 	}
 	for _, x := range m.Models {
-		if !digest(x.Weights) || !digestOrNone(x.Tokenizer) || !digestOrNone(x.Template) {
-			return errors.New("models: " + x.ID + " has no digest of its weights, or another that is none")
+		if !digestOrNone(x.Weights) || !digestOrNone(x.Tokenizer) || !digestOrNone(x.Template) {
+			return errors.New("models: what is said of " + x.ID + " is not a digest")
 		}
 	}
 	return m.Web.check()
+}
+
+// LeavesOpen lists what a manifest leaves open, as sentences: things that could be
+// anything on a machine of the release. A release to be trusted leaves nothing open.
+func (m Manifest) LeavesOpen() (open []string) {
+	if m.Commit == "none" {
+		open = append(open, "It names no source commit, so nobody can build it again.")
+	}
+	if len(m.Machines.Require) == 0 {
+		open = append(open, "It requires no kind of hardware.")
+	}
+	for _, p := range m.Machines.Require {
+		if len(m.Machines.Platforms[p]) == 0 {
+			open = append(open, "It has no rules for "+p+", so genuine hardware may run anything.")
+		}
+	}
+	for _, x := range m.Models {
+		if x.Weights == "none" {
+			open = append(open, "It doesn’t say which weights "+x.ID+" has.")
+		}
+	}
+	if len(m.Web.Files) == 0 {
+		open = append(open, "It names no file of the page.")
+	}
+	return open
 }
 
 func parses(policy string) bool {
