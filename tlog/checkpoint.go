@@ -26,22 +26,19 @@ type Checkpoint struct {
 // ParseCheckpoint reads the text of a checkpoint (c2sp.org/tlog-checkpoint), as
 // it stands in [Note.Text]. Extension lines are passed over.
 func ParseCheckpoint(text []byte) (Checkpoint, error) {
-	lines := strings.Split(string(text), "\n")
-	// What follows the last newline is empty.
-	if len(lines) < 4 || lines[len(lines)-1] != "" {
-		return Checkpoint{}, malformed("a checkpoint has fewer than three lines")
+	s := string(text)
+	if !strings.HasSuffix(s, "\n") || strings.Contains("\n"+s, "\n\n") {
+		return Checkpoint{}, malformed("a checkpoint has an empty line, or no end")
 	}
-	for _, l := range lines[:len(lines)-1] {
-		if l == "" {
-			return Checkpoint{}, malformed("a checkpoint has an empty line")
-		}
-	}
-	c := Checkpoint{Origin: lines[0]}
+	var c Checkpoint
+	c.Origin, s, _ = strings.Cut(s, "\n")
+	size, s, _ := strings.Cut(s, "\n")
+	root, _, _ := strings.Cut(s, "\n")
 	var ok bool
-	if c.Size, ok = decodeInt(lines[1]); !ok {
+	if c.Size, ok = decodeInt(size); !ok {
 		return Checkpoint{}, malformed("the size of a checkpoint is not a number")
 	}
-	if c.Root, ok = parseHash(lines[2]); !ok {
+	if c.Root, ok = parseHash(root); !ok {
 		return Checkpoint{}, malformed("the root of a checkpoint is not a hash")
 	}
 	return c, nil

@@ -4,7 +4,6 @@
 package tlog
 
 import (
-	"bytes"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/base64"
@@ -80,8 +79,15 @@ func newKey(name string, alg byte, pub []byte) (Key, error) {
 }
 
 func validName(s string) bool {
-	return s != "" && len(s) <= maxName && utf8.ValidString(s) &&
-		strings.IndexFunc(s, func(r rune) bool { return r < ' ' || r == '+' || unicode.IsSpace(r) }) < 0
+	if s == "" || len(s) > maxName || !utf8.ValidString(s) {
+		return false
+	}
+	for _, r := range s {
+		if r < ' ' || r == '+' || unicode.IsSpace(r) {
+			return false
+		}
+	}
+	return true
 }
 
 // Name returns the name of the key, which for a log is its origin.
@@ -119,16 +125,21 @@ func ParseNote(b []byte) (Note, error) {
 	if len(b) > MaxNote {
 		return Note{}, malformed("a note is too long")
 	}
-	if !utf8.Valid(b) || bytes.IndexFunc(b, func(r rune) bool { return r < ' ' && r != '\n' }) >= 0 {
-		return Note{}, malformed("a note is not text")
+	s := string(b)
+	at := -1 // the last empty line
+	for i := range len(s) {
+		if s[i] < ' ' && s[i] != '\n' {
+			return Note{}, malformed("a note has a control character")
+		}
+		if i > 0 && s[i-1:i+1] == "\n\n" {
+			at = i
+		}
 	}
-	at := bytes.LastIndex(b, []byte("\n\n"))
-	if at < 0 {
-		return Note{}, malformed("a note has no empty line before its signatures")
+	if at < 0 || !utf8.ValidString(s) {
+		return Note{}, malformed("a note is not text, an empty line and signatures")
 	}
-	n := Note{Text: b[:at+1]}
-	lines := string(b[at+2:])
-	for lines != "" {
+	n := Note{Text: b[:at]}
+	for lines := s[at+1:]; lines != ""; {
 		line, rest, ok := strings.Cut(lines, "\n")
 		if !ok {
 			return Note{}, malformed("a note doesn't end in a newline")
@@ -137,11 +148,11 @@ func ParseNote(b []byte) (Note, error) {
 		if len(n.Signatures) == MaxSignatures {
 			return Note{}, malformed("a note has too many signatures")
 		}
-		s, ok := parseSignature(line)
+		sig, ok := parseSignature(line)
 		if !ok {
-			return Note{}, malformed("a signature line is not a dash, a name and a signature")
+			return Note{}, malformed("a signature line of a note is not a dash, a name and a signature")
 		}
-		n.Signatures = append(n.Signatures, s)
+		n.Signatures = append(n.Signatures, sig)
 	}
 	if len(n.Signatures) == 0 {
 		return Note{}, malformed("a note has no signature")
@@ -165,7 +176,7 @@ func parseSignature(line string) (s Signature, ok bool) {
 
 // Encode returns the note in its one encoding.
 func (n Note) Encode() []byte {
-	b := append(bytes.Clone(n.Text), '\n')
+	b := append(append([]byte(nil), n.Text...), '\n')
 	for _, s := range n.Signatures {
 		b = append(b, sigStart+s.Name+" "...)
 		b = base64.StdEncoding.AppendEncode(b, append(s.KeyID[:], s.Data...))
@@ -178,7 +189,7 @@ func (n Note) Encode() []byte {
 // says it did, in Unix seconds. It is false also where one of several signatures
 // in k's name is wrong.
 func (n Note) VerifiedBy(k Key) (time int64, ok bool) {
-	time, fate := n.by(k)
+	time, fate := n.by(&k)
 	return time, fate == signed
 }
 
@@ -190,9 +201,10 @@ const (
 	wrong              // a signature in its name is wrong, or there are several
 )
 
-func (n Note) by(k Key) (time int64, f fate) {
-	for _, s := range n.Signatures {
-		if s.Name != k.name || s.KeyID != k.id {
+func (n *Note) by(k *Key) (time int64, f fate) {
+	for i := range n.Signatures {
+		s := &n.Signatures[i]
+		if !s.of(k) {
 			continue
 		}
 		t, ok := k.verify(n.Text, s.Data)
@@ -204,8 +216,11 @@ func (n Note) by(k Key) (time int64, f fate) {
 	return time, f
 }
 
+// of reports whether the signature says that it is by k.
+func (s *Signature) of(k *Key) bool { return s.Name == k.name && s.KeyID == k.id }
+
 // verify checks what follows the key id in a signature line.
-func (k Key) verify(text, sig []byte) (time int64, ok bool) {
+func (k *Key) verify(text, sig []byte) (time int64, ok bool) {
 	if k.alg == algCosignature {
 		if len(sig) != 8+ed25519.SignatureSize {
 			return 0, false

@@ -4,7 +4,7 @@
 package tlog
 
 import (
-	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -12,33 +12,27 @@ import (
 const (
 	MaxPolicy = 64 << 10 // bytes
 	maxLogs   = 32
-	maxNames  = 64 // witnesses and groups together
+	maxVoices = 64 // witnesses and groups together
 )
 
 // Policy says which logs are believed, which witnesses there are, and how many of
 // them are enough (c2sp.org/tlog-policy). The zero Policy believes nothing.
 type Policy struct {
-	logs   []Log
+	logs   []Member
 	voices []voice // in the order of the text
 	quorum int     // of voices; -1 for none
 }
 
-// Log is a "log" line of a policy.
-type Log struct {
-	Key Key
-	URL string // "" where the policy has none
-}
-
-// Witness is a "witness" line of a policy.
-type Witness struct {
-	Name string // in the policy; its key has a name of its own
+// Member is a log or a witness of a policy.
+type Member struct {
+	Name string // of a witness, in the policy; its key has a name of its own
 	Key  Key
 	URL  string // "" where the policy has none
 }
 
 // A voice is a witness, or a group of voices that stand before it.
 type voice struct {
-	Witness
+	Member
 	need    int   // of a group: how many of its members; 0 for a witness
 	members []int // of a group
 	taken   bool  // is a member of a group
@@ -46,15 +40,14 @@ type voice struct {
 
 // ParsePolicy reads a policy of at least one log. An error names the line.
 func ParsePolicy(text string) (Policy, error) {
-	p := Policy{quorum: -1}
 	if len(text) > MaxPolicy {
 		return Policy{}, malformed("a policy is too long")
 	}
-	var quorums int
+	p := Policy{quorum: -1}
+	quorum := false
 	for n := 1; text != ""; n++ {
-		var line string
+		var line, what string
 		line, text, _ = strings.Cut(text, "\n")
-		what := ""
 		for i := range len(line) {
 			if c := line[i]; c < ' ' && c != '\t' || c == 0x7f {
 				what = "a control character"
@@ -70,89 +63,93 @@ func ParsePolicy(text string) (Policy, error) {
 			what = p.addWitness(f[1:])
 		case f[0] == "group":
 			what = p.addGroup(f[1:])
+		case f[0] == "quorum" && !quorum:
+			quorum = true
+			what = p.setQuorum(f[1:])
 		case f[0] == "quorum":
-			if quorums++; quorums > 1 {
-				what = "a second quorum"
-			} else {
-				what = p.setQuorum(f[1:])
-			}
+			what = "a second quorum"
 		default:
 			what = "something else than log, witness, group or quorum"
 		}
 		if what != "" {
-			return Policy{}, malformed("line " + itoa(n) + " of a policy has " + what)
+			return Policy{}, malformed("line " + strconv.Itoa(n) + " of a policy has " + what)
 		}
 	}
 	if len(p.logs) == 0 {
 		return Policy{}, malformed("a policy names no log")
 	}
-	if quorums == 0 {
+	if !quorum {
 		return Policy{}, malformed("a policy has no quorum line")
 	}
 	return p, nil
 }
 
-func itoa(n int) string {
-	var b []byte
-	for ; n > 9; n /= 10 {
-		b = append(b, byte('0'+n%10))
-	}
-	b = append(b, byte('0'+n))
-	slices.Reverse(b)
-	return string(b)
-}
-
 // Each of these returns what is wrong with a line, "" for nothing.
 
 func (p *Policy) addLog(f []string) string {
-	if len(f) < 1 || len(f) > 2 {
-		return "a log that is not \"log KEY [URL]\""
+	m := Member{}
+	if what := m.read(f, algEd25519); what != "" {
+		return what
 	}
-	k, err := ParseKey(f[0])
-	if err != nil || k.alg != algEd25519 {
-		return "a log without an Ed25519 key (type 01)"
-	}
-	if slices.ContainsFunc(p.logs, func(l Log) bool { return l.Key.pub == k.pub }) {
-		return "a log's key for the second time"
+	for i := range p.logs {
+		if p.logs[i].Key.pub == m.Key.pub {
+			return twice
+		}
 	}
 	if len(p.logs) == maxLogs {
 		return "one log too many"
 	}
-	l := Log{Key: k}
-	if len(f) == 2 {
-		l.URL = f[1]
-	}
-	p.logs = append(p.logs, l)
+	p.logs = append(p.logs, m)
 	return ""
 }
 
 func (p *Policy) addWitness(f []string) string {
-	if len(f) < 2 || len(f) > 3 {
-		return "a witness that is not \"witness NAME KEY [URL]\""
+	v := voice{}
+	if len(f) == 0 {
+		return "a witness without a name"
 	}
-	k, err := ParseKey(f[1])
-	if err != nil || k.alg != algCosignature {
-		return "a witness without a cosignature/v1 key (type 04)"
+	v.Name = f[0]
+	if what := v.read(f[1:], algCosignature); what != "" {
+		return what
 	}
-	if slices.ContainsFunc(p.voices, func(v voice) bool { return v.need == 0 && v.Key.pub == k.pub }) {
-		return "a witness's key for the second time"
-	}
-	v := voice{Witness: Witness{Name: f[0], Key: k}}
-	if len(f) == 3 {
-		v.URL = f[2]
+	for i := range p.voices {
+		if p.voices[i].need == 0 && p.voices[i].Key.pub == v.Key.pub {
+			return twice
+		}
 	}
 	return p.add(v)
+}
+
+const twice = "a key for the second time"
+
+// read reads a key of this kind and a URL that may follow it.
+func (m *Member) read(f []string, alg byte) string {
+	if len(f) == 2 {
+		m.URL = f[1]
+	} else if len(f) != 1 {
+		return "something else than a key, and perhaps a URL, at its end"
+	}
+	k, err := ParseKey(f[0])
+	if err != nil {
+		return err.(*Error).Detail
+	}
+	if k.alg != alg {
+		return "a key of another kind: logs have Ed25519 (01), witnesses cosignature/v1 (04)"
+	}
+	m.Key = k
+	return ""
 }
 
 func (p *Policy) addGroup(f []string) string {
 	if len(f) < 3 {
 		return "a group that is not \"group NAME all|any|NUMBER NAME…\""
 	}
-	v := voice{Witness: Witness{Name: f[0]}}
+	v := voice{}
+	v.Name = f[0]
 	for _, name := range f[2:] {
 		i := p.find(name)
 		if i < 0 {
-			return "a group of somebody who stands on no line before it"
+			return unknown
 		}
 		// So each witness counts in one way only.
 		if p.voices[i].taken {
@@ -161,15 +158,14 @@ func (p *Policy) addGroup(f []string) string {
 		p.voices[i].taken = true
 		v.members = append(v.members, i)
 	}
-	n := len(v.members)
 	switch f[1] {
 	case "any":
 		v.need = 1
 	case "all":
-		v.need = n
+		v.need = len(v.members)
 	default:
 		k, ok := decodeInt(f[1])
-		if !ok || k < 1 || k > int64(n) {
+		if !ok || k < 1 || k > int64(len(v.members)) {
 			return "a group of which all, any or a number from 1 to its size should be enough"
 		}
 		v.need = int(k)
@@ -177,13 +173,15 @@ func (p *Policy) addGroup(f []string) string {
 	return p.add(v)
 }
 
+const unknown = "a name that stands on no line before it"
+
 func (p *Policy) add(v voice) string {
 	switch {
 	case v.Name == "none":
 		return "the name none, which has a meaning already"
 	case p.find(v.Name) >= 0:
 		return "a name for the second time"
-	case len(p.voices) == maxNames:
+	case len(p.voices) == maxVoices:
 		return "one witness or group too many"
 	}
 	p.voices = append(p.voices, v)
@@ -192,30 +190,33 @@ func (p *Policy) add(v voice) string {
 
 func (p *Policy) setQuorum(f []string) string {
 	if len(f) != 1 {
-		return "a quorum that is not \"quorum NAME\""
+		return "a quorum that is not one name"
 	}
-	if f[0] == "none" {
-		return ""
-	}
-	if p.quorum = p.find(f[0]); p.quorum < 0 {
-		return "a quorum of somebody who stands on no line before it"
+	if p.quorum = p.find(f[0]); p.quorum < 0 && f[0] != "none" {
+		return unknown
 	}
 	return ""
 }
 
+// find returns the place of a name, -1 if it has none.
 func (p *Policy) find(name string) int {
-	return slices.IndexFunc(p.voices, func(v voice) bool { return v.Name == name })
+	for i := range p.voices {
+		if p.voices[i].Name == name {
+			return i
+		}
+	}
+	return -1
 }
 
-// Logs returns the logs in the order of the text.
-func (p Policy) Logs() []Log { return slices.Clone(p.logs) }
+// Logs returns the logs in the order of the text. They have no names but their
+// keys'.
+func (p Policy) Logs() []Member { return append([]Member(nil), p.logs...) }
 
 // Witnesses returns the witnesses in the order of the text.
-func (p Policy) Witnesses() []Witness {
-	var ws []Witness
+func (p Policy) Witnesses() (ws []Member) {
 	for _, v := range p.voices {
 		if v.need == 0 {
-			ws = append(ws, v.Witness)
+			ws = append(ws, v.Member)
 		}
 	}
 	return ws
@@ -234,12 +235,13 @@ func (p Policy) Open(checkpoint []byte) (Checkpoint, error) {
 	if err != nil {
 		return Checkpoint{}, err
 	}
-	var logged bool
-	for _, l := range p.logs {
-		switch _, f := n.by(l.Key); {
+	logged := false
+	for i := range p.logs {
+		k := &p.logs[i].Key
+		switch _, f := n.by(k); {
 		case f == wrong:
-			return Checkpoint{}, &Error{FailSignature, "the signature of " + l.Key.name + " is wrong"}
-		case f == signed && l.Key.name == c.Origin:
+			return Checkpoint{}, &Error{FailSignature, "the signature of " + k.name + " is wrong"}
+		case f == signed && k.name == c.Origin:
 			logged = true
 		}
 	}
@@ -247,19 +249,22 @@ func (p Policy) Open(checkpoint []byte) (Checkpoint, error) {
 		return Checkpoint{}, &Error{FailSignature, "no log of the policy signed a checkpoint of " + c.Origin}
 	}
 	times := make([]int64, len(p.voices)) // when each of them cosigned, -1 if not
-	for i, v := range p.voices {
-		times[i] = -1
+	for i := range p.voices {
+		v := &p.voices[i]
 		if v.need > 0 {
 			times[i] = v.time(times)
 			continue
 		}
-		switch t, f := n.by(v.Key); f {
+		t, f := n.by(&v.Key)
+		switch f {
 		case wrong:
-			return Checkpoint{}, &Error{FailSignature, "the cosignature of witness " + v.Name + " is wrong"}
+			return Checkpoint{}, &Error{FailSignature, "the cosignature of " + v.Name + " is wrong"}
 		case signed:
-			times[i] = t
 			c.Witnesses = append(c.Witnesses, v.Name)
+		case absent:
+			t = -1
 		}
+		times[i] = t
 	}
 	if p.quorum < 0 {
 		return c, nil
@@ -267,32 +272,42 @@ func (p Policy) Open(checkpoint []byte) (Checkpoint, error) {
 	if c.Time = times[p.quorum]; c.Time >= 0 {
 		return c, nil
 	}
-	had := itoa(len(c.Witnesses)) + " witnesses of the policy cosigned, which is not enough"
+	e := &Error{FailWitnessesFew, strconv.Itoa(len(c.Witnesses)) + " witnesses of the policy cosigned, which is not enough"}
 	if s := p.stranger(n); s != "" {
-		return Checkpoint{}, &Error{FailWitnessUnknown, had + "; " + s + " did too, and the policy doesn't know it"}
+		e.Failure = FailWitnessUnknown
+		e.Detail += "; " + s + " did too, and the policy doesn't know it"
 	}
-	return Checkpoint{}, &Error{FailWitnessesFew, had}
+	return Checkpoint{}, e
 }
 
 // time is the newest time at or after which as many members cosigned as the group
 // needs, -1 for never.
-func (v voice) time(times []int64) int64 {
-	ts := make([]int64, len(v.members))
-	for i, m := range v.members {
-		ts[i] = times[m]
+func (v *voice) time(times []int64) int64 {
+	newest := int64(-1)
+	for _, m := range v.members {
+		n := 0
+		for _, o := range v.members {
+			if times[o] >= times[m] {
+				n++
+			}
+		}
+		if n >= v.need {
+			newest = max(newest, times[m])
+		}
 	}
-	slices.Sort(ts)
-	return ts[len(ts)-v.need]
+	return newest
 }
 
 // stranger returns the name of a key that the policy doesn't know and that wrote
 // what may be a cosignature: a time and a signature at least.
-func (p Policy) stranger(n Note) string {
-	for _, s := range n.Signatures {
-		known := slices.ContainsFunc(p.voices, func(v voice) bool {
-			return v.Key.name == s.Name && v.Key.id == s.KeyID
-		})
-		if len(s.Data) >= 72 && !known {
+func (p *Policy) stranger(n Note) string {
+	for i := range n.Signatures {
+		s := &n.Signatures[i]
+		known := len(s.Data) < 8+64
+		for j := range p.voices {
+			known = known || s.of(&p.voices[j].Key)
+		}
+		if !known {
 			return s.Name
 		}
 	}
