@@ -38,6 +38,7 @@ type core struct {
 	origin  string
 	local   bool // the page is served from this machine
 	trust   trust
+	page    pageState
 	draft   *draft // an account or a kit that is being made
 	vault   *vaultState
 	chats   chatState
@@ -52,6 +53,7 @@ func newCore(h host) *core {
 		"acceptDemo": run(c.acceptDemo),
 		"check":      ask(c.check),
 		"proof":      ask(c.proof),
+		"judgePage":  run(c.judgePage),
 
 		"newAccount":       withSecret(c.newAccount),
 		"finishAccount":    run(c.finishAccount),

@@ -72,6 +72,7 @@ func (c *core) connect(consent bool) {
 		Transport: watched{c},
 		Policy:    policy,
 		Platforms: platforms.All(),
+		Page:      c.page.checks,
 		OnStatus: func(client.Status) {
 			// Not from here: the client may be waiting for this to return.
 			go c.statusChanged(mine)

@@ -89,7 +89,7 @@ var allowed = map[string][]string{
 	"cmd/sotto":      {"client", "proxy", "attest", "vault", "seal", "web", "release", "tlog", "cmd/sotto"}, // web: sotto app serves the page, verify-web compares it
 	"cmd/sottod":     {"account", "store", "gateway", "node", "engine", "attest", "web", "tlog", "release", "cmd/sottod"},
 	"cmd/sotto-node": {"node", "engine", "attest", "cmd/sotto-node"},
-	"cmd/sotto-wasm": {"client", "vault", "attest", "seal", "cmd/sotto-wasm"},
+	"cmd/sotto-wasm": {"client", "vault", "attest", "seal", "release.", "tlog.", "cmd/sotto-wasm"},
 	"test":           {"*"},
 	"internal":       {"internal"},
 	"engine/builtin": {"engine", "engine/builtin"},
