@@ -23,7 +23,7 @@ type Cosigner struct{ secret }
 
 type secret struct {
 	key  Key
-	priv ed25519.PrivateKey
+	priv *ed25519.PrivateKey // behind a pointer, since fmt prints what lies in a struct
 }
 
 // NewSigner returns the signer with this name and key.
@@ -75,7 +75,10 @@ func newSecret(name string, alg byte, priv ed25519.PrivateKey) (secret, error) {
 		return secret{}, errors.New("the private key has another length than Ed25519's")
 	}
 	k, err := newKey(name, alg, priv[ed25519.SeedSize:])
-	return secret{k, priv}, err
+	if err != nil {
+		return secret{}, err
+	}
+	return secret{k, &priv}, nil
 }
 
 const secretStart = "PRIVATE+KEY+"
@@ -129,11 +132,11 @@ func (s secret) String() string { return "[private key of " + s.key.name + "]" }
 func (s secret) GoString() string { return s.String() }
 
 // Sign returns the bare signature of a note's text.
-func (s Signer) Sign(text []byte) ([]byte, error) { return ed25519.Sign(s.priv, text), nil }
+func (s Signer) Sign(text []byte) ([]byte, error) { return ed25519.Sign(*s.priv, text), nil }
 
 // Signature returns the signature of a note's text, to be put into [Note.Signatures].
 func (s Signer) Signature(text []byte) Signature {
-	return Signature{s.key.name, s.key.id, ed25519.Sign(s.priv, text)}
+	return Signature{s.key.name, s.key.id, ed25519.Sign(*s.priv, text)}
 }
 
 // Note returns the text as a signed note. The text ends in a newline.
@@ -151,5 +154,5 @@ func (s Signer) Note(text []byte) ([]byte, error) {
 // seconds: to be put into [Note.Signatures].
 func (c Cosigner) Cosign(text []byte, now int64) Signature {
 	data := binary.BigEndian.AppendUint64(nil, uint64(now))
-	return Signature{c.key.name, c.key.id, append(data, ed25519.Sign(c.priv, cosigned(text, now))...)}
+	return Signature{c.key.name, c.key.id, append(data, ed25519.Sign(*c.priv, cosigned(text, now))...)}
 }

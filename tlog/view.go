@@ -84,17 +84,8 @@ func ParseView(doc []byte) (View, error) {
 	if j.V != 1 {
 		return View{}, malformed("a view is of another version than 1")
 	}
-	switch {
-	case j.Start < 0 || j.Start%Window != 0:
-		return View{}, malformed("the start of a view is not a multiple of " + strconv.Itoa(Window))
-	case len(j.Frontier) != bits.OnesCount64(uint64(j.Start)):
-		return View{}, malformed("the frontier of a view doesn't cover what is before its start")
-	case len(j.Leaves) > MaxLeaves:
-		return View{}, malformed("a view has too many leaves")
-	case len(j.Releases) > MaxReleases:
-		return View{}, malformed("a view has too many releases")
-	case len(j.Pin) > MaxPin:
-		return View{}, malformed("the pin of a view is too long")
+	if len(j.Leaves) > MaxLeaves || len(j.Releases) > MaxReleases || len(j.Pin) > MaxPin {
+		return View{}, malformed("a view has too many leaves or releases, or too long a pin")
 	}
 	v := View{Checkpoint: []byte(j.Checkpoint), Start: j.Start, Pin: j.Pin}
 	var ok bool
@@ -111,7 +102,21 @@ func ParseView(doc []byte) (View, error) {
 		}
 		v.Releases = append(v.Releases, Logged{entry, []byte(r.Proof)})
 	}
+	if err := v.shape(); err != nil {
+		return View{}, err
+	}
 	return v, nil
+}
+
+// shape checks what must be true of a view before anybody computes with it.
+func (v *View) shape() error {
+	if v.Start < 0 || v.Start%Window != 0 {
+		return malformed("the start of a view is not a multiple of " + strconv.Itoa(Window))
+	}
+	if len(v.Frontier) != bits.OnesCount64(uint64(v.Start)) {
+		return malformed("the frontier of a view doesn't cover what is before its start")
+	}
+	return nil
 }
 
 func parseHashes(list []string) ([]Hash, bool) {
@@ -188,6 +193,9 @@ type Opened struct {
 //
 // It returns an [Error], or an [EarlierError].
 func (v View) Check(p Policy, seen *Seen, now time.Time, maxAge time.Duration) (Opened, error) {
+	if err := v.shape(); err != nil {
+		return Opened{}, err
+	}
 	c, err := p.Open(v.Checkpoint)
 	if err != nil {
 		return Opened{}, err
