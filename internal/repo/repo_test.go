@@ -97,6 +97,7 @@ var allowed = map[string][]string{
 	"tlog/witness":        {"tlog."},
 	"tlog/logserver":      {"tlog.", "tlog/witness", "release."},
 	"release/build":       {"release", "attest", "tlog."},
+	"release/measure":     {"release/measure", "attest."}, // attest.: its strict JSON
 	"release/releasetest": {"release.", "tlog."},
 
 	"attest/bundle":               {},
