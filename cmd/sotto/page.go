@@ -143,7 +143,16 @@ func (p *pageLink) Open() (ownpage.Opening, error) {
 	if p.device == nil {
 		return ownpage.Opening{}, wordsForPage(errNotLinked)
 	}
-	return ownpage.Opening{Account: p.device.Account, Key: p.device.Key, Wrap: p.device.Wrap}, nil
+	root, err := p.device.root()
+	if err != nil {
+		return ownpage.Opening{}, wordsForPage(err)
+	}
+	defer root.Erase()
+	o, err := ownpage.NewOpening(root, p.device.Account)
+	if err != nil {
+		return ownpage.Opening{}, wordsForPage(err)
+	}
+	return o, nil
 }
 
 func (p *pageLink) Ended() {

@@ -162,11 +162,13 @@ export class Account {
    * site that could would have a person write under a key of its own.
    */
   async openApp(): Promise<void> {
-    const { account, key, wrap } = await api<{ account: string; key: string; wrap: Wrap }>('POST', 'app/open', {});
+    const { account, secret, wrap } = await api<{ account: string; secret: string; wrap: Wrap }>('POST', 'app/open', {});
     // The program's word on whose history this is, not the server's.
     if (!inApp() || this.known?.account !== account) throw NOT_OPEN;
-    const secret = Uint8Array.from(atob(key), (c) => c.charCodeAt(0));
-    await (await this.host.go()).call('unlockDevice', { account, device: this.known.device, wraps: [wrap] }, secret);
+    // A wrap of this once, in the form of a passkey's: the program stands in for the authenticator.
+    const key = Uint8Array.from(atob(secret), (c) => c.charCodeAt(0));
+    const unlock = { account, device: this.known.device, wraps: [wrap], credential: wrap.ref ?? '' };
+    await (await this.host.go()).call('unlockPasskey', unlock, key);
     await this.unlocked();
   }
 

@@ -28,7 +28,6 @@ export interface GoCalls {
   adopt: [{ device: string }, object];
   unlockPasskey: [Unlock & { credential: string }, object];
   unlockPassphrase: [Unlock & { passphrase: string }, object];
-  unlockDevice: [Unlock, object];
   recoverBegin: [{ kit: string }, { id: string }];
   recoverSign: [{ challenge: string }, { signature: string }];
   recoverOpen: [Unlock, object];

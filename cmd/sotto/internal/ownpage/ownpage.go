@@ -24,7 +24,7 @@
 //
 //	app/link  → {"url","code","expires":unix seconds}: the address to open where one is signed in
 //	app/poll  → {"linked":bool}: whether somebody approved it
-//	app/open  → {"account","key":base64,"wrap"}: what opens the history
+//	app/open  → {"account","secret":base64,"wrap"}: what opens the history, made for this once
 //
 // GET /api/v1/session, which the page asks first, is refused with app_key (401)
 // to a page that doesn't know the key of this run, and with app_link (401) while
@@ -87,11 +87,22 @@ type Offer struct {
 	Expires int64  `json:"expires"` // Unix seconds
 }
 
-// An Opening opens a history: it is a secret.
+// An Opening opens a history, in the form that a passkey does: it is a secret. The
+// page's core can open such wraps as it is, and the program's own key stays in the
+// program.
 type Opening struct {
 	Account vault.AccountID `json:"account"`
-	Key     []byte          `json:"key"` // vault.DeviceKey
-	Wrap    vault.Wrap      `json:"wrap"`
+	Secret  []byte          `json:"secret"` // in the place of a passkey's PRF output
+	Wrap    vault.Wrap      `json:"wrap"`   // of kind passkey
+}
+
+// NewOpening seals the root key for one opening.
+func NewOpening(root vault.RootKey, account vault.AccountID) (Opening, error) {
+	random := make([]byte, 16+32)
+	rand.Read(random) // never fails
+	id, secret := random[:16], random[16:]
+	w, err := vault.WrapPasskey(root, account, id, secret)
+	return Opening{account, secret, w}, err
 }
 
 // String hides the key.
