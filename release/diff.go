@@ -13,8 +13,9 @@ import (
 
 // Change is one difference between two releases.
 type Change struct {
-	Part string `json:"part"` // where in the manifest: "node.arguments", "models"
-	Text string `json:"text"` // in words
+	Part string `json:"part"`           // where in the manifest: "node.arguments", "models"
+	Name string `json:"name,omitempty"` // which of several there: a path, a rule
+	Text string `json:"text"`           // in words
 	Old  string `json:"old,omitempty"`
 	New  string `json:"new,omitempty"`
 }
@@ -54,7 +55,11 @@ func Diff(old, new Manifest) []Change {
 	d.pairs("models", "The model", models(old.Models), models(new.Models))
 	d.pairs("web.files", "The page’s file", paths(old.Web.Files), paths(new.Web.Files))
 	d.value("web.core", "The page’s core", old.Web.Core, new.Web.Core)
+	before := len(d.changes)
 	d.set("log", "In the log’s policy the line", "is new", "is gone", lines(old.Log), lines(new.Log))
+	if len(d.changes) == before && old.Log != new.Log {
+		d.changes = append(d.changes, Change{"log", "", "The log’s policy is written in another way.", old.Log, new.Log})
+	}
 	d.set("issuers", "The issuer’s key", "is new", "is gone", old.Issuers, new.Issuers)
 	return d.changes
 }
@@ -63,7 +68,7 @@ type differ struct{ changes []Change }
 
 func (d *differ) value(part, what, old, new string) {
 	if old != new {
-		d.changes = append(d.changes, Change{part, what + " changes from " + shown(old) + " to " + shown(new) + ".", old, new})
+		d.changes = append(d.changes, Change{part, "", what + " changes from " + shown(old) + " to " + shown(new) + ".", old, new})
 	}
 }
 
@@ -71,12 +76,12 @@ func (d *differ) value(part, what, old, new string) {
 func (d *differ) set(part, what, came, went string, old, new []string) {
 	for _, s := range old {
 		if !has(new, s) {
-			d.changes = append(d.changes, Change{part, what + " " + shown(s) + " " + went + ".", s, ""})
+			d.changes = append(d.changes, Change{part, "", what + " " + shown(s) + " " + went + ".", s, ""})
 		}
 	}
 	for _, s := range new {
 		if !has(old, s) {
-			d.changes = append(d.changes, Change{part, what + " " + shown(s) + " " + came + ".", "", s})
+			d.changes = append(d.changes, Change{part, "", what + " " + shown(s) + " " + came + ".", "", s})
 		}
 	}
 }
@@ -87,14 +92,14 @@ func (d *differ) pairs(part, what string, old, new []Value) {
 		n, ok := find(new, o.Name)
 		switch {
 		case !ok:
-			d.changes = append(d.changes, Change{part, what + " " + o.Name + " is gone; it was " + shown(o.Value) + ".", o.Value, ""})
+			d.changes = append(d.changes, Change{part, o.Name, what + " " + o.Name + " is gone; it was " + shown(o.Value) + ".", o.Value, ""})
 		case n != o.Value:
-			d.changes = append(d.changes, Change{part, what + " " + o.Name + " changes from " + shown(o.Value) + " to " + shown(n) + ".", o.Value, n})
+			d.changes = append(d.changes, Change{part, o.Name, what + " " + o.Name + " changes from " + shown(o.Value) + " to " + shown(n) + ".", o.Value, n})
 		}
 	}
 	for _, n := range new {
 		if _, ok := find(old, n.Name); !ok {
-			d.changes = append(d.changes, Change{part, what + " " + n.Name + " is new: " + shown(n.Value) + ".", "", n.Value})
+			d.changes = append(d.changes, Change{part, n.Name, what + " " + n.Name + " is new: " + shown(n.Value) + ".", "", n.Value})
 		}
 	}
 }
@@ -151,7 +156,21 @@ func variables(l []string) []Value {
 	return out
 }
 
-func arguments(l []string) string { return strings.Join(l, " ") }
+// arguments joins arguments as they would be written on a command line, so that
+// different lists give different text.
+func arguments(l []string) string {
+	out := ""
+	for i, a := range l {
+		if i > 0 {
+			out += " "
+		}
+		if a == "" || strings.ContainsAny(a, " \t\n\"\\") {
+			a = strconv.Quote(a)
+		}
+		out += a
+	}
+	return out
+}
 
 func lines(text string) (out []string) {
 	for line := range strings.SplitSeq(text, "\n") {

@@ -76,7 +76,10 @@ func (p Pin) Open(view []byte, seen *tlog.Seen, now time.Time) (*Published, erro
 		}
 	}
 	if out.newest < 0 {
-		return nil, failure(tlog.FailUnlogged, "the view holds no release of "+p.Product+" that is signed as it has to be")
+		if len(out.entries) > 0 { // what is wrong with the newest says more
+			return nil, out.entries[0].Failure
+		}
+		return nil, failure(tlog.FailUnlogged, "the view holds no release")
 	}
 	out.revoke()
 	return out, nil
@@ -88,16 +91,23 @@ func (p Pin) judge(entry []byte, index int64, keys []tlog.Key) (Release, *tlog.E
 	if err != nil {
 		return Release{}, failure(tlog.FailMalformed, err.Error())
 	}
-	m := r.Manifest
-	switch n := len(r.Signers(keys)); {
-	case n < p.Threshold:
-		return r, failure(tlog.FailSignatures, strconv.Itoa(n)+" of the pinned keys signed it, and it takes "+strconv.Itoa(p.Threshold))
-	case m.Product != p.Product:
-		return r, failure(tlog.FailUnlogged, "it is a release of "+m.Product)
-	case m.Index != index:
-		return r, failure(tlog.FailUnlogged, "it is entry "+strconv.FormatInt(index, 10)+" of the log, and was signed to be entry "+strconv.FormatInt(m.Index, 10))
+	if err := p.signed(r, keys); err != nil {
+		return r, err
+	}
+	if r.Manifest.Index != index {
+		return r, failure(tlog.FailUnlogged, "it is entry "+strconv.FormatInt(index, 10)+" of the log, and was signed to be entry "+strconv.FormatInt(r.Manifest.Index, 10))
 	}
 	return r, nil
+}
+
+func (p Pin) signed(r Release, keys []tlog.Key) *tlog.Error {
+	if n := len(r.Signers(keys)); n < p.Threshold {
+		return failure(tlog.FailSignatures, strconv.Itoa(n)+" of the pinned keys signed it, and it takes "+strconv.Itoa(p.Threshold))
+	}
+	if r.Manifest.Product != p.Product {
+		return failure(tlog.FailUnlogged, "it is a release of "+r.Manifest.Product)
+	}
+	return nil
 }
 
 // revoke marks what the newest release says is no longer good.

@@ -70,6 +70,9 @@ func Digest(b []byte) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
+// Signatures returns the signatures of r, of which none is checked.
+func (r Release) Signatures() []tlog.Signature { return r.note.Signatures }
+
 // Signers returns those of keys that signed r, each once.
 func (r Release) Signers(keys []tlog.Key) []tlog.Key {
 	var by []tlog.Key

@@ -26,6 +26,7 @@ func commands() []command {
 		{"chat", "[-model M]", "have a conversation", (*app).chat},
 		{"verify", "[-v] [--json] [URL]", "check the server’s machines", (*app).verify},
 		{"attest", "verify | show | policy | table [--cert FILE]... [--collateral DIR] [--json] [EVIDENCE]", "judge or print evidence out of a file", (*app).attestCommand},
+		{"release", "build | key new | sign | publish | show | diff | verify …", "make, sign, publish and read releases", (*app).releaseCommand},
 		{"models", "[--json]", "list the models that answer", (*app).models},
 		{"proxy", "[-listen ADDR] [-allow-origin ORIGIN]... [--env]", "serve OpenAI’s API to local programs", (*app).proxy},
 		{"app", "[-listen ADDR] [-name NAME]", "serve the chat page from this program’s own bytes", (*app).page},

@@ -14,6 +14,12 @@
 //	sotto attest show [--cert FILE]... [--collateral DIR] [--json] [EVIDENCE]
 //	sotto attest policy [--cert FILE]... [--collateral DIR] [EVIDENCE]
 //	sotto attest table [--time T] DRIVER.xml VBIOS.xml
+//	sotto release build [-config FILE] (-log URL | -index N) [-allow-dirty] [-time T] [-o FILE]
+//	sotto release key new [-name NAME] FILE
+//	sotto release sign [-key FILE] [-from FILE]... FILE
+//	sotto release publish -log URL FILE
+//	sotto release show|diff [--json] FILE...
+//	sotto release verify -pin PIN [-log URL | -view FILE] [--json] FILE
 //	sotto models [--json]
 //	sotto proxy [-listen ADDR] [-allow-origin ORIGIN]... [--env]
 //	sotto app [-listen ADDR] [-name NAME]
@@ -42,6 +48,13 @@
 // field with what it means, and judges nothing. "policy" prints a policy that
 // accepts what the evidence shows, to start from. "table" makes of what NVIDIA
 // publishes what a machine with its GPUs has to send along.
+//
+// "sotto release" makes what the public log holds. "build" describes a release in a
+// manifest: source, programs, page, models, and what hardware has to prove. "key new"
+// makes a key, "sign" adds its signature, or takes over others' ("-from") over the very
+// same manifest, "publish" writes the release down in a log and keeps the proof beside
+// it. "show" prints one, "diff" says in words how two differ, "verify" checks one
+// against a pin. spec/release.md has the forms, docs/verify-a-release.md the whole way.
 //
 // "sotto proxy" serves /v1/models, /v1/chat/completions and their neighbours on
 // 127.0.0.1 to programs that speak OpenAI's API. It prints the address and the
@@ -73,8 +86,8 @@
 //	0    done
 //	1    an error
 //	2    the command line was not understood
-//	3    the server's machines, or the evidence in a file, could not prove what
-//	     they are; nothing was sent
+//	3    the server's machines, or the evidence or release in a file, could not
+//	     prove what they are; nothing was sent
 //	4    sign in first: sotto login
 //	130  interrupted
 //
