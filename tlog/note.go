@@ -70,12 +70,13 @@ func newKey(name string, alg byte, pub []byte) (Key, error) {
 		return Key{}, malformed("a key is of another kind than Ed25519 (01) and cosignature/v1 (04)")
 	}
 	copy(k.pub[:], pub)
-	h := sha256.New()
-	h.Write([]byte(name + "\n"))
-	h.Write([]byte{alg})
-	h.Write(pub)
-	copy(k.id[:], h.Sum(nil))
+	k.id = keyID(name, alg, pub)
 	return k, nil
+}
+
+func keyID(name string, alg byte, pub []byte) [4]byte {
+	sum := sha256.Sum256(append(append([]byte(name+"\n"), alg), pub...))
+	return [4]byte(sum[:])
 }
 
 func validName(s string) bool {

@@ -278,5 +278,8 @@ func (o Opened) Verify(l Logged) (index int64, err error) {
 		return 0, &Error{FailUnlogged, "the proof is of another checkpoint"}
 	}
 	c := o.Checkpoint
-	return p.Index, VerifyInclusion(p.Index, c.Size, LeafHash(l.Entry), p.Hashes, c.Root)
+	if err := VerifyInclusion(p.Index, c.Size, LeafHash(l.Entry), p.Hashes, c.Root); err != nil {
+		return 0, err
+	}
+	return p.Index, nil
 }
