@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sotto-chat/sotto/attest"
+	"github.com/sotto-chat/sotto/release"
 	"github.com/sotto-chat/sotto/seal/envelope"
 )
 
@@ -32,6 +33,15 @@ type Config struct {
 	// Seen lists the releases that this person has talked to before. With any,
 	// another release puts the client into StateChanged until Seen is called.
 	Seen []string
+	// LogSeen is what [Config.OnLogSeen] was last given, in an earlier run: how far
+	// the public log was seen. Without it, a log that went back isn't noticed.
+	LogSeen []byte
+	// OnLogSeen is called, like OnStatus, with what to give as LogSeen to the next
+	// run. It holds no secret. May be nil.
+	OnLogSeen func([]byte)
+	// Page says, at each check, what is known of the page that shows it: parts of
+	// the row "page". May be nil, where there is no page.
+	Page func() []attest.Check
 	// OnStatus is called after each change of Status, from any goroutine, not
 	// from several at once. It must not call the client back. May be nil.
 	OnStatus func(Status)
@@ -42,8 +52,10 @@ type Config struct {
 // A Client talks to one service. It is safe for use by several goroutines, and
 // needs Close at the end.
 type Client struct {
-	cfg  Config
-	ring keyring
+	cfg    Config
+	ring   keyring
+	pin    *release.Pin // of the policy; nil if it has none
+	pinErr error        // why it can't be used
 
 	// life ends with Close; background work (refreshing, padding tails,
 	// cancelling) hangs on it and is counted in work.
@@ -69,6 +81,8 @@ func New(cfg Config) *Client {
 		cfg.Now = time.Now
 	}
 	c := &Client{cfg: cfg}
+	c.pin, c.pinErr = readPin(cfg.Policy)
+	c.ring.logSeen = readSeen(cfg.LogSeen)
 	c.life, c.end = context.WithCancel(context.Background())
 	c.ring.wanted = make(map[string]int)
 	c.ring.seen = make(map[string]bool)

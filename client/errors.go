@@ -29,6 +29,8 @@ var (
 	ErrGone = errors.New("client: the answer is no longer kept")
 	// ErrAnswer: the service answered with something that is not a sealed answer.
 	ErrAnswer = errors.New("client: not a sealed answer")
+	// ErrOtherKey: a machine that was asked to prove its key anew spoke of another.
+	ErrOtherKey = errors.New("client: the fresh proof is of another key")
 	// ErrPending: the bytes are not a Pending.
 	ErrPending = errors.New("client: malformed pending answer")
 	// ErrEventStream: a streamed answer is not the event stream it should be.

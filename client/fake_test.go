@@ -30,6 +30,9 @@ type fakeService struct {
 	t        *testing.T
 	lifetime time.Duration
 
+	logMu sync.Mutex
+	logs  []string // looks at the public log, with what they asked for
+
 	mu    sync.Mutex
 	keys  map[seal.KeyID]*seal.PrivateKey
 	lists int      // looks at the node list
@@ -40,6 +43,8 @@ type fakeService struct {
 
 	// list, if set, replaces the node list.
 	list func() (*Response, error)
+	// view, if set, is the public log; by default there is none.
+	view func() (*Response, error)
 	// answer makes the sealed answer to an opened request; sealed by default.
 	answer func(n int, o *seal.Opened, req *bhttp.Request) (*Response, error)
 }
@@ -64,6 +69,15 @@ func (f *fakeService) client(cfg Config) *Client {
 func (f *fakeService) RoundTrip(ctx context.Context, r *Request) (*Response, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
+	}
+	if path, _, _ := strings.Cut(r.Path, "?"); path == pathLog {
+		f.logMu.Lock() // not mu, which is held while a list is waited for
+		f.logs = append(f.logs, r.Path)
+		f.logMu.Unlock()
+		if f.view != nil {
+			return f.view()
+		}
+		return reply(404, "application/json", []byte(`{"error":{"code":"not_found","message":"none"}}`)), nil
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -16,6 +16,7 @@ import (
 
 	"github.com/sotto-chat/sotto/attest"
 	"github.com/sotto-chat/sotto/seal"
+	"github.com/sotto-chat/sotto/tlog"
 )
 
 const (
@@ -68,6 +69,8 @@ type keyring struct {
 	timer    *time.Timer      // starts the next check in the background
 	stopped  bool
 	seen     map[string]bool // releases that the person knows
+	log      *publicLog      // of the last check that asked for it
+	logSeen  *tlog.Seen      // how far the log was ever seen
 	// wanted counts, by node, the answers under way: their nodes must be in
 	// every sample, or they could not be resumed.
 	wanted map[string]int
@@ -229,7 +232,14 @@ func refreshIn(keys []*nodeKey, now time.Time) time.Duration {
 
 // checkNodes does the work of one check.
 func (c *Client) checkNodes(ctx context.Context) ([]*nodeKey, []attest.Verdict, error) {
+	// Both at once: neither tells what to ask of the other.
+	asked := make(chan *publicLog, 1)
+	go func() { asked <- c.fetchLog(ctx) }()
 	nodes, err := c.fetchNodes(ctx)
+	log := <-asked
+	c.ring.mu.Lock()
+	c.ring.log = log
+	c.ring.mu.Unlock()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -237,11 +247,12 @@ func (c *Client) checkNodes(ctx context.Context) ([]*nodeKey, []attest.Verdict, 
 		return nil, nil, ErrNoNodes
 	}
 	nodes = c.sample(nodes)
+	terms := c.terms(log)
 
 	byNode := make(map[string]*nodeKey)
 	var verdicts []attest.Verdict
 	for _, n := range nodes {
-		key, v := c.judge(ctx, n)
+		key, v := c.judge(ctx, n, terms)
 		verdicts = append(verdicts, v)
 		if key == nil {
 			continue
@@ -289,9 +300,21 @@ func (c *Client) want(nodes []Receipt, n int) {
 	}
 }
 
+// terms are what machines are judged by in this check.
+func (c *Client) terms(log *publicLog) attest.Terms {
+	t := attest.Terms{Policy: c.cfg.Policy}
+	if log != nil { // a nil pointer would be an attest.Log
+		t.Log = log
+	}
+	if c.cfg.Page != nil {
+		t.Page = c.cfg.Page()
+	}
+	return t
+}
+
 // judge verifies the bundles of one node and keeps its longest-lived key. The
 // verdict is that key's, or that of the first bundle if none passes.
-func (c *Client) judge(ctx context.Context, n listedNode) (*nodeKey, attest.Verdict) {
+func (c *Client) judge(ctx context.Context, n listedNode, terms attest.Terms) (*nodeKey, attest.Verdict) {
 	var best *nodeKey
 	var verdict attest.Verdict
 	for i, b := range n.Bundles {
@@ -299,7 +322,7 @@ func (c *Client) judge(ctx context.Context, n listedNode) (*nodeKey, attest.Verd
 			break
 		}
 		time.Sleep(breath)
-		key, v := attest.Verify(b, c.cfg.Policy, c.cfg.Now(), c.cfg.Platforms...)
+		key, v := attest.Judge(b, terms, c.cfg.Now(), c.cfg.Platforms...)
 		if i == 0 && best == nil {
 			verdict = v
 		}

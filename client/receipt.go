@@ -17,8 +17,10 @@ type Receipt struct {
 	KeyID     string `json:"key_id"`   // hex
 	Platform  string `json:"platform"` // "snp", "tdx+nvidia", "software"
 	Release   string `json:"release"`
-	State     string `json:"state"` // "verified" or "demo"
-	LogIndex  *int64 `json:"log_index,omitempty"`
+	State     string `json:"state"`               // "verified" or "demo"
+	Version   string `json:"version,omitempty"`   // of the release, where it stands in a public log
+	LogIndex  *int64 `json:"log_index,omitempty"` // of its entry
+	Witnesses int    `json:"witnesses,omitempty"` // how many had seen the log
 	Chip      string `json:"chip,omitempty"`
 	NotBefore int64  `json:"not_before"` // Unix seconds, as are the next two
 	NotAfter  int64  `json:"not_after"`
@@ -28,9 +30,13 @@ type Receipt struct {
 // newReceipt makes the receipt of a key from its verdict; Time is set when the
 // key is used.
 func newReceipt(v attest.Verdict) Receipt {
-	return Receipt{
+	r := Receipt{
 		V: 1, Node: v.Node, KeyID: v.KeyID, Platform: strings.Join(v.Platforms, "+"),
 		Release: v.Release, State: v.State, Chip: v.Chip,
 		NotBefore: v.NotBefore, NotAfter: v.NotAfter,
 	}
+	if l := v.Log; l != nil {
+		r.Version, r.LogIndex, r.Witnesses = l.Version, &l.Index, len(l.Witnesses)
+	}
+	return r
 }

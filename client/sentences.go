@@ -65,6 +65,20 @@ var verdictSentences = map[string]Sentence{
 		Hint: "Try again later; whoever runs the server has to add it."},
 	attest.FailReleaseRefused: {Text: notSent + "The machine runs a version that this app does not accept.",
 		Hint: "Update Sotto; if you have, don’t trust this server."},
+	attest.FailLogUnavailable: {Text: notSent + "The public log of releases can’t be asked right now.",
+		Hint: "Try again in a minute."},
+	attest.FailLogStale: {Text: notSent + "It is too long ago that witnesses saw the public log of releases.",
+		Hint: "Try again later; if it stays so, check that this device’s clock is right."},
+	attest.FailLogRollback: {Text: notSent + "The public log of releases is shorter than it was, which can’t be.",
+		Hint: "Don’t trust this server until whoever runs it explains why."},
+	attest.FailLogSplitView: {Text: notSent + "The public log of releases tells another story than before: somebody may be shown another one.",
+		Hint: "Don’t trust this server, and tell others what you saw."},
+	attest.FailReleaseUnlogged: {Text: notSent + "The machine runs a version that is not in the public log.",
+		Hint: "Don’t trust this server until whoever runs it explains why."},
+	attest.FailReleaseRevoked: {Text: notSent + "The machine runs an old version that its makers have taken back.",
+		Hint: "Try again later; whoever runs the server has to update it."},
+	attest.FailPageChanged: {Text: notSent + "This page is not the one that was published.",
+		Hint: "Close it, and use “sotto app” or the terminal."},
 }
 
 // serviceSentences says what a service answered, by code. Its own words are
@@ -101,6 +115,7 @@ var plainSentences = []struct {
 	{ErrAnswer, Sentence{SaysUnreachable, "Something between here and the service answered in its place.", "If this network asks you to sign in first, do that, then try again."}},
 	{ErrNoNodes, Sentence{CodeNoNode, "The service has no machine to answer right now.", "Try again in a minute."}},
 	{ErrNodeList, Sentence{SaysUnknown, "The service’s list of machines can’t be read.", "Check the address of the server; if it is right, update Sotto."}},
+	{ErrOtherKey, Sentence{SaysNotVerified, "The machine was asked to prove itself anew and spoke of another key.", "Don’t trust this server until whoever runs it explains why."}},
 	{ErrCut, Sentence{SaysModelServer, "The model stopped before the end of its answer.", kept + " Ask again for the rest."}},
 	{ErrEventStream, Sentence{SaysModelServer, "The model server sent something that is not an answer.", "Ask again; if it happens again, whoever runs the server has to look at it."}},
 	{ErrPending, Sentence{SaysGone, "What was noted of this answer can’t be read.", "Ask again."}},

@@ -456,7 +456,7 @@ type staleList struct {
 }
 
 func (s *staleList) RoundTrip(ctx context.Context, r *client.Request) (*client.Response, error) {
-	if r.Method == "GET" && s.times > 0 {
+	if r.Path == "/sotto/v1/nodes" && s.times > 0 {
 		s.times--
 		return &client.Response{Status: 200, ContentType: "application/json", Body: io.NopCloser(bytes.NewReader(s.list))}, nil
 	}

@@ -11,6 +11,7 @@ import (
 // Paths of the service that a client asks; spec/seal.md.
 const (
 	pathNodes = "/sotto/v1/nodes"
+	pathLog   = "/sotto/v1/log"
 	pathSeal  = "/sotto/v1/seal"
 )
 

@@ -79,7 +79,7 @@ var allowed = map[string][]string{
 	"release":        {"tlog.", "attest."},
 	"store":          {"store", "vault"},
 	"engine":         {"engine"},
-	"client":         {"client", "seal", "attest"},
+	"client":         {"client", "seal", "attest", "tlog.", "release."},
 	"proxy":          {"proxy", "client", "seal", "attest"},
 	"gateway":        {"gateway", "seal/envelope"},
 	"node":           {"node", "seal", "attest", "engine"},
