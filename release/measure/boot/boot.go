@@ -341,11 +341,14 @@ func Inner(m *pe.Image) (*pe.Image, error) {
 }
 
 // KernelOptions returns what Linux measures of a unified kernel image: its command
-// line and, if there is one, its initial RAM disk.
+// line, which it must have, and, if there is one, its initial RAM disk.
 func KernelOptions(m *pe.Image) ([]Event, error) {
 	cmdline, err := UnifiedCmdline(m)
 	if err != nil {
 		return nil, err
+	}
+	if cmdline == "" {
+		return nil, errors.New("the image has no command line of its own, so another could be given to it: put one in, or list the events instead")
 	}
 	out := []Event{LoadOptions(cmdline)}
 	s, ok, err := m.Section(".initrd")
