@@ -78,8 +78,12 @@ func Sweep(dir string) error {
 	return nil
 }
 
-// owner is the file of a folder that says whose state it is.
-const owner = "owner"
+// Files of a folder: the one that says whose state it is, and the one that its
+// program holds a lock of.
+const (
+	owner = "owner"
+	lock  = "lock"
+)
 
 // Pair says where a signing key and its state are, and how keys are made.
 type Pair struct {
@@ -204,7 +208,7 @@ func onlyOwner(p Pair) (bool, error) {
 		return false, err
 	}
 	for _, e := range list {
-		if e.Name() != owner && filepath.Join(p.Dir, e.Name()) != filepath.Clean(p.File) {
+		if e.Name() != owner && e.Name() != lock && filepath.Join(p.Dir, e.Name()) != filepath.Clean(p.File) {
 			return false, nil
 		}
 	}
@@ -215,7 +219,7 @@ func onlyOwner(p Pair) (bool, error) {
 // of a kind can't each go on from the same state. A folder that another process
 // has is refused at once. A process that is killed leaves no lock behind.
 func Lock(dir string) (unlock func(), err error) {
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := os.OpenFile(filepath.Join(dir, lock), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}

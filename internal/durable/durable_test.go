@@ -94,6 +94,7 @@ func TestKey(t *testing.T) {
 	}{
 		{"first start", nil, false, "secret one"},
 		{"cut short before the key", []func(*testing.T, string){write("data/owner", "public zero\n")}, false, "secret one"},
+		{"cut short while locked", []func(*testing.T, string){write("data/owner", "public zero\n"), write("data/lock", "")}, false, "secret one"},
 		{"cut short in a file", []func(*testing.T, string){write("data/.unfinished-7", "pub")}, false, "secret one"},
 		{"again", []func(*testing.T, string){write("key", "secret two\n"), write("data/owner", "public two\n"), write("data/state", "x")}, false, "secret two"},
 		{"key lost", []func(*testing.T, string){write("data/owner", "public two\n"), write("data/state", "x")}, false, "is missing"},
