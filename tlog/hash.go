@@ -31,16 +31,11 @@ func (h *Hash) UnmarshalText(text []byte) error {
 }
 
 func parseHash(s string) (h Hash, ok bool) {
-	// 32 bytes are 44 characters; nothing longer is looked at.
-	if len(s) != 44 {
+	b, _ := decode64(s)
+	if len(b) != len(h) {
 		return h, false
 	}
-	b, ok := decode64(s)
-	if !ok || len(b) != len(h) {
-		return h, false
-	}
-	copy(h[:], b)
-	return h, true
+	return Hash(b), true
 }
 
 // LeafHash returns the hash of an entry: SHA-256(0x00 ‖ entry), RFC 9162, section

@@ -127,7 +127,7 @@ func ParseNote(b []byte) (Note, error) {
 		return Note{}, malformed("a note is too long")
 	}
 	s := string(b)
-	at := -1 // the last empty line
+	at := 0 // the last empty line
 	for i := range len(s) {
 		if s[i] < ' ' && s[i] != '\n' {
 			return Note{}, malformed("a note has a control character")
@@ -136,7 +136,7 @@ func ParseNote(b []byte) (Note, error) {
 			at = i
 		}
 	}
-	if at < 0 || !utf8.ValidString(s) {
+	if at == 0 || !utf8.ValidString(s) {
 		return Note{}, malformed("a note is not text, an empty line and signatures")
 	}
 	n := Note{Text: b[:at]}
@@ -167,8 +167,8 @@ func parseSignature(line string) (s Signature, ok bool) {
 		return s, false
 	}
 	name, data, _ := strings.Cut(line, " ")
-	b, ok := decode64(data)
-	if !ok || !validName(name) || len(b) <= len(s.KeyID) {
+	b, _ := decode64(data)
+	if !validName(name) || len(b) <= len(s.KeyID) {
 		return s, false
 	}
 	s = Signature{Name: name, KeyID: [4]byte(b), Data: b[4:]}

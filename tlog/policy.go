@@ -113,7 +113,7 @@ func (p *Policy) addWitness(f []string) string {
 		return what
 	}
 	for i := range p.voices {
-		if p.voices[i].need == 0 && p.voices[i].Key.pub == v.Key.pub {
+		if p.voices[i].Key.pub == v.Key.pub {
 			return twice
 		}
 	}

@@ -193,13 +193,15 @@ func TestOpen(t *testing.T) {
 // and 30, if at all.
 func TestQuorum(t *testing.T) {
 	x := text(testTree, 9)
-	all := map[byte]Signature{'a': w1.Cosign(x, 10), 'b': w2.Cosign(x, 20), 'c': w3.Cosign(x, 30)}
-	head := "log " + testLog.Key().String() + "\nwitness a " + w1.Key().String() + "\nwitness b " + w2.Key().String() + "\nwitness c " + w3.Key().String() + "\n"
+	zero := must(NewCosigner("z", seed("z")))
+	all := map[byte]Signature{'z': zero.Cosign(x, 0), 'a': w1.Cosign(x, 10), 'b': w2.Cosign(x, 20), 'c': w3.Cosign(x, 30)}
+	head := "log " + testLog.Key().String() + "\nwitness a " + w1.Key().String() + "\nwitness b " + w2.Key().String() + "\nwitness c " + w3.Key().String() + "\nwitness z " + zero.Key().String() + "\n"
 	for _, tt := range []struct {
 		policy string
 		times  map[string]int64 // who cosigned, and the quorum's time then; -1 for too few
 	}{
 		{"quorum a", map[string]int64{"": -1, "a": 10, "bc": -1, "abc": 10}},
+		{"quorum z", map[string]int64{"abc": -1, "z": 0}},
 		{"quorum c", map[string]int64{"ab": -1, "abc": 30}},
 		{"group g any a b c\nquorum g", map[string]int64{"": -1, "a": 10, "ab": 20, "abc": 30}},
 		{"group g 2 a b c\nquorum g", map[string]int64{"": -1, "a": -1, "c": -1, "ab": 10, "bc": 20, "ac": 10, "abc": 20}},

@@ -35,6 +35,7 @@ func TestParseProof(t *testing.T) {
 		{"extra data has another encoding", proofHeader + "extra AAB=\nindex 0\n\n", "extra line"},
 		{"extra without data", proofHeader + "extra\nindex 0\n\n", "no index"},
 		{"no index", proofHeader + h + "\n", "no index"},
+		{"a number alone", proofHeader + "7\n\n", "no index"},
 		{"index without a number", proofHeader + "index \n\n", "no index"},
 		{"index with a zero in front", proofHeader + "index 07\n\n", "no index"},
 		{"negative index", proofHeader + "index -1\n\n", "no index"},

@@ -110,7 +110,7 @@ func TestSignerNote(t *testing.T) {
 		testLog.KeyHash() != 0x01000000*uint32(n.Signatures[0].KeyID[0])+0x010000*uint32(n.Signatures[0].KeyID[1])+0x0100*uint32(n.Signatures[0].KeyID[2])+uint32(n.Signatures[0].KeyID[3]) {
 		t.Error("Sign and Note differ")
 	}
-	for _, text := range []string{"no newline", "", "a\tb\n", "\xff\n", "two newlines at the end of this are fine\n\n\n"} {
+	for _, text := range []string{"no newline", "", "a\tb\n", "\xff\n", "a\n\n" + sigStart + "a AAAAAAA=", "two newlines at the end of this are fine\n\n\n"} {
 		_, err := testLog.Note([]byte(text))
 		if good := strings.HasPrefix(text, "two"); (err == nil) != good {
 			t.Errorf("%q: %v", text, err)

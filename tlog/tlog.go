@@ -60,9 +60,9 @@ func malformed(what string) error { return &Error{FailMalformed, what} }
 // decode64 reads standard base64 with padding (RFC 4648, section 4), in its one
 // encoding. What it accepts isn't empty.
 func decode64(s string) ([]byte, bool) {
-	b, err := base64.StdEncoding.DecodeString(s)
-	// The decoder passes over line ends and over bits after the last byte.
-	if err != nil || base64.StdEncoding.EncodeToString(b) != s {
+	b, _ := base64.StdEncoding.DecodeString(s) // of what it can't decode, b is shorter
+	// It passes over line ends and over bits after the last byte.
+	if base64.StdEncoding.EncodeToString(b) != s {
 		return nil, false
 	}
 	return b, len(b) > 0
@@ -71,6 +71,6 @@ func decode64(s string) ([]byte, bool) {
 // decodeInt reads a number from 0 to 2^63-1 as the C2SP formats write it: ASCII
 // digits, no zero in front.
 func decodeInt(s string) (int64, bool) {
-	n, err := strconv.ParseInt(s, 10, 64)
-	return n, err == nil && n >= 0 && strconv.FormatInt(n, 10) == s
+	n, _ := strconv.ParseInt(s, 10, 64) // of what it can't read, n is another number
+	return n, n >= 0 && strconv.FormatInt(n, 10) == s
 }

@@ -34,6 +34,16 @@ func TestTreeIsTheDefinition(t *testing.T) {
 		leaves = append(leaves, LeafHash(entry(n)))
 		tree.Append(leaves[n])
 	}
+	if len(tree.levels) != 8 {
+		t.Errorf("%d levels of 131 entries", len(tree.levels))
+	}
+	v, err := new(Tree).View(checkpoint(new(Tree), 0), -1, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.Check(testPolicy, nil, at(0), 0); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestTreeOutside(t *testing.T) {
@@ -98,9 +108,8 @@ func TestTreeView(t *testing.T) {
 		_, err := tt.tree.View(tt.checkpoint, tt.from, tt.entries)
 		wantFailure(t, tt.name, err, failure, tt.detail)
 	}
-	if _, err := testTree.Proof(checkpoint(forkTree, 600), 1); err == nil {
-		t.Error("a proof for the checkpoint of another tree")
-	}
+	_, err := testTree.Proof(checkpoint(forkTree, 600), 1)
+	wantFailure(t, "proof", err, FailMalformed, "not one of this tree")
 	p := must(testTree.Proof(good, 77))
 	c, err := p.Verify(entry(77), testPolicy)
 	if err != nil || c.Size != 600 || p.Index != 77 || !slices.Equal(p.Hashes, must(testTree.Inclusion(77, 600))) {
