@@ -40,6 +40,9 @@ type fakeService struct {
 	paths []string // inside the sealed requests
 
 	releases map[string]string // by node; "none" by default
+	weights  string            // digest of the model; "none" by default
+	anchor   []byte            // checkpoint that keys name; none by default
+	shown    []byte            // for tests: the bundle in the list
 
 	// list, if set, replaces the node list.
 	list func() (*Response, error)
@@ -119,7 +122,8 @@ func (f *fakeService) bundle(node string) []byte {
 	config, err := attest.KeyConfig{
 		V: 1, Node: node, Suite: attest.Suite, PublicKey: private.PublicKey(),
 		NotBefore: time.Now().Unix(), NotAfter: time.Now().Add(f.lifetime).Unix(),
-		Release: cmp.Or(f.releases[node], "none"), Models: []attest.Model{{ID: "test", Digest: "none"}},
+		Release: cmp.Or(f.releases[node], "none"), Models: []attest.Model{{ID: "test", Digest: cmp.Or(f.weights, "none")}},
+		Anchor: attest.Anchor(f.anchor),
 	}.Encode()
 	if err != nil {
 		f.t.Fatal(err)
@@ -129,7 +133,7 @@ func (f *fakeService) bundle(node string) []byte {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	b, err := attest.Bundle{V: 1, KeyConfig: config, Evidence: evidence}.Encode()
+	b, err := attest.Bundle{V: 1, KeyConfig: config, Evidence: evidence, Checkpoint: f.anchor}.Encode()
 	if err != nil {
 		f.t.Fatal(err)
 	}

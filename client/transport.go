@@ -31,7 +31,7 @@ type Transport interface {
 // A Request is what a Transport sends.
 type Request struct {
 	Method      string // "GET" or "POST"
-	Path        string // begins with "/", relative to the service
+	Path        string // begins with "/", relative to the service; a query may follow "?"
 	ContentType string // "" without a Body
 	Body        []byte // not changed and not kept by the Transport
 }

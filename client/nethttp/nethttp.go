@@ -86,7 +86,10 @@ func (t *Transport) RoundTrip(ctx context.Context, r *client.Request) (*client.R
 	if len(r.Body) > 0 {
 		body = bytes.NewReader(r.Body)
 	}
-	req, err := http.NewRequestWithContext(ctx, r.Method, t.base.JoinPath(r.Path).String(), body)
+	path, query, _ := strings.Cut(r.Path, "?")
+	at := t.base.JoinPath(path)
+	at.RawQuery = query
+	req, err := http.NewRequestWithContext(ctx, r.Method, at.String(), body)
 	if err != nil {
 		return nil, err
 	}

@@ -48,6 +48,14 @@ func TestWhatTheServiceSees(t *testing.T) {
 			}
 		}
 	}
+	resp, err := tr.RoundTrip(t.Context(), &client.Request{Method: "GET", Path: "/sotto/v1/log?from=256"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if seen.RequestURI != "/below/sotto/v1/log?from=256" {
+		t.Errorf("it is asked for %s", seen.RequestURI)
+	}
 }
 
 func TestParseBase(t *testing.T) {
