@@ -22,10 +22,9 @@ const Format = "sotto-release/v1"
 const (
 	MaxSigned = tlog.MaxEntry // bytes of a manifest with its signatures: what a log takes
 
-	maxName  = 256  // bytes of a name, an id, a path
-	maxText  = 8192 // bytes of a longer text: an argument, a policy of witnesses
-	maxList  = 256  // items of any list but the next
-	maxFiles = 512  // files of the web app
+	maxName = 256  // bytes of a name, an id, a path
+	maxText = 8192 // bytes of a longer text: an argument, a policy of witnesses
+	maxList = 256  // items of any list
 )
 
 // Manifest says what one release is: everything that changes what a machine does
@@ -296,13 +295,13 @@ func (m *Manifest) check() error {
 		return errors.New("minimum_version is above the version: the release would revoke itself")
 	case !digests(m.Revoked):
 		return errors.New("revoked is not a sorted list of digests")
-	case !sorted(m.Measured, maxList, func(p Measured) string { return p.Platform }):
+	case !sorted(m.Measured, func(p Measured) string { return p.Platform }):
 		return errors.New("measured is not a sorted list of platforms")
-	case !sorted(m.Models, maxList, func(x Model) string { return x.ID }):
+	case !sorted(m.Models, func(x Model) string { return x.ID }):
 		return errors.New("models is not a list sorted by id")
 	case len(m.Log) > maxText || m.Log != "" && !parses(m.Log):
 		return errors.New("log does not name a log and its witnesses")
-	case !sorted(m.Issuers, maxList, func(s string) string { return s }):
+	case !sorted(m.Issuers, func(s string) string { return s }):
 		return errors.New("issuers is not a sorted list of keys")
 	}
 	if err := m.Machines.check(); err != nil {
@@ -358,7 +357,7 @@ func parses(policy string) bool {
 }
 
 func (m Machines) check() error {
-	if !sorted(m.Require, maxList, func(s string) string { return s }) {
+	if !sorted(m.Require, func(s string) string { return s }) {
 		return errors.New("machines.require is not a sorted list of platforms")
 	}
 	if m.MaxLifetime < 0 || m.MaxLifetime > 1<<30 {
@@ -376,9 +375,9 @@ func (n Node) check() error {
 	switch {
 	case !digest(n.Binary):
 		return errors.New("node.binary is not a digest")
-	case !files(n.Images, maxList):
+	case !files(n.Images):
 		return errors.New("node.images is not a sorted list of files")
-	case !files(n.Config, maxList):
+	case !files(n.Config):
 		return errors.New("node.config is not a sorted list of files")
 	case !environment(n.Environment):
 		return errors.New("node.environment is not a sorted list of variables")
@@ -405,7 +404,7 @@ func (e Engine) check() error {
 }
 
 func (w Web) check() error {
-	if !files(w.Files, maxFiles) {
+	if !files(w.Files) {
 		return errors.New("web.files is not a sorted list of files")
 	}
 	if w.Core == "none" && len(w.Files) == 0 {
@@ -418,8 +417,8 @@ func (w Web) check() error {
 }
 
 // sorted reports whether a list is short enough, and its keys are names that rise.
-func sorted[T any](l []T, limit int, key func(T) string) bool {
-	if len(l) > limit {
+func sorted[T any](l []T, key func(T) string) bool {
+	if len(l) > maxList {
 		return false
 	}
 	for i, x := range l {
@@ -431,21 +430,21 @@ func sorted[T any](l []T, limit int, key func(T) string) bool {
 }
 
 func digests(l []string) bool {
-	return sorted(l, maxList, func(s string) string { return s }) && !slices.ContainsFunc(l, func(s string) bool { return !digest(s) })
+	return sorted(l, func(s string) string { return s }) && !slices.ContainsFunc(l, func(s string) bool { return !digest(s) })
 }
 
-func files(l []File, limit int) bool {
-	return sorted(l, limit, func(f File) string { return f.Path }) && !slices.ContainsFunc(l, func(f File) bool { return !digest(f.SHA256) || !path(f.Path) })
+func files(l []File) bool {
+	return sorted(l, func(f File) string { return f.Path }) && !slices.ContainsFunc(l, func(f File) bool { return !digest(f.SHA256) || !path(f.Path) })
 }
 
 func values(l []Value) bool {
-	return sorted(l, maxList, func(v Value) string { return v.Name }) && !slices.ContainsFunc(l, func(v Value) bool { return len(v.Value) > maxText })
+	return sorted(l, func(v Value) string { return v.Name }) && !slices.ContainsFunc(l, func(v Value) bool { return len(v.Value) > maxText })
 }
 
 // environment reports whether l holds variables, each once, sorted by name.
 func environment(l []string) bool {
 	variable := func(s string) string { k, _, _ := strings.Cut(s, "="); return k }
-	return texts(l) && sorted(l, maxList, variable) && !slices.ContainsFunc(l, func(s string) bool { return !strings.Contains(s, "=") })
+	return texts(l) && sorted(l, variable) && !slices.ContainsFunc(l, func(s string) bool { return !strings.Contains(s, "=") })
 }
 
 func texts(l []string) bool {

@@ -5,6 +5,7 @@ package release_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -62,5 +63,155 @@ func TestFromSigningToClient(t *testing.T) {
 	}
 	if _, _, err := p.Find(three); err != nil {
 		t.Error(err)
+	}
+}
+
+// A view of a long log starts late: what was before it can't be compared.
+func TestBeforeTheView(t *testing.T) {
+	w := releasetest.New("long")
+	for range 600 {
+		w.Add([]byte("something else"))
+	}
+	digest := w.Publish("1.0.0", nil)
+	checkpoint := w.Checkpoint(601, releasetest.Now, 3)
+	v, err := w.Tree().View(checkpoint, -1, []tlog.Entry{{Index: 600, Data: w.Entries[600]}})
+	if err != nil || v.Start == 0 {
+		t.Fatal(v.Start, err)
+	}
+	doc, err := v.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := w.Pin.Open(doc, nil, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, index, err := p.Find(digest); err != nil || index != 600 {
+		t.Error(index, err)
+	}
+	if len(p.Entries()) != 1 {
+		t.Errorf("%d entries", len(p.Entries()))
+	}
+	if _, err := p.Anchor(w.Checkpoint(v.Start, releasetest.Now, 3), now); err != nil {
+		t.Errorf("where the view starts: %v", err)
+	}
+	if _, err := p.Anchor(w.Checkpoint(v.Start-1, releasetest.Now, 3), now); failure(t, err) != tlog.FailAnchor {
+		t.Errorf("before the view starts: %v", err)
+	}
+	_, err = w.Pin.Open(doc, &tlog.Seen{V: 1, Log: w.Log.Name(), Size: 1, Root: w.Tree().Root(1)}, now)
+	if earlier := (*tlog.EarlierError)(nil); !errors.As(err, &earlier) || earlier.From != 0 {
+		t.Errorf("seen before the view starts: %v", err)
+	}
+	if _, err := w.Pin.Open([]byte("{"), nil, now); failure(t, err) != tlog.FailMalformed {
+		t.Errorf("no view: %v", err)
+	}
+	// An entry whose proof can't be read
+	v.Releases[0].Proof = []byte("c2sp.org/tlog-proof@v1\n")
+	if doc, err = v.Encode(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Pin.Open(doc, nil, now); failure(t, err) != tlog.FailMalformed {
+		t.Errorf("no proof: %v", err)
+	}
+}
+
+// A pin can name two logs; a machine's anchor has to be of the one that the view is of.
+func TestTwoLogs(t *testing.T) {
+	w, other := releasetest.New("one"), releasetest.New("two")
+	other.Witnesses = w.Witnesses
+	second, err := tlog.GenerateSigner("second.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other.Log = second
+	w.Publish("1.0.0", nil)
+	other.Add(w.Entries[0])
+	w.Pin.Log = "log " + second.Key().String() + "\n" + w.Pin.Log
+	p, err := w.Pin.Open(w.View(), nil, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Anchor(other.Checkpoint(1, releasetest.Now, 3), now); failure(t, err) != tlog.FailAnchor {
+		t.Errorf("the anchor of another log: %v", err)
+	}
+}
+
+// A proof kept beside a release shows as much without a view, but for what came later.
+func TestProved(t *testing.T) {
+	w := releasetest.New("proved")
+	w.Publish("1.0.0", nil)
+	w.Publish("1.1.0", nil)
+	checkpoint := w.Checkpoint(2, releasetest.Now, 2)
+	prove := func(index int64) []byte {
+		p, err := w.Tree().Proof(checkpoint, index)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.Encode()
+	}
+	c, index, err := w.Pin.Proved(w.Entries[1], prove(1))
+	if err != nil || index != 1 || c.Size != 2 {
+		t.Fatal(c, index, err)
+	}
+	if _, _, err := w.Pin.Proved(w.Entries[1], prove(0)); failure(t, err) != tlog.FailUnlogged {
+		t.Errorf("a proof of another entry: %v", err)
+	}
+	if _, _, err := w.Pin.Proved(w.Entries[1], []byte("proof")); failure(t, err) != tlog.FailMalformed {
+		t.Errorf("no proof: %v", err)
+	}
+	if _, _, err := w.Pin.Proved([]byte("x"), prove(1)); failure(t, err) != tlog.FailMalformed {
+		t.Errorf("no release: %v", err)
+	}
+	w.Add(w.Entries[0])
+	checkpoint = w.Checkpoint(3, releasetest.Now, 2)
+	if _, _, err := w.Pin.Proved(w.Entries[2], prove(2)); failure(t, err) != tlog.FailUnlogged {
+		t.Errorf("written down again: %v", err)
+	}
+
+	r, err := release.Parse(w.Entries[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if names, err := w.Pin.Signed(r); err != nil || len(names) != 2 || names[0] != "release1.example" || len(r.Signatures()) != 2 {
+		t.Errorf("signed by %v: %v", names, err)
+	}
+	w.Pin.Threshold = 3
+	if names, err := w.Pin.Signed(r); failure(t, err) != tlog.FailSignatures || len(names) != 2 {
+		t.Errorf("too few: %v, %v", names, err)
+	}
+	w.Pin.V = 0
+	if _, err := w.Pin.Signed(r); failure(t, err) != tlog.FailMalformed {
+		t.Errorf("no pin: %v", err)
+	}
+	if _, _, err := w.Pin.Proved(w.Entries[0], prove(0)); failure(t, err) != tlog.FailMalformed {
+		t.Errorf("no pin: %v", err)
+	}
+}
+
+// A release is read only where it fits into an entry.
+func TestParseIsBounded(t *testing.T) {
+	w := releasetest.New("bounds")
+	m := full()
+	signed := w.Sign(m, 1)
+	m.Node.Arguments = append(m.Node.Arguments, "x")
+	grow := len(w.Sign(m, 1)) - len(signed) - 1
+	for want, n := range map[bool]int{true: release.MaxSigned, false: release.MaxSigned + 1} {
+		left := n - len(signed)
+		m := full()
+		for left > 0 {
+			size := min(left-grow, 8000)
+			if rest := left - grow - size; rest > 0 && rest <= grow {
+				size -= 2 * grow
+			}
+			m.Node.Arguments = append(m.Node.Arguments, strings.Repeat("x", size))
+			left -= grow + size
+		}
+		signed := w.Sign(m, 1)
+		if len(signed) != n {
+			t.Fatalf("made %d bytes, want %d", len(signed), n)
+		}
+		if _, err := release.Parse(signed); (err == nil) != want {
+			t.Errorf("%d bytes: %v", n, err)
+		}
 	}
 }
