@@ -8,9 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"github.com/sotto-chat/sotto/seal/envelope"
 )
 
 func TestAnswerRoundTrip(t *testing.T) {
@@ -241,27 +245,143 @@ func TestAnswersDiffer(t *testing.T) {
 
 func TestAppendRecordMisuse(t *testing.T) {
 	_, o := newExchange(t)
-	for name, f := range map[string]func(a *AnswerSealer){
-		"after final": func(a *AnswerSealer) {
+	for want, f := range map[string]func(a *AnswerSealer){
+		"seal: record after the final one": func(a *AnswerSealer) {
 			a.AppendRecord(nil, nil, true, true)
 			a.AppendRecord(nil, nil, true, true)
 		},
-		"after end": func(a *AnswerSealer) {
+		"seal: data after the end of content": func(a *AnswerSealer) {
 			a.AppendRecord(nil, nil, true, false)
 			a.AppendRecord(nil, []byte("x"), false, false)
 		},
-		"too much": func(a *AnswerSealer) {
+		"seal: too much data for a record": func(a *AnswerSealer) {
 			a.AppendRecord(nil, make([]byte, a.Capacity()+1), false, false)
 		},
 	} {
 		func() {
 			defer func() {
-				if recover() == nil {
-					t.Errorf("%s: no panic", name)
+				if got := recover(); got != want {
+					t.Errorf("panic %v, want %s", got, want)
 				}
 			}()
 			f(newAnswer(t, o, ClassStream))
 		}()
+	}
+}
+
+// A final record ends the content, whether it is told so or not.
+func TestFinalImpliesEnd(t *testing.T) {
+	ex, o := newExchange(t)
+	a := newAnswer(t, o, ClassStream)
+	b := a.AppendRecord(a.Header(), []byte("all"), false, true)
+	r, err := ex.OpenAnswer(bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(r); string(got) != "all" || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// Padding goes up to the next step, and not by one record beyond it.
+func TestPaddingEndsAtItsStep(t *testing.T) {
+	for _, content := range []int{1, 16, 17, 25} {
+		for over, want := range map[int]error{0: nil, 1: ErrFormat} {
+			ex, o := newExchange(t)
+			pieces := slices.Repeat([]string{"x"}, content)
+			b := whole(newAnswer(t, o, ClassStream), TailRecords(content)+over, pieces...)
+			r, err := ex.OpenAnswer(bytes.NewReader(b))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := r.Drain(); !errors.Is(err, want) {
+				t.Errorf("%d records of content and %d too many: %v, want %v", content, over, err, want)
+			}
+		}
+	}
+}
+
+// What was found wrong after the end stays wrong.
+func TestDrainTwice(t *testing.T) {
+	ex, o := newExchange(t)
+	b := append(whole(newAnswer(t, o, ClassStream), 16, "x"), 0)
+	r, err := ex.OpenAnswer(bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := r.Drain(); !errors.Is(err, ErrFormat) {
+			t.Errorf("a byte after the end: %v", err)
+		}
+	}
+}
+
+// A read of nothing waits for nothing.
+func TestReadNothing(t *testing.T) {
+	ex, o := newExchange(t)
+	r, err := ex.OpenAnswer(bytes.NewReader(newAnswer(t, o, ClassStream).Header()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := r.Read(nil); n != 0 || err != nil {
+		t.Errorf("%d, %v", n, err)
+	}
+}
+
+// The last number that a record can have is that of none.
+func TestRecordNumbersEnd(t *testing.T) {
+	ex, o := newExchange(t)
+	a := newAnswer(t, o, ClassStream)
+	b := append(a.Header(), forge(a, math.MaxUint64, flagEnd|flagFinal, nil, 0)...)
+	r, err := ex.ResumeAnswer(bytes.NewReader(b), a.Header(), math.MaxUint64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Read(make([]byte, 1)); !errors.Is(err, ErrFormat) {
+		t.Errorf("got %v", err)
+	}
+	for n, want := range map[uint64]uint64{1 << 29: 1 << 29, math.MaxInt32 / 2: 1 << 30, math.MaxInt32/2 + 1: math.MaxUint64, math.MaxUint64: math.MaxUint64} {
+		if got := tailLimit(n); got != want {
+			t.Errorf("of %d records there can be %d, want %d", n, got, want)
+		}
+	}
+}
+
+// Another answer in the place of the one to resume may name a place that this
+// exchange doesn't have. The answer itself may not.
+func TestResumeOtherRecipient(t *testing.T) {
+	ex, o := newExchange(t)
+	other := newAnswer(t, o, ClassStream).Header()
+	other[2] = 7
+	r, err := ex.ResumeAnswer(bytes.NewReader(other), newAnswer(t, o, ClassStream).Header(), 1)
+	if err != nil || r.Resumed() {
+		t.Fatalf("another answer: %v", err)
+	}
+	if _, err := r.Read(make([]byte, 1)); !errors.Is(err, ErrFormat) {
+		t.Errorf("reading another answer: %v", err)
+	}
+	if _, err := ex.ResumeAnswer(bytes.NewReader(other), other, 1); !errors.Is(err, ErrFormat) {
+		t.Errorf("the same header: %v", err)
+	}
+}
+
+// An exchange of as many recipients as there can be is one.
+func TestExchangeBounds(t *testing.T) {
+	keys, recipients := newKeyring(t, envelope.MaxRecipients)
+	_ = keys
+	_, ex, err := SealRequest(recipients, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := ex.MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := UnmarshalExchange(b); err != nil {
+		t.Errorf("of %d recipients: %v", envelope.MaxRecipients, err)
+	}
+	if _, err := UnmarshalExchange([]byte{9}); !errors.Is(err, ErrVersion) {
+		t.Errorf("one byte of another version: %v", err)
 	}
 }
 

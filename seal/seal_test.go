@@ -329,6 +329,9 @@ func TestSecretsHidden(t *testing.T) {
 		if !strings.Contains(out.String(), hiddenText) {
 			t.Errorf("%T: placeholder missing in:\n%s", v, out.String())
 		}
+		if f, ok := v.(fmt.Formatter); ok && fmt.Sprintf("%v", f) != hiddenText {
+			t.Errorf("%T is formatted as %v", v, f)
+		}
 		secrets := [][]byte{o.secret[:], o.plaintext, o.ID[:]}
 		for _, s := range secrets {
 			for _, form := range []string{string(s), hex.EncodeToString(s[:8]),
@@ -345,5 +348,60 @@ func TestKeyIDString(t *testing.T) {
 	id := KeyID{0: 0xab, 15: 0x01}
 	if got, want := id.String(), "ab000000000000000000000000000001"; got != want {
 		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// A second look at what a request is sealed to, and at what is opened.
+func TestRequestBounds(t *testing.T) {
+	_, recipients := newKeyring(t, envelope.MaxRecipients+1)
+	var prepared []*Prepared
+	for _, r := range recipients {
+		p, err := Prepare(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		prepared = append(prepared, p)
+	}
+	if _, _, err := SealPrepared(prepared, nil); !errors.Is(err, errRecipients) {
+		t.Errorf("to %d: %v", len(prepared), err)
+	}
+	if _, err := NewPrivateKey(make([]byte, SeedSize-1)); err == nil || err.Error() != "seal: private key seed of 31 bytes, want 32" {
+		t.Errorf("a short seed: %v", err)
+	}
+	for at := range 3 {
+		b := make([]byte, 2*len(zeros)+2)
+		b[at*(len(b)-1)/2] = 1
+		if allZero(b) {
+			t.Errorf("a 1 at %d is none", at*(len(b)-1)/2)
+		}
+	}
+	if !allZero(make([]byte, 2*len(zeros)+2)) {
+		t.Error("zeros are none")
+	}
+}
+
+// Room for a request grows by doubling, not chunk by chunk.
+func TestOpeningGrowsSeldom(t *testing.T) {
+	keys, recipients := newKeyring(t, 1)
+	msg, _, err := SealRequest(recipients, make([]byte, 64*chunkSize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	allocations := testing.AllocsPerRun(3, func() {
+		if _, err := OpenRequest(bytes.NewReader(msg), keys.lookup); err != nil {
+			t.Fatal(err)
+		}
+	})
+	small, _, err := SealRequest(recipients, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fixed := testing.AllocsPerRun(3, func() {
+		if _, err := OpenRequest(bytes.NewReader(small), keys.lookup); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if more := allocations - fixed; more > 12 {
+		t.Errorf("%v allocations more for 64 chunks", more)
 	}
 }

@@ -106,6 +106,9 @@ func TestParseRefuses(t *testing.T) {
 		if _, err := Parse(c.b); !errors.Is(err, c.want) {
 			t.Errorf("%s: got %v, want %v", name, err, c.want)
 		}
+		if _, _, err := Read(bytes.NewReader(c.b)); !errors.Is(err, c.want) {
+			t.Errorf("%s: reading: got %v, want %v", name, err, c.want)
+		}
 	}
 }
 
