@@ -34,6 +34,7 @@ const (
 func (g *Gateway) routes() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /sotto/v1/nodes", g.serveNodes)
+	mux.HandleFunc("GET /sotto/v1/log", g.serveLog)
 	mux.HandleFunc("POST /sotto/v1/seal", g.serveSeal)
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })
 	mux.HandleFunc("GET /readyz", g.serveReady)

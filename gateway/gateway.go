@@ -4,11 +4,13 @@
 // Package gateway is the door to many nodes. It sees sealed bytes only, and it
 // can't open them: it imports nothing that can.
 //
-// Two things are asked of it. The list of nodes is what the nodes say of
+// Three things are asked of it. The list of nodes is what the nodes say of
 // themselves, polled and passed on byte for byte; clients judge it, the gateway
 // vouches for nothing. A sealed request names, in the clear, the keys that it
 // is sealed to: the gateway sends it to the idlest node that has one of them,
-// and to the next if that one is dead or busy and nothing has been answered.
+// and to the next if that one is dead or busy and nothing has been answered. And
+// it keeps a copy of the public log's view for clients, in the log's own bytes
+// (log.go), so that no client need ask elsewhere.
 //
 // A node learns nothing about who asks. The gateway makes a request of its own
 // with two headers, the type and the length; it passes on no other, no
@@ -42,8 +44,13 @@ type Config struct {
 	// Logger gets no value that derives from a request. Nil discards.
 	Logger *slog.Logger
 
-	// PollEvery is the time between two looks at each node (10 seconds).
-	PollEvery time.Duration
+	// Log is the base URL of the public log of releases, whose view is passed on to
+	// clients: "https://log.example". "" means that none is followed.
+	Log string
+
+	// PollEvery is the time between two looks at each node (10 seconds), LogEvery
+	// that between two looks at the log (5 seconds).
+	PollEvery, LogEvery time.Duration
 
 	Limits Limits
 
@@ -75,6 +82,8 @@ type Gateway struct {
 	polling sync.Mutex             // held while the nodes are asked
 	polled  time.Time              // when that began last
 	list    atomic.Pointer[[]byte] // the answer to GET /sotto/v1/nodes
+
+	publicLog *publicLog // nil where none is followed
 }
 
 // New makes a gateway. It asks no node before [Gateway.Run] or the first
@@ -84,6 +93,7 @@ func New(cfg Config) (*Gateway, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	cfg.PollEvery = cmp.Or(cfg.PollEvery, 10*time.Second)
+	cfg.LogEvery = cmp.Or(cfg.LogEvery, 5*time.Second)
 	cfg.Limits.Requests = cmp.Or(cfg.Limits.Requests, 16384)
 	cfg.Limits.RequestBytes = cmp.Or(cfg.Limits.RequestBytes, 512<<20)
 	cfg.Limits.PerNode = cmp.Or(cfg.Limits.PerNode, 8192)
@@ -120,6 +130,12 @@ func New(cfg Config) (*Gateway, error) {
 		WriteBufferSize:        4 << 10,
 		ReadBufferSize:         4 << 10,
 	}
+	if cfg.Log != "" {
+		var err error
+		if g.publicLog, err = newPublicLog(cfg.Log, g.client); err != nil {
+			return nil, err
+		}
+	}
 	g.gate = door.NewGate(int64(cfg.Limits.Requests), cfg.Limits.RequestBytes)
 	g.publish()
 	g.mux = g.routes()
@@ -133,9 +149,14 @@ const dialTime = 2 * time.Second
 // the header's size and the time it takes.
 func (g *Gateway) Handler() http.Handler { return g.mux }
 
-// Run polls the nodes until ctx ends, and returns nil.
+// Run polls the nodes and the log until ctx ends, and returns nil.
 func (g *Gateway) Run(ctx context.Context) error {
 	defer g.client.CloseIdleConnections()
+	if g.publicLog != nil {
+		var following sync.WaitGroup
+		defer following.Wait()
+		following.Go(func() { g.followLog(ctx) }) // on the side: a log that hangs is no reason to forget nodes
+	}
 	t := time.NewTicker(g.cfg.PollEvery)
 	defer t.Stop()
 	for {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"sync/atomic"
+	"time"
 )
 
 // stats are sums over everybody.
@@ -32,5 +33,14 @@ func (g *Gateway) WriteMetrics(w io.Writer) {
 	metric("requests_live", "gauge", "Requests under way.", live)
 	metric("requests_forwarded_total", "counter", "Requests that a node has answered.", g.stats.forwarded.Load())
 	metric("requests_retried_total", "counter", "Nodes that were asked in vain.", g.stats.retried.Load())
+	if l := g.publicLog; l != nil {
+		l.mu.Lock()
+		came, fails := l.view.came, l.fails
+		l.mu.Unlock()
+		metric("log_failures_total", "counter", "Times that the public log was asked in vain.", fails)
+		if !came.IsZero() {
+			metric("log_age_seconds", "gauge", "Seconds since the public log answered last.", int64(time.Since(came)/time.Second))
+		}
+	}
 	metric("requests_turned_away_total", "counter", "Requests that were answered with an error in the clear.", g.stats.turnedAway.Load())
 }

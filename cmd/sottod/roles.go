@@ -148,6 +148,7 @@ func gatewayRole(ctx context.Context, args []string, stdout, stderr io.Writer) e
 	debug := fs.String("debug", "", "loopback `address` for /metrics; none by default")
 	var nodes list
 	fs.Var(&nodes, "node", "a node's `URL`; once for each")
+	publicLog := fs.String("log", "", "the public log's `URL`, whose view clients get from here; none by default")
 	if err := parse(fs, args, stderr); err != nil {
 		return err
 	}
@@ -155,7 +156,7 @@ func gatewayRole(ctx context.Context, args []string, stdout, stderr io.Writer) e
 		return errors.New("-node is missing: name each node's URL, such as -node http://10.0.0.7:8790")
 	}
 	log := logger()
-	g, err := gateway.New(gateway.Config{Nodes: nodes, Logger: log})
+	g, err := gateway.New(gateway.Config{Nodes: nodes, Log: *publicLog, Logger: log})
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,7 @@ const (
 	Busy            = "busy"
 	NoNode          = "no_node"
 	NodeUnreachable = "node_unreachable"
+	LogUnreachable  = "log_unreachable"
 	NotFound        = "not_found"
 	Failed          = "failed"
 )

@@ -57,7 +57,7 @@ func TestCodes(t *testing.T) {
 	}
 	slices.Sort(want)
 	said := []string{door.Malformed, door.TooLarge, door.KeyUnknown, door.KeyExpired, door.Replayed,
-		door.Busy, door.NoNode, door.NodeUnreachable, door.NotFound, door.Failed}
+		door.Busy, door.NoNode, door.NodeUnreachable, door.LogUnreachable, door.NotFound, door.Failed}
 	slices.Sort(said)
 	if !slices.Equal(said, want) {
 		t.Errorf("servers say %v, the spec has %v", said, want)
