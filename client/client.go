@@ -33,6 +33,9 @@ type Config struct {
 	// Seen lists the releases that this person has talked to before. With any,
 	// another release puts the client into StateChanged until Seen is called.
 	Seen []string
+	// OnSeen is called, like OnStatus, with what to give as Seen to the next run.
+	// May be nil.
+	OnSeen func(releases []string)
 	// LogSeen is what [Config.OnLogSeen] was last given, in an earlier run: how far
 	// the public log was seen. Without it, a log that went back isn't noticed.
 	LogSeen []byte

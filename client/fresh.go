@@ -74,14 +74,21 @@ func (c *Client) fresh(ctx context.Context, k *nodeKey, nonce [32]byte) (FreshPr
 	if err != nil {
 		return FreshProof{}, err
 	}
+	v := c.JudgeFresh(doc, nonce)
+	if id := k.ID(); v.KeyID != hex.EncodeToString(id[:]) {
+		return FreshProof{}, ErrOtherKey
+	}
+	return FreshProof{Bundle: doc, Verdict: v}, nil
+}
+
+// JudgeFresh judges a proof that [Client.Fresh] got, once more: by the public log as
+// the last check saw it. Whose key it is about, the verdict says.
+func (c *Client) JudgeFresh(bundle []byte, nonce [32]byte) attest.Verdict {
 	c.ring.mu.Lock()
 	log := c.ring.log
 	c.ring.mu.Unlock()
 	terms := c.terms(log)
 	terms.Nonce = &nonce
-	_, v := attest.Judge(doc, terms, c.cfg.Now(), c.cfg.Platforms...)
-	if id := k.ID(); v.KeyID != hex.EncodeToString(id[:]) {
-		return FreshProof{}, ErrOtherKey
-	}
-	return FreshProof{Bundle: doc, Verdict: v}, nil
+	_, v := attest.Judge(bundle, terms, c.cfg.Now(), c.cfg.Platforms...)
+	return v
 }

@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
+	"maps"
 	"runtime"
 	"slices"
 	"sync"
@@ -195,6 +196,7 @@ func (c *Client) finishCheck(k *check, keys []*nodeKey, verdicts []attest.Verdic
 		r.verdicts, r.checked = verdicts, now
 	}
 	next := time.Duration(0)
+	var met []string
 	if err == nil {
 		r.keys, r.failures = keys, 0
 		next = refreshIn(keys, now)
@@ -202,6 +204,7 @@ func (c *Client) finishCheck(k *check, keys []*nodeKey, verdicts []attest.Verdic
 			for _, k := range keys {
 				r.seen[k.config.Release] = true // what is there at first is no change
 			}
+			met = slices.Sorted(maps.Keys(r.seen))
 		}
 	} else {
 		next = min(retryMin<<min(r.failures, 10), retryMax)
@@ -216,6 +219,7 @@ func (c *Client) finishCheck(k *check, keys []*nodeKey, verdicts []attest.Verdic
 	s := c.statusLocked(now)
 	r.mu.Unlock()
 	close(k.done)
+	c.announceSeen(met)
 	c.announce(s)
 	c.prepare()
 }

@@ -5,6 +5,8 @@ package client
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/sotto-chat/sotto/attest"
@@ -78,9 +80,21 @@ func (c *Client) Status() Status {
 func (c *Client) Seen(release string) {
 	c.ring.mu.Lock()
 	c.ring.seen[release] = true
+	seen := slices.Sorted(maps.Keys(c.ring.seen))
 	s := c.statusLocked(c.cfg.Now())
 	c.ring.mu.Unlock()
+	c.announceSeen(seen)
 	c.announce(s)
+}
+
+// announceSeen tells OnSeen, if there is something to tell.
+func (c *Client) announceSeen(releases []string) {
+	if c.cfg.OnSeen == nil || len(releases) == 0 {
+		return
+	}
+	c.announceMu.Lock()
+	defer c.announceMu.Unlock()
+	c.cfg.OnSeen(releases)
 }
 
 // statusLocked computes the status; c.ring.mu is held.

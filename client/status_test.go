@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -104,9 +105,14 @@ func TestOneNewReleaseAmongMachinesIsAChange(t *testing.T) {
 		b, err := json.Marshal(map[string]any{"v": 1, "nodes": bundles})
 		return reply(200, "application/json", b), err
 	}
-	c := f.client(Config{Platforms: []attest.Platform{realPlatform{}}, Seen: []string{"none"}})
+	var told [][]string
+	onSeen := func(releases []string) { told = append(told, releases) }
+	c := f.client(Config{Platforms: []attest.Platform{realPlatform{}}, Seen: []string{"none"}, OnSeen: onSeen})
 	if _, err := c.Verify(t.Context()); err != nil {
 		t.Fatal(err)
+	}
+	if len(told) > 0 {
+		t.Errorf("told of %q, which was known", told)
 	}
 	if s := c.Status(); s.State != StateChanged || s.Release != fresh {
 		t.Errorf("%s, %q", s.State, s.Release)
@@ -116,12 +122,22 @@ func TestOneNewReleaseAmongMachinesIsAChange(t *testing.T) {
 		t.Errorf("after it was seen: %s, %q", s.State, s.Release)
 	}
 
-	c = f.client(Config{Platforms: []attest.Platform{realPlatform{}}})
-	if _, err := c.Verify(t.Context()); err != nil {
-		t.Fatal(err)
+	if want := [][]string{{"none", fresh}}; !reflect.DeepEqual(told, want) {
+		t.Errorf("told of %q, want %q", told, want)
+	}
+
+	told = nil
+	c = f.client(Config{Platforms: []attest.Platform{realPlatform{}}, OnSeen: onSeen})
+	for range 2 {
+		if _, err := c.Verify(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if s := c.Status(); s.State != StateVerified {
 		t.Errorf("at first: %s, %q", s.State, s.Release)
+	}
+	if want := [][]string{{"none", fresh}}; !reflect.DeepEqual(told, want) {
+		t.Errorf("at first: told of %q, want %q", told, want)
 	}
 }
 

@@ -125,6 +125,7 @@ func takeSecret(v js.Value) []byte {
 //	emit(event: string): void                        a CoreEvent as JSON
 //	queue(puts: string): Promise<void>               keeps sealed records until the server has them
 //	pending(id: string, sealed: Uint8Array | null): Promise<void>
+//	keep(kept: string): void                         what the next start is given
 //	fetch(method, path, contentType: string, body: Uint8Array | null, signal: AbortSignal):
 //	    Promise<{status: number, contentType: string, reader: ReadableStreamDefaultReader | null}>
 type browser struct{ host js.Value }
@@ -154,6 +155,8 @@ func (b browser) pending(id string, sealed []byte) error {
 	_, err := await(b.host.Call("pending", id, v))
 	return err
 }
+
+func (b browser) keep(kept string) { b.host.Call("keep", kept) }
 
 // RoundTrip implements client.Transport over fetch.
 func (b browser) RoundTrip(ctx context.Context, r *client.Request) (*client.Response, error) {

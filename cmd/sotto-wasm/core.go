@@ -27,6 +27,8 @@ type host interface {
 	// pending keeps what is needed to take up an answer again after a reload,
 	// sealed, under the answer's id; nil forgets it.
 	pending(id string, sealed []byte) error
+	// keep keeps a keptTrust for the next start. It may be called with core.mu held.
+	keep(kept string)
 }
 
 // core is everything that the page's core knows. It has no state outside.
@@ -60,7 +62,6 @@ func newCore(h host) *core {
 		"adopt":            run(c.adopt),
 		"unlockPasskey":    withSecret(c.unlockPasskey),
 		"unlockPassphrase": run(c.unlockPassphrase),
-		"unlockDevice":     withSecret(c.unlockDevice),
 		"recoverBegin":     run(c.recoverBegin),
 		"recoverSign":      run(c.recoverSign),
 		"recoverOpen":      run(c.recoverOpen),
@@ -120,25 +121,47 @@ func (c *core) call(ctx context.Context, name string, args, secret []byte) (any,
 // none is the result of a method that has none.
 type none struct{}
 
+// The three are made once for each method, so what they do stands outside them:
+// it is a good part of the core's size.
+
 func run[A, R any](f func(context.Context, A) (R, error)) method {
-	return withSecret(func(ctx context.Context, a A, _ []byte) (R, error) { return f(ctx, a) })
+	return func(ctx context.Context, args, _ []byte) (any, error) {
+		var a A
+		if err := decodeArgs(args, &a); err != nil {
+			return nil, err
+		}
+		return f(ctx, a)
+	}
 }
 
 func ask[R any](f func(context.Context) (R, error)) method {
-	return run(func(ctx context.Context, _ none) (R, error) { return f(ctx) })
+	return func(ctx context.Context, args, _ []byte) (any, error) {
+		if err := decodeArgs(args, &none{}); err != nil {
+			return nil, err
+		}
+		return f(ctx)
+	}
 }
 
 func withSecret[A, R any](f func(context.Context, A, []byte) (R, error)) method {
 	return func(ctx context.Context, args, secret []byte) (any, error) {
 		var a A
-		d := json.NewDecoder(bytes.NewReader(args))
-		d.DisallowUnknownFields()
-		if err := d.Decode(&a); err != nil {
-			return nil, fmt.Errorf("core: arguments: %w", err)
-		}
-		if _, err := d.Token(); err != io.EOF {
-			return nil, fmt.Errorf("core: arguments: trailing bytes")
+		if err := decodeArgs(args, &a); err != nil {
+			return nil, err
 		}
 		return f(ctx, a, secret)
 	}
+}
+
+// decodeArgs reads the arguments of a method into the struct that a points to.
+func decodeArgs(args []byte, a any) error {
+	d := json.NewDecoder(bytes.NewReader(args))
+	d.DisallowUnknownFields()
+	if err := d.Decode(a); err != nil {
+		return fmt.Errorf("core: arguments: %w", err)
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return fmt.Errorf("core: arguments: trailing bytes")
+	}
+	return nil
 }

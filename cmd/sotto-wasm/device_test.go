@@ -32,7 +32,8 @@ type device struct {
 	events []map[string]any
 	puts   []vault.Put
 	kept   map[string][]byte
-	full   bool // nothing more can be kept
+	trust  string // of keep
+	full   bool   // nothing more can be kept
 	heard  chan struct{}
 }
 
@@ -77,6 +78,12 @@ func (d *device) pending(id string, sealed []byte) error {
 		d.kept[id] = sealed
 	}
 	return nil
+}
+
+func (d *device) keep(kept string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.trust = kept
 }
 
 // until waits for an event that ok accepts.

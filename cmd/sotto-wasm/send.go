@@ -184,6 +184,10 @@ func (c *core) launch(a *answer, ask func(context.Context, *client.Client) (*cli
 	c.emitChats()
 	cl := c.trust.client
 	go func() {
+		// Whoever writes has read beside the button that the release is new.
+		if s := cl.Status(); s.State == client.StateChanged {
+			cl.Seen(s.Release)
+		}
 		err := c.read(ctx, a, func() (*client.ChatStream, error) { return ask(ctx, cl) })
 		c.finish(ctx, a, err)
 	}()

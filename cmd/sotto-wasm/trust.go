@@ -24,6 +24,14 @@ type trust struct {
 	policy  attest.Policy
 	consent bool   // demo hardware was accepted in this browser
 	models  string // the release whose models were listed last, with its state
+	kept    keptTrust
+}
+
+// keptTrust is what this browser remembers of machines and of the public log. It
+// holds no secret; without it, a change would go unnoticed.
+type keptTrust struct {
+	Releases []string        `json:"releases,omitempty"` // that the person has talked to
+	Log      json.RawMessage `json:"log,omitempty"`      // how far the public log was seen
 }
 
 // trustDoc is Trust of web/src/core/protocol.ts.
@@ -39,6 +47,7 @@ type startArgs struct {
 	Origin  string `json:"origin"`
 	Local   bool   `json:"local"`   // the page's host is this machine
 	Consent bool   `json:"consent"` // demo hardware was accepted before
+	Kept    string `json:"kept"`    // what host.keep was last given; "" at first
 	Policy  string `json:"policy"`  // what the page was built to want of machines, as JSON; "" for nothing beyond the strict rules
 }
 
@@ -54,8 +63,23 @@ func (c *core) start(_ context.Context, a startArgs) (none, error) {
 		}
 		c.trust.policy = p
 	}
+	json.Unmarshal([]byte(a.Kept), &c.trust.kept) // what can't be read is nothing kept
 	c.connect(a.Consent && a.Local)
 	return none{}, nil
+}
+
+// remember has the Worker remember what change made of the kept document. It is called
+// by the client, which may be waiting with a lock of the core held: not from there.
+func (c *core) remember(from *client.Client, change func(*keptTrust)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.trust.client != from {
+		return
+	}
+	change(&c.trust.kept)
+	if b, err := json.Marshal(c.trust.kept); err == nil { // which it always is
+		c.host.keep(string(b))
+	}
 }
 
 // connect makes the client anew with the policy that consent gives, and has it
@@ -73,12 +97,20 @@ func (c *core) connect(consent bool) {
 		Policy:    policy,
 		Platforms: platforms.All(),
 		Page:      c.page.checks,
+		Seen:      c.trust.kept.Releases,
+		LogSeen:   c.trust.kept.Log,
+		OnSeen: func(releases []string) {
+			go c.remember(mine, func(k *keptTrust) { k.Releases = releases })
+		},
+		OnLogSeen: func(b []byte) {
+			go c.remember(mine, func(k *keptTrust) { k.Log = b })
+		},
 		OnStatus: func(client.Status) {
 			// Not from here: the client may be waiting for this to return.
 			go c.statusChanged(mine)
 		},
 	})
-	c.trust = trust{client: mine, policy: c.trust.policy, consent: consent}
+	c.trust = trust{client: mine, policy: c.trust.policy, consent: consent, kept: c.trust.kept}
 	go mine.Verify(context.Background()) // OnStatus hears of the outcome
 }
 
