@@ -18,7 +18,7 @@ interface Unlock {
 
 /** The methods: arguments and results. `Uint8Array` results are bytes, the rest is JSON. */
 export interface GoCalls {
-  start: [{ origin: string; local: boolean; consent: boolean; policy: string }, object];
+  start: [{ origin: string; local: boolean; consent: boolean; kept: string; policy: string }, object];
   acceptDemo: [object, object];
   check: [object, Trust];
   proof: [object, Uint8Array];
@@ -82,6 +82,7 @@ interface GoHost {
   emit(event: string): void;
   queue(puts: string): Promise<void>;
   pending(id: string, sealed: Uint8Array | null): Promise<void>;
+  keep(kept: string): void;
   fetch(method: string, path: string, contentType: string, body: Uint8Array<ArrayBuffer> | null, signal: AbortSignal): Promise<FetchResult>;
 }
 
@@ -89,6 +90,7 @@ export interface Host {
   emit(e: WorkerEvent): void;
   queue(puts: Put[]): Promise<void>;
   pending(id: string, sealed: Uint8Array | null): Promise<void>;
+  keep(kept: string): Promise<void>;
   /** The program has ended, which it never should. */
   ended(): void;
 }
@@ -113,6 +115,8 @@ export class GoCore {
         emit: (e) => host.emit(JSON.parse(e) as WorkerEvent),
         queue: (puts) => host.queue(JSON.parse(puts) as Put[]),
         pending: (id, sealed) => host.pending(id, sealed),
+        // Without it, a change of release or a log that goes back is noticed one visit later.
+        keep: (kept) => void host.keep(kept).catch(() => undefined),
         fetch: sealedFetch,
       };
       (globalThis as { sottoHost?: GoHost }).sottoHost = side;

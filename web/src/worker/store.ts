@@ -103,6 +103,15 @@ export class Store {
     return this.write('device', (s) => s.put(true, 'consent'));
   }
 
+  /** What the core remembers of machines and of the public log; '' at first. */
+  kept(): Promise<string> {
+    return this.get('device', 'kept').then((v) => (typeof v === 'string' ? v : ''));
+  }
+
+  setKept(kept: string): Promise<void> {
+    return this.write('device', (s) => s.put(kept, 'kept'));
+  }
+
   /** The key of the `sotto app` that serves this page. It ends with that program. */
   appKey(): Promise<string> {
     return this.get('device', 'app').then((v) => (typeof v === 'string' ? v : ''));

@@ -81,10 +81,12 @@ class Core {
         await (await this.store).setPending(account, id, sealed);
         if (!sealed) this.letGo(id);
       },
+      keep: async (kept) => (await this.store).setKept(kept),
       ended: () => this.send({ restart: 'broken' }),
     });
     const consent = await this.store.then((s) => s.consent()).catch(() => false);
-    await go.call('start', { origin: location.origin, local: isLocal(), consent, policy: __POLICY__ });
+    const kept = await this.store.then((s) => s.kept()).catch(() => '');
+    await go.call('start', { origin: location.origin, local: isLocal(), consent, kept, policy: __POLICY__ });
     return go;
   }
 
