@@ -50,6 +50,7 @@ import (
 	"time"
 
 	"github.com/sotto-chat/sotto/vault"
+	"github.com/sotto-chat/sotto/web/headers"
 )
 
 // Config says what to serve and whom to ask.
@@ -155,6 +156,10 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusForbidden, "cross_origin", "Only the app itself may ask this.")
 	case sealed:
 		s.sealed.ServeHTTP(w, r)
+	case r.URL.Path == "/"+headers.ServiceWorkerPath:
+		// It keeps a page that a server could swap. Here it would keep the page of an
+		// older program.
+		refuse(w, http.StatusNotFound, "none", "The app needs no service worker.")
 	case !api:
 		s.cfg.Page.ServeHTTP(w, r)
 	case !s.knows(r):
