@@ -83,8 +83,10 @@ func (j *judge) checkLog(c KeyConfig, checkpoint []byte, t Terms, now time.Time)
 		return p
 	}
 	j.machines = l.Machines
-	if m := l.Machines.MaxLifetime; m > 0 && (p.MaxLifetime == 0 || m < p.MaxLifetime) {
+	if m := l.Machines.MaxLifetime; m > 0 && p.MaxLifetime == 0 {
 		p.MaxLifetime = m
+	} else if m > 0 {
+		p.MaxLifetime = min(m, p.MaxLifetime)
 	}
 	p.Require = slices.Clone(p.Require)
 	for _, name := range l.Machines.Require {

@@ -56,7 +56,7 @@ func TestPinWantsTheLog(t *testing.T) {
 	}{
 		{"no pin, no log", nil, nil, attest.StateVerified, "", attest.StatusWarn, "This app was told of no public log, so only the operator can say which releases there are."},
 		{"pin, no log", pin, nil, attest.StateUnknown, attest.FailLogUnavailable, attest.StatusFail, "The public log of releases could not be asked."},
-		{"pin, listed", pin, &ledger{listing: attest.Listing{Parts: []attest.Check{listed()}}}, attest.StateVerified, "", attest.StatusOK, "It is entry 3."},
+		{"pin, listed", pin, &ledger{listing: attest.Listing{Parts: []attest.Check{listed(), attest.Passed("log.anchor", "Anchor", "It is new.")}}}, attest.StateVerified, "", attest.StatusOK, "It is entry 3."},
 		{"pin, a log without a word", pin, &ledger{}, attest.StateFailed, attest.FailEvidenceIncomplete, attest.StatusFail, "Nothing that this machine sent proves it."},
 		{"pin, nothing but warnings", pin, &ledger{listing: attest.Listing{Parts: []attest.Check{warned}}}, attest.StateFailed, attest.FailEvidenceIncomplete, attest.StatusFail, "Nothing that this machine sent proves it."},
 		{"pin, listed and a warning", pin, &ledger{listing: attest.Listing{Parts: []attest.Check{listed(), warned}}}, attest.StateVerified, "", attest.StatusWarn, warned.Detail},
@@ -185,6 +185,7 @@ func TestManifestAndPolicyBothHold(t *testing.T) {
 		{"software.x", "ok", []string{"software.x", "ok"}, []string{"software.x"}},
 		{"software.x", "software.x", []string{"software.x", "software.x"}, []string{"software.x"}}, // said once
 		{"software.x", "software.y", []string{"software.x", "software.y"}, []string{"software.x", "software.y"}},
+		{"ok", "software.measured", []string{"ok", "software.measured"}, []string{"software.measured"}}, // right by one, wrong by the other
 	} {
 		var asked []string
 		p := attest.Policy{Platforms: rules(c.own)}
@@ -198,6 +199,13 @@ func TestManifestAndPolicyBothHold(t *testing.T) {
 		}
 		if !slices.Equal(asked, c.asked) || !slices.Equal(failed, c.failed) {
 			t.Errorf("own %q, manifest %q: asked by %q, failed %q", c.own, c.manifest, asked, failed)
+		}
+		if c.manifest == "" { // and without a log
+			asked = nil
+			attest.Verify(testBundle(t, testConfig(), "snp"), p, now, obedient{chip{name: "snp"}, &asked})
+			if !slices.Equal(asked, []string{c.own}) {
+				t.Errorf("own %q, no log: asked by %q", c.own, asked)
+			}
 		}
 		if passed := len(row(t, v, attest.RowChip).Parts); passed != 1 {
 			t.Errorf("own %q, manifest %q: what was right is said %d times", c.own, c.manifest, passed)
@@ -217,6 +225,7 @@ func TestManifestRequires(t *testing.T) {
 		{[]string{"snp"}, []string{"snp"}, ""},
 		{[]string{"snp"}, []string{"tpm"}, attest.FailPlatformMissing},
 		{[]string{"tpm"}, []string{"tpm"}, attest.FailPlatformMissing},
+		{[]string{"tpm"}, []string{"snp"}, attest.FailPlatformMissing}, // once
 		{[]string{"snp", "tpm"}, []string{"tpm"}, ""},
 	} {
 		l := &ledger{listing: attest.Listing{Parts: []attest.Check{listed()}, Machines: &attest.Policy{Require: c.manifest}}}
