@@ -27,6 +27,8 @@ import (
 	"errors"
 	"hash"
 	"io"
+	"strconv"
+	"strings"
 	"unicode/utf16"
 
 	"github.com/sotto-chat/sotto/release/measure/pe"
@@ -247,16 +249,54 @@ const (
 )
 
 // unified are the sections of a unified kernel image in the order in which
-// systemd-stub measures them (systemd, src/fundamental/uki.h). .pcrsig is a
-// signature of what comes out, so it isn't measured. Newer ones were added at the
-// end or, for those that older stubs don't know, are refused by nobody: an image
-// says by its sections what its stub has to know.
-var unified = [...]string{".linux", ".osrel", ".cmdline", ".initrd", ".ucode", ".splash", ".dtb", ".uname", ".sbat", ".pcrpkey"}
+// systemd-stub measures them, and the version from which on it does (systemd,
+// src/fundamental/uki.h). .pcrsig is a signature of what comes out, so it isn't
+// measured.
+var unified = [...]struct {
+	name  string
+	since int
+}{
+	{".linux", 252}, {".osrel", 252}, {".cmdline", 252}, {".initrd", 252}, {".ucode", 256}, {".splash", 252}, {".dtb", 252},
+	{".uname", 254}, {".sbat", 254}, {".pcrpkey", 252},
+}
 
 // choices are sections of which systemd-stub takes one of several when it starts,
 // by the hardware or by the command line, so that what it measures isn't known
 // before.
 var choices = [...]string{".profile", ".dtbauto", ".hwids", ".efifw"}
+
+// stub returns the version of systemd-stub that an image was made with, which it
+// says in a section of its own.
+func stub(m *pe.Image) (int, error) {
+	unknown := errors.New("the image doesn't say which systemd-stub it was made with, so what it measures isn't known: list the events instead")
+	s, ok, err := m.Section(".sdmagic")
+	if err != nil {
+		return 0, err
+	}
+	if !ok || s.Virtual > 256 {
+		return 0, unknown
+	}
+	r, err := s.Reader()
+	if err != nil {
+		return 0, err
+	}
+	b, err := io.ReadAll(r)
+	if err != nil {
+		return 0, err
+	}
+	text, ok := strings.CutPrefix(string(b), "#### LoaderInfo: systemd-stub ")
+	if !ok || len(text) < 4 || text[3] >= '0' && text[3] <= '9' {
+		return 0, unknown
+	}
+	v, err := strconv.Atoi(text[:3])
+	if err != nil {
+		return 0, unknown
+	}
+	if v < 252 || v == 253 {
+		return 0, errors.New("the image was made with systemd-stub " + text[:3] + ": use 252, or 254 or newer")
+	}
+	return v, nil
+}
 
 // UnifiedImage returns what systemd-stub measures of a unified kernel image: of
 // each section its name with a zero byte, and what it holds.
@@ -266,26 +306,32 @@ func UnifiedImage(m *pe.Image) ([]Event, error) {
 			return nil, errors.New("the unified kernel image has a section " + name + ", of which its start chooses, so what it measures can't be told before")
 		}
 	}
+	if _, ok, err := m.Section(".linux"); err != nil || !ok {
+		return nil, errNotUnified
+	}
+	version, err := stub(m)
+	if err != nil {
+		return nil, err
+	}
 	var out []Event
-	for i, name := range unified {
-		s, ok, err := m.Section(name)
+	for _, u := range unified {
+		s, ok, err := m.Section(u.name)
 		if err != nil {
 			return nil, err
 		}
-		if !ok {
-			if i == 0 {
-				return nil, errors.New("the image has no section .linux: it isn't a unified kernel image")
-			}
+		if !ok || version < u.since {
 			continue
 		}
-		contents, err := Stream(name, func(w io.Writer) error { _, err := s.WriteTo(w); return err })
+		contents, err := Stream(u.name, func(w io.Writer) error { _, err := s.WriteTo(w); return err })
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, Data("name of "+name, append([]byte(name), 0)), contents)
+		out = append(out, Data("name of "+u.name, append([]byte(u.name), 0)), contents)
 	}
 	return out, nil
 }
+
+var errNotUnified = errors.New("the image doesn't have one section .linux: it isn't a unified kernel image")
 
 // maxCmdline is the most bytes that a command line in an image may have; Linux
 // takes 2,048 on x86.
@@ -327,11 +373,8 @@ func UnifiedCmdline(m *pe.Image) (string, error) {
 // Inner returns the kernel inside a unified kernel image.
 func Inner(m *pe.Image) (*pe.Image, error) {
 	s, ok, err := m.Section(".linux")
-	if err == nil && !ok {
-		err = errors.New("the image has no section .linux: it isn't a unified kernel image")
-	}
-	if err != nil {
-		return nil, err
+	if err != nil || !ok {
+		return nil, errNotUnified
 	}
 	r, err := s.Reader()
 	if err != nil {

@@ -137,6 +137,10 @@ func (m *Image) covered() error {
 	if at > m.end {
 		return errors.New("the program's sections are longer than its file")
 	}
+	if m.end%8 != 0 {
+		// edk2 hashes what there is; tools that sign add zeros to a multiple of 8.
+		return errors.New("the program isn't a multiple of 8 bytes long, and not everybody computes the same digest of it: add zeros at its end")
+	}
 	return nil
 }
 

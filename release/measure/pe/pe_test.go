@@ -196,6 +196,7 @@ func TestRefused(t *testing.T) {
 		"overlap":            {func(b []byte) []byte { le.PutUint32(b[table+40+20:], le.Uint32(b[table+20:])); return b }, "leaves out or counts twice"},
 		"into the headers":   {func(b []byte) []byte { le.PutUint32(b[table+20:], 0); return b }, "leaves out or counts twice"},
 		"into the signature": {func(b []byte) []byte { le.PutUint32(b[table+3*40+16:], 528); return b }, "longer than its file"},
+		"odd length":         {func(b []byte) []byte { c := o; c.Trailer = []byte("follows"); return petest.Program(c) }, "multiple of 8 bytes"},
 		"into its last byte": {func(b []byte) []byte { le.PutUint32(b[table+3*40+16:], 521); return b }, "longer than its file"},
 	} {
 		b := v.change(petest.Program(o))

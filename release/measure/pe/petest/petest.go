@@ -93,3 +93,12 @@ func Program(o Options) []byte {
 	}
 	return b
 }
+
+// Unified makes a unified kernel image as version 254 of systemd-stub would be
+// part of: sections in the order in which they are given, after those of the stub.
+func Unified(sections ...Section) []byte {
+	return Program(Options{Sections: append([]Section{
+		{Name: ".text", Data: []byte("stub")},
+		{Name: ".sdmagic", Data: []byte("#### LoaderInfo: systemd-stub 254.1-2 ####\x00")},
+	}, sections...)})
+}
