@@ -74,12 +74,12 @@ func nodeAttacks() []*Attack {
 	steering.Victim, steering.Sends = passedOver, true
 
 	newRelease := one("one-machine-with-a-new-release", changes, string(client.StateChanged), list(func(w *World, honest []listed) []listed {
-		other := w.enlist(rogue{config: func(c *bundle.KeyConfig) { c.Release = release(1) }, evidence: real})
+		other := w.enlist(rogue{config: func(c *bundle.KeyConfig) { c.Release = releaseOf(1) }, evidence: real})
 		w.do(func(o *Operator) { clear(o.keys) }) // its key is in a real machine
 		return append(honest, other)
 	}))
 	newRelease.Victim = func(ctx context.Context, w *World) error {
-		w.victim.releases = []string{release(0)}
+		w.victim.releases = []string{releaseOf(0)}
 		c := client.New(w.victim.config())
 		defer c.CloseNow()
 		if _, err := c.Verify(ctx); err != nil {

@@ -35,6 +35,7 @@ type victim struct {
 	platforms []attest.Platform
 
 	releases []string // that this person has seen
+	logSeen  []byte   // how far this person has seen the public log
 	words    []string // that nobody else may get to know
 
 	// Of the account: what only the devices know, and what the server gave them.
@@ -53,7 +54,10 @@ func (v *victim) newWord() string {
 }
 
 func (v *victim) config() client.Config {
-	return client.Config{Transport: nethttp.New(v.w.URL), Policy: v.policy, Platforms: v.platforms, Seen: v.releases}
+	return client.Config{
+		Transport: nethttp.New(v.w.URL), Policy: v.policy, Platforms: v.platforms, Seen: v.releases,
+		LogSeen: v.logSeen, OnLogSeen: func(b []byte) { v.logSeen = b },
+	}
 }
 
 // ask is a person who opens the app, asks one thing and reads the answer.

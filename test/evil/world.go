@@ -58,8 +58,10 @@ type World struct {
 	inside   string // address of the gateway itself
 	account  *accounts
 	page     http.Handler // what is served at the page's address; may be nil
+	log      *ledger      // nil where the world has no public log
 	victim   *victim
 
+	ends    []func()
 	end     context.CancelFunc
 	running sync.WaitGroup
 	servers []*http.Server
@@ -141,7 +143,7 @@ func newWorld(s setup) (w *World, err error) {
 		n, err := node.New(node.Config{
 			Engine: w.engine, Logger: log.With("role", "node"), Tick: 2 * time.Millisecond,
 			Evidence: func(rd [64]byte) ([]bundle.Evidence, error) { return s.kind.evidence(rd, changes{}), nil },
-			Release:  release(0),
+			Release:  releaseOf(0),
 		})
 		if err != nil {
 			return w, err
@@ -187,8 +189,8 @@ func (w *World) ready(n int) error {
 	}
 }
 
-// release is the digest of the n-th release.
-func release(n int) string { return fmt.Sprintf("sha256:%064x", n+1) }
+// releaseOf is the digest of the n-th release.
+func releaseOf(n int) string { return fmt.Sprintf("sha256:%064x", n+1) }
 
 // open opens the front door at an address.
 func (w *World) open(addr string) (err error) {
@@ -219,6 +221,9 @@ func (w *World) Close() {
 	}
 	w.Upstream.Close()
 	w.running.Wait()
+	for _, f := range w.ends {
+		f()
+	}
 	if w.engine != nil {
 		w.engine.Close()
 	}
@@ -555,7 +560,7 @@ func (w *World) enlist(g rogue) listed {
 	c := bundle.KeyConfig{
 		V: 1, Node: fmt.Sprintf("%x", id), Suite: bundle.Suite, PublicKey: private.PublicKey(),
 		NotBefore: now.Unix(), NotAfter: now.Add(15 * time.Minute).Unix(),
-		Release: release(0), Models: []bundle.Model{{ID: "test", Digest: "none"}},
+		Release: releaseOf(0), Models: []bundle.Model{{ID: "test", Digest: "none"}},
 	}
 	if g.config != nil {
 		g.config(&c)
