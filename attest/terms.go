@@ -83,7 +83,7 @@ func (j *judge) checkLog(c KeyConfig, checkpoint []byte, t Terms, now time.Time)
 		return p
 	}
 	j.machines = l.Machines
-	if m := l.Machines.MaxLifetime; m > 0 && p.MaxLifetime == 0 {
+	if m := l.Machines.MaxLifetime; p.MaxLifetime == 0 {
 		p.MaxLifetime = m
 	} else if m > 0 {
 		p.MaxLifetime = min(m, p.MaxLifetime)
