@@ -109,159 +109,243 @@ const (
 	titleOffered = "The server sends no other page"
 )
 
+// What there is to say, with VERSION and ENTRY of the page, the LOG's name for
+// people, and the OTHER version or file.
+const (
+	saysEarlier   = "This page comes from this device, which took it from the public log earlier. The log can't be asked now."
+	saysOtherLog  = "The page that this device keeps is from another public log. Forget this browser in the settings, then open the page again."
+	saysUnlogged  = "The page that this server sends is in no release of the public log."
+	saysTakenBack = "The page that this server sends is of a release that is no longer good."
+	saysBytes     = "The server sends OTHER in other bytes than release VERSION in the public log has."
+	saysFirst     = "What the server sends is version VERSION, entry ENTRY of LOG. A first visit rests on the server; from the next one on, this device runs only what the log has."
+	saysUnable    = "What the server sends is version VERSION, entry ENTRY of LOG. This browser can't keep it, so every visit rests on the server: to be sure, use sotto app."
+	saysReady     = "The version of this page that this device keeps is no longer good. Version VERSION, entry ENTRY of LOG, is ready when you reload."
+	saysGone      = "The version of this page that this device keeps is no longer good, and the server sends none that is."
+	saysKept      = "This page is version VERSION, entry ENTRY of LOG. This device keeps its files and runs nothing else."
+	saysUnserved  = "This visit came from the server. This device keeps version VERSION, entry ENTRY of LOG, and runs nothing else from the next one on."
+	saysShelf     = "The server has replaced the script that keeps this page by one that is in no release of the public log. Close this page, and use sotto app or the terminal."
+	saysRefused   = "The server sends another page, which is not in the public log. It was refused: you go on with version VERSION."
+	saysOlder     = "The server sends the older version OTHER. You go on with VERSION."
+	saysHalf      = "The server has an update whose OTHER is not what the public log says. It was refused: you go on with version VERSION."
+	saysUpdate    = "New version VERSION, in LOG as entry ENTRY."
+	saysUpdated   = "This page is now version VERSION, in LOG as entry ENTRY."
+	saysSame      = "The server sends the same page."
+)
+
+// pageJudge judges one page.
+type pageJudge struct {
+	pageDoc
+	a       pageArgs
+	log     *client.LogStatus
+	entries []release.Entry // newest first
+	parts   []attest.Check
+}
+
 // judgePage compares what was found of the page with the log; nil where there is none.
 func judgePage(log *client.LogStatus, a pageArgs) (pageDoc, []attest.Check) {
-	d := pageDoc{Changes: []string{}}
-	if log == nil {
-		if a.Kept == "" {
-			return d, nil
-		}
-		return d, []attest.Check{attest.Warned("page.kept", titleKept, "This page comes from this device, which took it from the public log earlier. The log can't be asked now.")}
+	j := &pageJudge{pageDoc: pageDoc{Changes: []string{}}, a: a, log: log}
+	switch {
+	case log != nil:
+		j.entries = log.Published.Entries()
+		j.judge()
+	case a.Kept != "":
+		j.warn("page.kept", saysEarlier)
 	}
-	if a.Kept != "" && a.Log != logName(log) {
-		if !log.Offered {
-			// A page that was told of another log: it has none to say of this one.
-			return d.changed("The page that this device keeps is from another public log. Forget this browser in the settings, then open the page again.", attest.FailPageChanged)
-		}
-		d.Anew = true // a demo that was begun anew, with keys of its own
-		a.Kept, a.Was, a.Served = "", "", false
-	}
-	offered := find(log, a.Offered[pageIndex])
-	if a.Kept == "" {
-		return judgeFirst(d, log, offered, a)
-	}
-	return judgeKept(d, log, offered, a)
+	return j.pageDoc, j.parts
 }
 
-// judgeFirst judges the page where none is kept.
-func judgeFirst(d pageDoc, log *client.LogStatus, offered *release.Entry, a pageArgs) (pageDoc, []attest.Check) {
-	switch {
-	case a.Offered == nil:
-		return d, nil // the network went away
-	case offered == nil:
-		return d.changed("The page that this server sends is in no release of the public log.", attest.FailPageChanged)
-	case offered.Failure != nil:
-		return d.changed("The page that this server sends is of a release that is no longer good.", offered.Failure.Failure)
-	case a.Changed != "":
-		return d.changed("The server sends "+a.Changed+" in other bytes than release "+offered.Release.Manifest.Version+" in the public log has.", attest.FailPageChanged)
+func (j *pageJudge) judge() {
+	if j.a.Kept != "" && j.a.Log != logName(j.log) {
+		if !j.log.Offered {
+			// It was told of another log, and has none to say of this one.
+			j.changed(attest.FailPageChanged, saysOtherLog)
+			return
+		}
+		j.Anew = true // a demo that was begun anew, with keys of its own
+		j.a.Kept, j.a.Was, j.a.Served = "", "", false
 	}
-	d = d.of(*offered)
-	text := "What the server sends is version " + d.Version + ", entry " + itoa(d.Entry) + " of " + whose(log) + ". "
-	if a.Unable {
-		text += "This browser can't keep it, so every visit rests on the server: to be sure, use sotto app."
+	offered := j.offered()
+	if j.a.Kept == "" {
+		j.first(offered)
 	} else {
-		d.Keep = keep(log, *offered)
-		text += "A first visit rests on the server; from the next one on, this device runs only what the log has."
+		j.kept(offered)
 	}
-	return d, []attest.Check{attest.Warned("page.kept", titleKept, text)}
 }
 
-// judgeKept judges the page that is kept, and what the server would send instead.
-func judgeKept(d pageDoc, log *client.LogStatus, offered *release.Entry, a pageArgs) (pageDoc, []attest.Check) {
-	var now *release.Entry
-	for _, e := range log.Published.Entries() {
-		if len(e.Release.Text) > 0 && e.Release.Digest() == a.Kept {
-			now = &e
-			break
-		}
-	}
-	newest, index := log.Published.Newest()
+// first judges the page where none is kept.
+func (j *pageJudge) first(offered *release.Entry) {
 	switch {
-	case now == nil && offered != nil && offered.Failure == nil, now != nil && now.Failure != nil && offered != nil && offered.Failure == nil && offered.Index > now.Index:
-		// Too old to be in the view, or taken back: the way on is the new one.
-		d = d.of(*offered)
-		d.News, d.Keep = "update", keep(log, *offered)
-		why := "The version of this page that this device keeps is no longer good. Version " + d.Version + ", entry " + itoa(d.Entry) + " of " + whose(log) + ", is ready when you reload."
-		d.Text = why
-		if now != nil {
-			d.From, d.Changes = now.Release.Manifest.Version, changes(*now, *offered)
-			return d, []attest.Check{attest.Failed("page.kept", titleKept, now.Failure.Failure, why)}
-		}
-		return d, []attest.Check{attest.Failed("page.kept", titleKept, attest.FailPageChanged, why)}
-	case now == nil:
-		return d.changed("The version of this page that this device keeps is no longer in the public log, and the server sends none that is.", attest.FailPageChanged)
-	case now.Failure != nil:
-		return d.changed("The version of this page that this device keeps is no longer good, and the server sends none that is.", now.Failure.Failure)
-	}
-	d = d.of(*now)
-	kept := attest.Passed("page.kept", titleKept, "This page is version "+d.Version+", entry "+itoa(d.Entry)+" of the public log. This device keeps its files and runs nothing else.")
-	switch {
-	case !a.Served:
-		kept = attest.Warned("page.kept", titleKept, "This visit came from the server. This device keeps version "+d.Version+", entry "+itoa(d.Entry)+" of "+whose(log)+", and runs nothing else from the next one on.")
-	case log.Offered:
-		kept = attest.Warned("page.kept", titleKept, "This page is version "+d.Version+", entry "+itoa(d.Entry)+" of "+whose(log)+". This device keeps its files and runs nothing else.")
-	}
-	kept.Found = a.Kept
-	parts := []attest.Check{kept}
-	if a.Replaced && !shelfMayChange(log, *now) || !shelfKnown(log, *now, a.Offered) {
-		d2, parts2 := d.changed("The server has replaced the script that keeps this page by one that is in no release of the public log. Close this page, and use sotto app or the terminal.", attest.FailPageChanged)
-		return d2, append(parts, parts2...)
-	}
-	switch {
-	case a.Offered == nil:
-		// Offline: nothing to compare.
-	case offered == nil, offered.Failure != nil:
-		d.News = "refused"
-		d.Text = "The server sends another page, which is not in the public log. It was refused: you go on with version " + d.Version + "."
-		parts = append(parts, attest.Warned("page.offered", titleOffered, d.Text))
-	case offered.Index < now.Index:
-		parts = append(parts, attest.Warned("page.offered", titleOffered, "The server sends the older version "+offered.Release.Manifest.Version+". You go on with "+d.Version+"."))
-	case a.Changed != "":
-		d.News = "refused"
-		d.Text = "The server has an update that is not what the public log says: " + a.Changed + " differs. It was refused: you go on with version " + d.Version + "."
-		parts = append(parts, attest.Warned("page.offered", titleOffered, d.Text))
-	case offered.Index > now.Index:
-		from := *now
-		d = d.of(*offered)
-		d.News, d.From, d.Changes, d.Keep = "update", from.Release.Manifest.Version, changes(from, *offered), keep(log, *offered)
-		d.Text = "New version " + d.Version + ", in " + whose(log) + " as entry " + itoa(d.Entry) + "."
-		parts = append(parts, attest.Passed("page.offered", titleOffered, d.Text))
+	case j.a.Offered == nil: // the network went away
+	case offered == nil:
+		j.changed(attest.FailPageChanged, saysUnlogged)
+	case offered.Failure != nil:
+		j.changed(offered.Failure.Failure, saysTakenBack)
 	default:
-		parts = append(parts, attest.Passed("page.offered", titleOffered, "The server sends the same page."))
+		j.is(offered)
+		switch {
+		case j.a.Changed != "":
+			j.changed(attest.FailPageChanged, saysBytes)
+		case j.a.Unable:
+			j.warn("page.kept", saysUnable)
+		default:
+			j.keep(offered)
+			j.warn("page.kept", saysFirst)
+		}
 	}
-	if was, _, err := log.Published.Find(a.Was); d.News == "" && a.Was != "" && (err == nil || len(was.Text) > 0) {
-		d.News, d.From = "updated", was.Manifest.Version
-		d.Changes = changes(release.Entry{Release: was}, *now)
-		d.Text = "This page is now version " + d.Version + ", in " + whose(log) + " as entry " + itoa(d.Entry) + "."
+}
+
+// kept judges the page that is kept, and what the server would send instead.
+func (j *pageJudge) kept(offered *release.Entry) {
+	now := j.byDigest(j.a.Kept)
+	good := offered != nil && offered.Failure == nil
+	if now == nil || now.Failure != nil {
+		// Too old to be in the view, or taken back: the way on is a newer one.
+		failure := attest.FailPageChanged
+		if now != nil {
+			failure = now.Failure.Failure
+		}
+		if !good || now != nil && offered.Index < now.Index {
+			j.changed(failure, saysGone)
+			return
+		}
+		j.update(now, offered)
+		j.Text = j.say(saysReady)
+		j.fail(failure, saysReady)
+		return
 	}
-	if d.Entry < index && d.News == "" {
-		parts[0].Want = newest.Manifest.Version + " is the newest"
+	j.is(now)
+	switch {
+	case !j.a.Served:
+		j.warn("page.kept", saysUnserved)
+	case j.log.Offered:
+		j.warn("page.kept", saysKept)
+	default:
+		j.parts = append(j.parts, attest.Passed("page.kept", titleKept, j.say(saysKept)))
 	}
-	return d, parts
+	if j.replaced(now) {
+		j.changed(attest.FailPageChanged, saysShelf)
+		return
+	}
+	switch {
+	case j.a.Offered == nil: // nothing to compare
+	case !good:
+		j.refused(saysRefused)
+	case offered.Index < now.Index:
+		j.a.Changed = offered.Release.Manifest.Version
+		j.warn("page.offered", saysOlder)
+	case j.a.Changed != "":
+		j.refused(saysHalf)
+	case offered.Index > now.Index:
+		j.update(now, offered)
+		if samePage(now, offered) {
+			j.News = ""
+		}
+		j.pass(saysUpdate)
+	default:
+		j.pass(saysSame)
+	}
+	if was := j.byDigest(j.a.Was); was != nil && j.News == "" && j.Keep == nil {
+		j.News, j.From, j.Text, j.Changes = "updated", was.Release.Manifest.Version, j.say(saysUpdated), changes(was, now)
+	}
+}
+
+// is says which release the page is.
+func (j *pageJudge) is(e *release.Entry) {
+	j.Version, j.Entry = e.Release.Manifest.Version, e.Index
+}
+
+func (j *pageJudge) update(from, to *release.Entry) {
+	j.is(to)
+	j.keep(to)
+	j.News, j.Text = "update", j.say(saysUpdate)
+	if from != nil {
+		j.From, j.Changes = from.Release.Manifest.Version, changes(from, to)
+	}
+}
+
+func (j *pageJudge) refused(text string) {
+	j.News, j.Text = "refused", j.say(text)
+	j.warn("page.offered", text)
 }
 
 // changed is the page that sends nothing more, and the part that sees to it.
-func (d pageDoc) changed(text, failure string) (pageDoc, []attest.Check) {
-	d.News, d.Text, d.Keep = "changed", text, nil
-	return d, []attest.Check{attest.Failed("page.offered", titleOffered, failure, text)}
+func (j *pageJudge) changed(failure, text string) {
+	j.News, j.Text, j.Keep = "changed", j.say(text), nil
+	j.fail(failure, text)
 }
 
-func (d pageDoc) of(e release.Entry) pageDoc {
-	d.Version, d.Entry = e.Release.Manifest.Version, e.Index
-	return d
+func (j *pageJudge) fail(failure, text string) {
+	j.parts = append(j.parts, attest.Failed("page.offered", titleOffered, failure, j.say(text)))
 }
 
-// find returns the newest entry whose page begins with the bytes of this digest,
-// one that counts before one that doesn't; nil for none.
-func find(log *client.LogStatus, sum string) *release.Entry {
+func (j *pageJudge) warn(id, text string) {
+	title := titleKept
+	if id != "page.kept" {
+		title = titleOffered
+	}
+	j.parts = append(j.parts, attest.Warned(id, title, j.say(text)))
+}
+
+func (j *pageJudge) pass(text string) {
+	j.parts = append(j.parts, attest.Passed("page.offered", titleOffered, j.say(text)))
+}
+
+// say fills in a sentence.
+func (j *pageJudge) say(text string) string {
+	name := "the public log"
+	if j.log != nil && j.log.Offered {
+		name = "this demo's own log"
+	}
+	for _, p := range [...][2]string{{"VERSION", j.Version}, {"ENTRY", strconv.FormatInt(j.Entry, 10)}, {"LOG", name}, {"OTHER", j.a.Changed}} {
+		text = strings.ReplaceAll(text, p[0], p[1])
+	}
+	return text
+}
+
+func (j *pageJudge) byDigest(digest string) *release.Entry {
+	for i := range j.entries {
+		if r := &j.entries[i].Release; digest != "" && len(r.Text) > 0 && r.Digest() == digest {
+			return &j.entries[i]
+		}
+	}
+	return nil
+}
+
+// offered returns the newest entry whose page begins with the bytes that the
+// server sends: one that counts, or else one that was taken back. Entries that too
+// few signed are anybody's.
+func (j *pageJudge) offered() *release.Entry {
 	var bad *release.Entry
-	for _, e := range log.Published.Entries() {
-		if sum == "" || fileOf(e, pageIndex) != sum {
-			continue
-		}
-		if e.Failure == nil {
-			return &e
-		}
-		// Entries that too few signed are anybody's: the log takes them in no release's name.
-		if bad == nil && e.Failure.Failure == tlog.FailRevoked {
-			bad = &e
+	for i := range j.entries {
+		e := &j.entries[i]
+		switch {
+		case j.a.Offered[pageIndex] == "" || fileOf(e, pageIndex) != j.a.Offered[pageIndex]:
+		case e.Failure == nil:
+			return e
+		case bad == nil && e.Failure.Failure == tlog.FailRevoked:
+			bad = e
 		}
 	}
 	return bad
 }
 
+// replaced reports whether the server gives browsers another service worker than
+// the one of the page that runs, or of a newer release. What it sends to whoever
+// looks, and what it gave the browser, may be two things, so both count.
+func (j *pageJudge) replaced(now *release.Entry) bool {
+	sum := j.a.Offered[pageShelf]
+	known, other := sum == "" || sum == fileOf(now, pageShelf), false
+	for i := range j.entries {
+		if e := &j.entries[i]; e.Failure == nil && e.Index > now.Index {
+			known = known || sum == fileOf(e, pageShelf)
+			other = other || fileOf(e, pageShelf) != fileOf(now, pageShelf)
+		}
+	}
+	return !known || j.a.Replaced && !other
+}
+
 // fileOf is the SHA-256 in hex that a release has for a file of the page, or "".
-func fileOf(e release.Entry, path string) string {
+func fileOf(e *release.Entry, path string) string {
 	for _, f := range e.Release.Manifest.Web.Files {
 		if f.Path == path {
 			return strings.TrimPrefix(f.SHA256, "sha256:")
@@ -270,38 +354,16 @@ func fileOf(e release.Entry, path string) string {
 	return ""
 }
 
-// shelfKnown reports whether the script that the server sends as the service worker
-// is that of the release that runs, or of a newer one that counts.
-func shelfKnown(log *client.LogStatus, now release.Entry, offered map[string]string) bool {
-	sum := offered[pageShelf]
-	if sum == "" || sum == fileOf(now, pageShelf) {
-		return true
-	}
-	for _, e := range log.Published.Entries() {
-		if e.Failure == nil && fileOf(e, pageShelf) == sum {
-			return true
-		}
-	}
-	return false
+func samePage(a, b *release.Entry) bool {
+	return slices.Equal(a.Release.Manifest.Web.Files, b.Release.Manifest.Web.Files)
 }
 
-// shelfMayChange reports whether any newer release has another service worker: only
-// then may the browser have got another one.
-func shelfMayChange(log *client.LogStatus, now release.Entry) bool {
-	for _, e := range log.Published.Entries() {
-		if e.Failure == nil && e.Index > now.Index && fileOf(e, pageShelf) != fileOf(now, pageShelf) {
-			return true
-		}
+func (j *pageJudge) keep(e *release.Entry) {
+	m := &e.Release.Manifest
+	j.Keep = &keepDoc{Digest: e.Release.Digest(), Version: m.Version, Entry: e.Index, Log: logName(j.log), Files: map[string]string{}}
+	for _, f := range m.Web.Files {
+		j.Keep.Files[f.Path] = strings.TrimPrefix(f.SHA256, "sha256:")
 	}
-	return false
-}
-
-func keep(log *client.LogStatus, e release.Entry) *keepDoc {
-	k := &keepDoc{Digest: e.Release.Digest(), Version: e.Release.Manifest.Version, Entry: e.Index, Log: logName(log), Files: map[string]string{}}
-	for _, f := range e.Release.Manifest.Web.Files {
-		k.Files[f.Path] = strings.TrimPrefix(f.SHA256, "sha256:")
-	}
-	return k
 }
 
 // logName tells logs apart. A demo's log has the same origin each time that it is
@@ -310,50 +372,33 @@ func logName(log *client.LogStatus) string {
 	if !log.Offered {
 		return log.Log
 	}
-	v, err := tlog.ParseView(log.View)
-	if err != nil {
-		return log.Log // it was opened, so this isn't reached
-	}
+	v, _ := tlog.ParseView(log.View) // it was opened, so it parses
 	return log.Log + " " + release.Digest(v.Pin)
 }
 
-func whose(log *client.LogStatus) string {
-	if log.Offered {
-		return "this demo's own log"
-	}
-	return "the public log"
-}
-
-// maxChanges bounds the list that a person is shown.
-const maxChanges = 40
+// maxChanges and maxChange bound the list that a person is shown.
+const (
+	maxChanges = 40
+	maxChange  = 300
+)
 
 // changes says in words how one release differs from another. Files of the page
-// have their digests in their names, so all that is worth saying of them is how many.
-func changes(from, to release.Entry) []string {
+// have their digests in their names, so all that is worth saying of them is that
+// they changed.
+func changes(from, to *release.Entry) []string {
 	texts := []string{}
-	files := 0
+	page := false
 	for _, ch := range release.Diff(from.Release.Manifest, to.Release.Manifest) {
 		switch ch.Part {
-		case "version", "time", "index", "web.core":
-			continue // said in other words, or in the next line
+		case "version", "time", "index", "web.core": // said in other words, or in the next line
 		case "web.files":
-			files++
-			continue
+			page = true
+		default:
+			texts = append(texts, ch.Text[:min(len(ch.Text), maxChange)])
 		}
-		text := ch.Text
-		if len(text) > 300 {
-			text = text[:300] + "…"
-		}
-		texts = append(texts, text)
 	}
-	if files > 0 {
-		texts = append(texts, "The page itself changed ("+strconv.Itoa(files)+" files).")
+	if page {
+		texts = append(texts, "The page itself changed.")
 	}
-	if len(texts) > maxChanges {
-		more := len(texts) - maxChanges
-		texts = append(texts[:maxChanges], "and "+strconv.Itoa(more)+" more")
-	}
-	return texts
+	return texts[:min(len(texts), maxChanges)]
 }
-
-func itoa(n int64) string { return strconv.FormatInt(n, 10) }
