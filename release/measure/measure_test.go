@@ -1,0 +1,531 @@
+// Copyright (c) Sotto authors
+// SPDX-License-Identifier: Apache-2.0
+
+package measure_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sotto-chat/sotto/attest"
+	"github.com/sotto-chat/sotto/attest/snp"
+	"github.com/sotto-chat/sotto/attest/tdx"
+	"github.com/sotto-chat/sotto/attest/tpm"
+	"github.com/sotto-chat/sotto/release/measure"
+	"github.com/sotto-chat/sotto/release/measure/ovmf/ovmftest"
+	"github.com/sotto-chat/sotto/release/measure/pe/petest"
+)
+
+// files are what descriptions speak of. The map is the caller's, its bytes aren't.
+func files() map[string][]byte { return maps.Clone(made()) }
+
+var made = sync.OnceValue(func() map[string][]byte {
+	kernel := petest.Program(petest.Options{Sections: []petest.Section{{Name: ".text", Data: []byte("kernel")}}})
+	return map[string][]byte{
+		"OVMF.fd": ovmftest.Image(ovmftest.Both()), "vmlinuz": kernel, "initrd.img": []byte("initrd"),
+		"table-loader": []byte("loader"), "rsdp": []byte("rsdp"), "tables": []byte("tables"),
+		"node.efi": petest.Unified(petest.Section{Name: ".linux", Data: kernel}, petest.Section{Name: ".osrel", Data: []byte("ID=node")},
+			petest.Section{Name: ".cmdline", Data: []byte("console=ttyS0 roothash=1234")}, petest.Section{Name: ".initrd", Data: []byte("disk")}),
+		"db.esl": []byte("keys"), "firmware without metadata": make([]byte, 4096), "large": make([]byte, 16<<20+1),
+	}
+})
+
+const example = `{
+ "snp": [
+  {"firmware": {"name": "OVMF.fd"}, "kernel": {"name": "vmlinuz"}, "initrd": {"name": "initrd.img"}, "cmdline": "console=ttyS0 roothash=1234", "vcpus": 4, "cpu": "EPYC-Milan"}
+ ],
+ "tdx": [
+  {"firmware": {"name": "OVMF.fd"}, "memory": 8589934592, "secure_boot": "off",
+   "acpi": {"loader": {"name": "table-loader"}, "rsdp": {"name": "rsdp"}, "tables": {"name": "tables"}},
+   "kernel": {"name": "vmlinuz"}, "initrd": {"name": "initrd.img"}, "cmdline": "console=ttyS0 roothash=1234"}
+ ],
+ "tpm": [
+  {"banks": ["sha256", "sha384"], "image": {"name": "node.efi"}, "inner": true}
+ ]
+}`
+
+func open(in measure.Inputs, fs map[string][]byte) {
+	for _, f := range in.Files() {
+		if b, ok := fs[f.Name]; ok {
+			f.Open(bytes.NewReader(b), int64(len(b)))
+		}
+	}
+}
+
+// compute computes a description, after a change to its JSON.
+func compute(t testing.TB, config string, fs map[string][]byte) (measure.Measurements, error) {
+	t.Helper()
+	in, err := measure.Parse([]byte(config))
+	if err != nil {
+		return measure.Measurements{}, err
+	}
+	open(in, fs)
+	return measure.Compute(in)
+}
+
+func must(t testing.TB, config string, fs map[string][]byte) measure.Measurements {
+	t.Helper()
+	m, err := compute(t, config, fs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func values(m measure.Measurements, platform string) map[string]string {
+	out := map[string]string{}
+	for _, f := range m.From {
+		if f.Platform == platform {
+			for _, v := range f.Values {
+				out[v.Name] = v.Value
+			}
+		}
+	}
+	return out
+}
+
+// TestExample: fixed values, so that a change of what comes out is seen.
+func TestExample(t *testing.T) {
+	m := must(t, example, files())
+	golden := map[string]map[string]string{}
+	if err := json.Unmarshal([]byte(goldenValues), &golden); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []string{"snp", "tdx", "tpm"} {
+		if got := values(m, p); !maps.Equal(got, golden[p]) {
+			b, _ := json.MarshalIndent(got, "", "\t")
+			t.Errorf("%s: %s", p, b)
+		}
+	}
+}
+
+// TestRules: attest's platforms can read what comes out, and it is what they find.
+func TestRules(t *testing.T) {
+	m := must(t, example, files())
+	rules := m.Rules()
+	if got := slices.Sorted(maps.Keys(rules)); !slices.Equal(got, []string{"snp", "tdx", "tpm"}) {
+		t.Fatalf("rules of %q", got)
+	}
+	p := attest.Policy{Platforms: rules}
+	for _, platform := range []attest.Platform{snp.Platform{}, tdx.Platform{}, tpm.Platform{}} {
+		for _, c := range platform.Verify(nil, attest.Claim{Unbound: true}, p, time.Unix(1e9, 0)).Checks {
+			if c.Failure == attest.FailPolicyMalformed {
+				t.Errorf("%s: %+v", platform.Name(), c)
+			}
+		}
+	}
+	var s snp.Rules
+	var x tdx.Rules
+	var r tpm.Rules
+	for name, v := range map[string]any{"snp": &s, "tdx": &x, "tpm": &r} {
+		if err := p.Rules(name, v); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if len(s.Measurements) != 1 || len(x.MRTD) != 1 || len(x.RTMR0) != 1 || len(x.RTMR1) != 1 || len(x.RTMR2) != 1 || !slices.Equal(x.RTMR3, []string{strings.Repeat("00", 48)}) {
+		t.Errorf("%+v, %+v", s, x)
+	}
+	var pinned []int
+	for _, v := range r.PCRs {
+		if v.Bank == "sha256" {
+			pinned = append(pinned, v.PCR)
+		}
+	}
+	if !slices.Equal(pinned, []int{4, 8, 9, 12, 13}) || len(r.PCRs) != 10 || len(r.Events) != 2 || r.Events[0].PCR != 11 || len(r.Events[0].Begin[0]) != 8 {
+		t.Errorf("%+v", r)
+	}
+	// One form: fields sorted, no numbers but whole ones.
+	for name, raw := range rules {
+		var v any
+		if err := json.Unmarshal(raw, &v); err != nil {
+			t.Fatal(err)
+		}
+		if again, _ := json.Marshal(v); !bytes.Equal(again, raw) {
+			t.Errorf("%s: %s", name, raw)
+		}
+	}
+	for _, f := range m.From {
+		for _, l := range [][]measure.Value{f.Inputs, f.Values} {
+			if !slices.IsSortedFunc(l, func(a, b measure.Value) int { return strings.Compare(a.Name, b.Name) }) || len(l) == 0 {
+				t.Errorf("%s: %v", f.Platform, l)
+			}
+		}
+	}
+}
+
+// TestEverythingCounts: whatever is described changes what comes out, and what it
+// changes.
+func TestEverythingCounts(t *testing.T) {
+	base := must(t, example, files())
+	change := func(old, new string) string {
+		if strings.Count(example, old) == 0 {
+			t.Fatalf("%q isn't in the example", old)
+		}
+		return strings.ReplaceAll(example, old, new)
+	}
+	for name, v := range map[string]struct {
+		config string
+		file   string // one byte of which changes
+		want   string // platforms and values that change
+	}{
+		"firmware":       {example, "OVMF.fd", "snp measurement, tdx mrtd"},
+		"kernel":         {example, "vmlinuz", "snp measurement, tdx rtmr1"},
+		"initrd":         {example, "initrd.img", "snp measurement, tdx rtmr2"},
+		"loader":         {example, "table-loader", "tdx rtmr0"},
+		"rsdp":           {example, "rsdp", "tdx rtmr0"},
+		"tables":         {example, "tables", "tdx rtmr0"},
+		"cmdline":        {change(`roothash=1234", "vcpus"`, `roothash=1235", "vcpus"`), "", "snp measurement"},
+		"cmdline, Intel": {change(`roothash=1234"}`, `roothash=1235"}`), "", "tdx rtmr2"},
+		"no initrd":      {change(`"initrd": {"name": "initrd.img"},`, ""), "", "snp measurement, tdx rtmr2"},
+		"vcpus":          {change(`"vcpus": 4`, `"vcpus": 5`), "", "snp measurement"},
+		"cpu":            {change(`EPYC-Milan`, `EPYC-v4`), "", "snp measurement"},
+		"features":       {change(`"vcpus": 4`, `"vcpus": 4, "features": 33`), "", "snp measurement"},
+		"host":           {change(`"vcpus": 4`, `"vcpus": 4, "host": "qemu-legacy"`), "", "snp measurement"},
+		"pages":          {change(`"memory"`, `"pages": "section", "memory"`), "", "tdx mrtd"},
+		"memory":         {change(`8589934592`, `8589938688`), "", "tdx rtmr0"},
+		"low memory":     {change(`"memory"`, `"low_memory": 1073741824, "memory"`), "", "tdx rtmr0"},
+		"secure boot":    {change(`"off"`, `"none"`), "", "tdx rtmr0"},
+		"keys": {change(`"off"`, `"keys", "variables": [{"guid":"8be4df61-93ca-11d2-aa0d-00e098032b8c","name":"SecureBoot","data":"00"},
+			{"guid":"8be4df61-93ca-11d2-aa0d-00e098032b8c","name":"PK"},{"guid":"8be4df61-93ca-11d2-aa0d-00e098032b8c","name":"KEK"},
+			{"guid":"d719b2cb-3d3a-4596-a3bc-dad00e67656f","name":"db","contents":{"name":"db.esl"}},{"guid":"d719b2cb-3d3a-4596-a3bc-dad00e67656f","name":"dbx"}]`), "", "tdx rtmr0"},
+		"no keys, but named": {change(`"off"`, `"keys", "variables": [{"guid":"8be4df61-93ca-11d2-aa0d-00e098032b8c","name":"SecureBoot","data":"00"},
+			{"guid":"8be4df61-93ca-11d2-aa0d-00e098032b8c","name":"PK"},{"guid":"8be4df61-93ca-11d2-aa0d-00e098032b8c","name":"KEK"},
+			{"guid":"d719b2cb-3d3a-4596-a3bc-dad00e67656f","name":"db"},{"guid":"d719b2cb-3d3a-4596-a3bc-dad00e67656f","name":"dbx"}]`), "", ""},
+		"last separator": {change(`"memory"`, `"last_separator": 0, "memory"`), "", "tdx rtmr0, tdx rtmr1"},
+		"the usual one":  {change(`"memory"`, `"last_separator": 1, "memory"`), "", ""},
+		"unified": {change(`"kernel": {"name": "vmlinuz"}, "initrd": {"name": "initrd.img"}, "cmdline": "console=ttyS0 roothash=1234"}`,
+			`"kernel": {"name": "node.efi"}, "inner": false}`), "", "tdx rtmr1, tdx rtmr2"},
+		"image":   {example, "node.efi", "tpm sha256 pcr04, tpm sha256 pcr09, tpm sha256 pcr11 begins to, tpm sha384 pcr04, tpm sha384 pcr09, tpm sha384 pcr11 begins to"},
+		"inner":   {change(`"inner": true`, `"inner": false`), "", "tpm sha256 pcr04, tpm sha384 pcr04"},
+		"calling": {change(`"inner": true`, `"inner": true, "calling": false`), "", "tpm sha256 pcr04, tpm sha384 pcr04"},
+		"called":  {change(`"inner": true`, `"inner": true, "calling": true`), "", ""},
+	} {
+		fs := files()
+		if v.file != "" {
+			b := slices.Clone(fs[v.file])
+			at := len(b) / 2 // of firmware: code
+			if i := bytes.LastIndex(b, []byte("disk")); i >= 0 {
+				at = i
+			} else if i := bytes.LastIndex(b, []byte("kernel")); i >= 0 {
+				at = i
+			}
+			b[at] ^= 1
+			fs[v.file] = b
+		}
+		m, err := compute(t, v.config, fs)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		var changed []string
+		for _, p := range []string{"snp", "tdx", "tpm"} {
+			a, b := values(base, p), values(m, p)
+			for _, n := range slices.Sorted(maps.Keys(a)) {
+				if a[n] != b[n] {
+					changed = append(changed, p+" "+strings.TrimPrefix(n, "shape 1 "))
+				}
+			}
+		}
+		if got := strings.Join(changed, ", "); got != v.want {
+			t.Errorf("%s: changed %q, want %q", name, got, v.want)
+		}
+	}
+}
+
+// TestSecureBootKeys: keys and what they vouched for are register 7 of a TPM.
+func TestSecureBootKeys(t *testing.T) {
+	keys := `"variables": [{"guid":"8be4df61-93ca-11d2-aa0d-00e098032b8c","name":"SecureBoot","data":"01"},
+		{"guid":"8be4df61-93ca-11d2-aa0d-00e098032b8c","name":"PK"},{"guid":"8be4df61-93ca-11d2-aa0d-00e098032b8c","name":"KEK"},
+		{"guid":"d719b2cb-3d3a-4596-a3bc-dad00e67656f","name":"db","contents":{"name":"db.esl"}},{"guid":"d719b2cb-3d3a-4596-a3bc-dad00e67656f","name":"dbx"}]`
+	vouched := `, "authorities": [{"guid":"d719b2cb-3d3a-4596-a3bc-dad00e67656f","name":"db","data":"6b657973"}]`
+	config := func(more string) string { return `{"tpm":[{"image":{"name":"node.efi"},"inner":true` + more + `}]}` }
+	seen := map[string]bool{}
+	for _, more := range []string{"", "," + keys, "," + keys + vouched} {
+		v := values(must(t, config(more), files()), "tpm")["shape 1 sha256 pcr07"]
+		if seen[v] || (v == "") != (more == "") {
+			t.Errorf("%s: %q", more, v)
+		}
+		seen[v] = true
+	}
+	if _, err := compute(t, config(vouched), files()); err == nil || !strings.Contains(err.Error(), "authorities and no variables") {
+		t.Error(err)
+	}
+	for old, new := range map[string]string{
+		`"name":"PK"`: `"name":"KEK"`, `"guid":"d719b2cb-3d3a-4596-a3bc-dad00e67656f","name":"dbx"`: `"guid":"8be4df61-93ca-11d2-aa0d-00e098032b8c","name":"dbx"`,
+		`,{"guid":"d719b2cb-3d3a-4596-a3bc-dad00e67656f","name":"dbx"}`: ``,
+	} {
+		if _, err := compute(t, config(","+strings.Replace(keys, old, new, 1)), files()); err == nil || !strings.Contains(err.Error(), "variables are SecureBoot, PK") {
+			t.Errorf("%s: %v", old, err)
+		}
+	}
+}
+
+// TestEvents: the usual list, written out, gives the same.
+func TestEvents(t *testing.T) {
+	base := must(t, example, files())
+	acpi := func(name string) string { return `{"register":0,"kind":"contents","file":{"name":"` + name + `"}},` }
+	listed := `{"tdx":[{"firmware":{"name":"OVMF.fd"},"memory":8589934592,"events":[
+		{"register":0,"kind":"memory"},{"register":0,"kind":"configuration"},
+		{"register":0,"kind":"variable","guid":"8be4df61-93ca-11d2-aa0d-00e098032b8c","name":"SecureBoot","data":"00"},
+		{"register":0,"kind":"variable","guid":"8be4df61-93ca-11d2-aa0d-00e098032b8c","name":"PK"},
+		{"register":0,"kind":"variable","guid":"8be4df61-93ca-11d2-aa0d-00e098032b8c","name":"KEK"},
+		{"register":0,"kind":"variable","guid":"d719b2cb-3d3a-4596-a3bc-dad00e67656f","name":"db"},
+		{"register":0,"kind":"variable","guid":"d719b2cb-3d3a-4596-a3bc-dad00e67656f","name":"dbx"},
+		{"register":0,"kind":"separator"},` + acpi("table-loader") + acpi("rsdp") + acpi("tables") + `
+		{"register":0,"kind":"bytes","data":"0000"},
+		{"register":0,"kind":"digest","sha384":"23ada07f5261f12f34a0bd8e46760962d6b4d576a416f1fea1c64bc656b1d28eacf7047ae6e967c58fd2a98bfa74c298"},
+		{"register":1,"kind":"image","file":{"name":"vmlinuz"}},
+		{"register":1,"kind":"action","text":"Calling EFI Application from Boot Option"},
+		{"register":1,"kind":"separator"},
+		{"register":1,"kind":"action","text":"Exit Boot Services Invocation"},
+		{"register":1,"kind":"action","text":"Exit Boot Services Returned with Success"},
+		{"register":2,"kind":"options","text":"console=ttyS0 roothash=1234 initrd=initrd"},
+		{"register":2,"kind":"contents","file":{"name":"initrd.img"}}]}]}`
+	if got, want := values(must(t, listed, files()), "tdx"), values(base, "tdx"); !maps.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	// RTMR 3 is what is listed.
+	m := must(t, strings.Replace(listed, `{"register":2,"kind":"options"`, `{"register":3,"kind":"text","text":"x"},{"register":2,"kind":"options"`, 1), files())
+	if v := values(m, "tdx")["shape 1 rtmr3"]; v == strings.Repeat("00", 48) || v == "" {
+		t.Errorf("RTMR 3: %q", v)
+	}
+	listed = `{"tpm":[{"banks":["sha256","sha384"],"events":[
+		{"register":4,"kind":"action","text":"Calling EFI Application from Boot Option"},{"register":4,"kind":"separator"},
+		{"register":4,"kind":"image","file":{"name":"node.efi"}},{"register":4,"kind":"inner","file":{"name":"node.efi"}},
+		{"register":9,"kind":"kernel","file":{"name":"node.efi"}},{"register":11,"kind":"unified","file":{"name":"node.efi"}}]}]}`
+	got, want := values(must(t, listed, files()), "tpm"), values(base, "tpm")
+	for _, still := range []string{"08", "12", "13"} {
+		delete(want, "shape 1 sha256 pcr"+still)
+		delete(want, "shape 1 sha384 pcr"+still)
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	digest := `{"tpm":[{"events":[{"register":4,"kind":"digest","sha256":"` + strings.Repeat("ab", 32) + `","sha384":"` + strings.Repeat("cd", 48) + `"}]}]}`
+	sum := sha256.Sum256(append(make([]byte, 32), bytes.Repeat([]byte{0xab}, 32)...))
+	if got := values(must(t, digest, files()), "tpm")["shape 1 sha256 pcr04"]; got != hex.EncodeToString(sum[:]) {
+		t.Errorf("a digest: %s", got)
+	}
+}
+
+// TestShapes: several shapes of a machine are one list of values.
+func TestShapes(t *testing.T) {
+	one := `{"firmware": {"name": "OVMF.fd"}, "disk": true, "cpu": "EPYC", "vcpus": `
+	m := must(t, `{"snp":[`+one+`1},`+one+`2},`+one+`1}]}`, files())
+	if len(m.SNP.Measurements) != 2 || len(values(m, "snp")) != 3 {
+		t.Errorf("%+v, %v", m.SNP, m.From)
+	}
+	if m.TDX != nil || m.TPM != nil || len(m.Rules()) != 1 {
+		t.Errorf("rules of what wasn't described: %s", m.Rules())
+	}
+	image := `{"image":{"name":"node.efi"},"inner":`
+	m = must(t, `{"tpm":[`+image+`true},`+image+`false}]}`, files())
+	if len(m.TPM.PCRs[0].Values) != 2 || len(m.TPM.PCRs[1].Values) != 1 || len(m.TPM.Events[0].Begin) != 1 {
+		t.Errorf("%+v", m.TPM)
+	}
+	// Registers that only some pin would let in the others' machines with anything.
+	if _, err := compute(t, `{"tpm":[`+image+`true},{"events":[{"register":4,"kind":"separator"}]}]}`, files()); err == nil || !strings.Contains(err.Error(), "pins other registers") {
+		t.Error(err)
+	}
+	if _, err := compute(t, `{"snp":[`+strings.Repeat(one+`1},`, 8)+one+`1}]}`, files()); err == nil || !strings.Contains(err.Error(), "more than 8 shapes") {
+		t.Error(err)
+	}
+}
+
+func TestRefused(t *testing.T) {
+	const snpStart = `{"snp":[{"firmware":{"name":"OVMF.fd"},"vcpus":1,"cpu":"EPYC",`
+	const tdxStart = `{"tdx":[{"firmware":{"name":"OVMF.fd"},"memory":1073741824,`
+	const acpi = `"acpi":{"loader":{"name":"table-loader"},"rsdp":{"name":"rsdp"},"tables":{"name":"tables"}},`
+	event := func(e string) string { return tdxStart + `"events":[` + e + `]}]}` }
+	pcr := func(e string) string { return `{"tpm":[{"events":[` + e + `]}]}` }
+	for name, v := range map[string]struct{ config, want string }{
+		"nothing":             {`{}`, "describes no machine"},
+		"empty":               {``, "can't be read"},
+		"two":                 {`{"snp":[]} {}`, "can't be read"},
+		"unknown":             {`{"sev":[]}`, "can't be read"},
+		"twice":               {`{"snp":[],"snp":[]}`, "can't be read"},
+		"null":                {`{"snp":null}`, "can't be read"},
+		"too long":            {strings.Repeat(" ", measure.MaxConfig+1), "longer than"},
+		"no file":             {snpStart + `"kernel":{"name":"nowhere"}}]}`, "a file is missing"},
+		"no firmware":         {`{"snp":[{"firmware":{"name":"nowhere"},"disk":true,"vcpus":1,"cpu":"EPYC"}]}`, "a file is missing"},
+		"another file":        {snpStart + `"kernel":{"name":"vmlinuz","sha256":"sha256:00"}}]}`, "another file than the one described"},
+		"no metadata":         {`{"snp":[{"firmware":{"name":"firmware without metadata"},"disk":true,"vcpus":1,"cpu":"EPYC"}]}`, "no metadata for SEV-SNP"},
+		"not firmware":        {`{"snp":[{"firmware":{"name":"initrd.img"},"disk":true,"vcpus":1,"cpu":"EPYC"}]}`, "isn't whole pages"},
+		"kernel and disk":     {snpStart + `"kernel":{"name":"vmlinuz"},"disk":true}]}`, "a kernel and a disk"},
+		"neither":             {snpStart + `"disk":false}]}`, "it has no kernel"},
+		"initrd alone":        {snpStart + `"initrd":{"name":"initrd.img"},"disk":true}]}`, "and no kernel"},
+		"cmdline alone":       {snpStart + `"cmdline":"x","disk":true}]}`, "and no kernel"},
+		"cmdline":             {snpStart + `"cmdline":"a\tb","kernel":{"name":"vmlinuz"}}]}`, "printable ASCII"},
+		"long cmdline":        {snpStart + `"cmdline":"` + strings.Repeat("a", 4097) + `","kernel":{"name":"vmlinuz"}}]}`, "longer than 4,096"},
+		"missing initrd":      {snpStart + `"kernel":{"name":"vmlinuz"},"initrd":{"name":"nowhere"}}]}`, "a file is missing"},
+		"Intel's pages":       {tdxStart + `"pages":"x"}]}`, "order of pages"},
+		"nothing but that":    {tdxStart + `"pages":"page"}]}`, "lacks a kernel or the ACPI"},
+		"no tables":           {tdxStart + `"kernel":{"name":"vmlinuz"}}]}`, "lacks a kernel or the ACPI"},
+		"separator":           {tdxStart + acpi + `"last_separator":2,"kernel":{"name":"vmlinuz"}}]}`, "last_separator"},
+		"Secure Boot":         {tdxStart + acpi + `"kernel":{"name":"vmlinuz"}}]}`, "secure_boot is neither"},
+		"variables":           {tdxStart + acpi + `"secure_boot":"off","variables":[{"name":"PK"}],"kernel":{"name":"vmlinuz"}}]}`, "it has variables"},
+		"no variables":        {tdxStart + acpi + `"secure_boot":"keys","kernel":{"name":"vmlinuz"}}]}`, "variables are SecureBoot"},
+		"missing tables":      {strings.Replace(tdxStart+acpi+`"secure_boot":"off","kernel":{"name":"vmlinuz"}}]}`, `"rsdp"},"t`, `"x"},"t`, 1), "a file is missing"},
+		"not a program":       {tdxStart + acpi + `"secure_boot":"off","cmdline":"a","kernel":{"name":"initrd.img"}}]}`, "isn't a program for UEFI"},
+		"no cmdline":          {tdxStart + acpi + `"secure_boot":"off","kernel":{"name":"vmlinuz"}}]}`, "no command line"},
+		"Intel's cmdline":     {tdxStart + acpi + `"secure_boot":"off","cmdline":"\u00e9","kernel":{"name":"vmlinuz"}}]}`, "printable ASCII"},
+		"Intel's initrd":      {tdxStart + acpi + `"secure_boot":"off","cmdline":"a","kernel":{"name":"vmlinuz"},"initrd":{"name":"nowhere"}}]}`, "a file is missing"},
+		"inner of none":       {tdxStart + acpi + `"secure_boot":"off","cmdline":"a","kernel":{"name":"vmlinuz"},"inner":true}]}`, "inner is about unified"},
+		"unified and cmdline": {tdxStart + acpi + `"secure_boot":"off","cmdline":"a","kernel":{"name":"node.efi"},"inner":true}]}`, "leave yours out"},
+		"unified and initrd":  {tdxStart + acpi + `"secure_boot":"off","initrd":{"name":"initrd.img"},"kernel":{"name":"node.efi"},"inner":true}]}`, "leave yours out"},
+		"inner not said":      {tdxStart + acpi + `"secure_boot":"off","kernel":{"name":"node.efi"}}]}`, "inner is missing"},
+		"events and more":     {tdxStart + `"cmdline":"a","events":[{"register":0,"kind":"separator"}]}]}`, "what they stand in place of"},
+		"banks":               {`{"tpm":[{"banks":["sha1"],"image":{"name":"node.efi"},"inner":true}]}`, "banks are"},
+		"bank twice":          {`{"tpm":[{"banks":["sha256","sha256"],"image":{"name":"node.efi"},"inner":true}]}`, "banks are"},
+		"not unified":         {`{"tpm":[{"image":{"name":"vmlinuz"},"inner":true}]}`, "isn't a unified kernel image"},
+		"inner not said, TPM": {`{"tpm":[{"image":{"name":"node.efi"}}]}`, "inner is missing"},
+		"events and image":    {`{"tpm":[{"image":{"name":"node.efi"},"events":[{"register":0,"kind":"separator"}]}]}`, "what they stand in place of"},
+		"register 4 of 3":     {event(`{"register":4,"kind":"separator"}`), "a register that there isn't"},
+		"register -1":         {event(`{"register":-1,"kind":"separator"}`), "a register that there isn't"},
+		"register 24":         {pcr(`{"register":24,"kind":"separator"}`), "a register that there isn't"},
+		"register 16":         {pcr(`{"register":16,"kind":"separator"}`), "16 and 23 can be reset"},
+		"register 23":         {pcr(`{"register":23,"kind":"separator"}`), "16 and 23 can be reset"},
+		"too many events":     {pcr(strings.TrimSuffix(strings.Repeat(`{"register":4,"kind":"separator"},`, 129), ",")), "more than 128 events"},
+		"kind":                {pcr(`{"register":4,"kind":"x"}`), `kind "x" isn't known`},
+		"memory of a TPM":     {pcr(`{"register":4,"kind":"memory"}`), "only firmware for TDX"},
+		"not hex":             {pcr(`{"register":4,"kind":"bytes","data":"0g"}`), "lower-case hex"},
+		"upper case":          {pcr(`{"register":4,"kind":"bytes","data":"AB"}`), "lower-case hex"},
+		"digest":              {pcr(`{"register":4,"kind":"digest","sha256":"ab","sha384":"cd"}`), "not 64 or 96 hex digits"},
+		"short digest":        {event(`{"register":0,"kind":"digest","sha384":"cd"}`), "not 64 or 96 hex digits"},
+		"digest of one bank":  {pcr(`{"register":4,"kind":"digest","sha384":"` + strings.Repeat("cd", 48) + `"}`), "other fields"},
+		"SHA-256 in TDX":      {event(`{"register":0,"kind":"digest","sha256":"` + strings.Repeat("cd", 32) + `","sha384":"` + strings.Repeat("cd", 48) + `"}`), "other fields"},
+		"variable twice":      {pcr(`{"register":7,"kind":"variable","guid":"8be4df61-93ca-11d2-aa0d-00e098032b8c","name":"PK","data":"00","file":{"name":"rsdp"}}`), "other fields"},
+		"variable's GUID":     {pcr(`{"register":7,"kind":"variable","guid":"8be4df61","name":"PK"}`), "a GUID is 32 hex digits"},
+		"large variable":      {pcr(`{"register":7,"kind":"variable","guid":"8be4df61-93ca-11d2-aa0d-00e098032b8c","name":"PK","file":{"name":"large"}}`), "longer than such a file"},
+		"image of text":       {pcr(`{"register":4,"kind":"image","file":{"name":"initrd.img"}}`), "isn't a program for UEFI"},
+		"inner of a kernel":   {pcr(`{"register":4,"kind":"inner","file":{"name":"vmlinuz"}}`), "isn't a unified kernel image"},
+		"unified of text":     {pcr(`{"register":4,"kind":"unified","file":{"name":"initrd.img"}}`), "isn't a program for UEFI"},
+		"kernel of a kernel":  {pcr(`{"register":4,"kind":"kernel","file":{"name":"vmlinuz"}}`), "no command line"},
+		"missing contents":    {pcr(`{"register":4,"kind":"contents","file":{"name":"nowhere"}}`), "a file is missing"},
+	} {
+		if _, err := compute(t, v.config, files()); err == nil || !strings.HasPrefix(err.Error(), "measure: ") || !strings.Contains(err.Error(), v.want) {
+			t.Errorf("%s: %v, want %q", name, err, v.want)
+		}
+	}
+	// Each kind of event has its fields and no others.
+	fields := map[string]string{"text": `"x"`, "data": `"00"`, "file": `{"name":"node.efi"}`, "guid": `"8be4df61-93ca-11d2-aa0d-00e098032b8c"`, "name": `"PK"`, "sha256": `"00"`, "sha384": `"00"`}
+	for kind, good := range map[string][]string{
+		"separator": {""}, "action": {"text"}, "text": {"text"}, "options": {"", "text"}, "bytes": {"data"}, "contents": {"file"}, "image": {"file"}, "inner": {"file"},
+		"unified": {"file"}, "kernel": {"file"}, "variable": {}, "digest": {}, "memory": {""}, "configuration": {""},
+	} {
+		for _, f := range append(slices.Sorted(maps.Keys(fields)), "") {
+			e := `{"register":0,"kind":"` + kind + `"`
+			if f != "" {
+				e += `,"` + f + `":` + fields[f]
+			}
+			if _, err := compute(t, event(e+"}"), files()); (err == nil) != slices.Contains(good, f) {
+				t.Errorf("%s with %q: %v", kind, f, err)
+			}
+		}
+	}
+	if _, err := measure.Compute(measure.Inputs{}); err == nil {
+		t.Error("nothing is measured")
+	}
+}
+
+// fickle gives other bytes the second time.
+type fickle struct {
+	b     []byte
+	reads int
+}
+
+func (f *fickle) ReadAt(p []byte, at int64) (int, error) {
+	n, err := bytes.NewReader(f.b).ReadAt(p, at)
+	if at == 0 {
+		if f.reads++; f.reads > 1 {
+			p[0] ^= 1
+		}
+	}
+	return n, err
+}
+
+// TestFiles: what is read must be what was described, and all of it.
+func TestFiles(t *testing.T) {
+	config := `{"snp":[{"firmware":{"name":"OVMF.fd"},"disk":true,"vcpus":1,"cpu":"EPYC"}]}`
+	fs := files()
+	for want, r := range map[string]struct {
+		r    io.ReaderAt
+		size int64
+	}{
+		"changed while it was read": {&fickle{b: fs["OVMF.fd"]}, int64(len(fs["OVMF.fd"]))},
+		"can't be read":             {bytes.NewReader(fs["OVMF.fd"]), int64(len(fs["OVMF.fd"])) + 4096},
+	} {
+		in, err := measure.Parse([]byte(config))
+		if err != nil {
+			t.Fatal(err)
+		}
+		in.Files()[0].Open(r.r, r.size)
+		if _, err := measure.Compute(in); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+	// Digests are found, and hold the next time.
+	in, err := measure.Parse([]byte(example))
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]int{}
+	for _, f := range in.Files() {
+		names[f.Name]++
+	}
+	if want := map[string]int{"OVMF.fd": 2, "vmlinuz": 2, "initrd.img": 2, "table-loader": 1, "rsdp": 1, "tables": 1, "node.efi": 1}; !maps.Equal(names, want) {
+		t.Errorf("%v", names)
+	}
+	open(in, fs)
+	if _, err := measure.Compute(in); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range in.Files() {
+		if sum := sha256.Sum256(fs[f.Name]); f.SHA256 != "sha256:"+hex.EncodeToString(sum[:]) {
+			t.Errorf("%s: %s", f.Name, f.SHA256)
+		}
+	}
+	if _, err := measure.Compute(in); err != nil {
+		t.Error(err)
+	}
+	fs["initrd.img"] = []byte("another")
+	open(in, fs)
+	if _, err := measure.Compute(in); err == nil {
+		t.Error("another file goes through")
+	}
+}
+
+func FuzzCompute(f *testing.F) {
+	f.Add([]byte(example))
+	f.Add([]byte(`{"tpm":[{"events":[{"register":4,"kind":"options","text":"x"},{"register":4,"kind":"variable","guid":"8be4df61-93ca-11d2-aa0d-00e098032b8c","name":"PK","data":"00"}]}]}`))
+	f.Add([]byte(`{"snp":[{"firmware":{"name":"OVMF.fd"},"disk":true,"vcpus":1,"cpu":"0x800f12","host":"ec2","features":1}]}`))
+	fs := files()
+	delete(fs, "large")
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := compute(t, string(b), fs)
+		if err != nil {
+			if !strings.HasPrefix(err.Error(), "measure: ") {
+				t.Fatal(err)
+			}
+			return
+		}
+		for name, raw := range m.Rules() {
+			p := attest.Policy{Platforms: map[string]json.RawMessage{name: raw}}
+			platform := map[string]attest.Platform{"snp": snp.Platform{}, "tdx": tdx.Platform{}, "tpm": tpm.Platform{}}[name]
+			for _, c := range platform.Verify(nil, attest.Claim{Unbound: true}, p, time.Unix(1e9, 0)).Checks {
+				if c.Failure == attest.FailPolicyMalformed {
+					t.Fatalf("%s: %s", raw, c.Detail)
+				}
+			}
+		}
+	})
+}
