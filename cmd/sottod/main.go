@@ -6,6 +6,8 @@
 //	sottod demo     everything on this machine: account, gateway and a node
 //	sottod account  the page, passkeys and sealed history
 //	sottod gateway  picks a node for each sealed request; sees no words
+//	sottod log      the public log of releases
+//	sottod witness  cosigns logs that only grow; run by somebody else than the log
 //	sottod version  what this binary was built from
 //
 // # Demo
@@ -14,9 +16,14 @@
 //
 // One process on loopback: open http://localhost:8787 and make a passkey. The
 // node's evidence is of the platform "software", which proves nothing, so every
-// surface says "Demo hardware — not private". Nothing but sealed history is
-// written, to DIR/sotto.db; without -data, DIR is sotto in the user's data folder
+// surface says "Demo hardware — not private". Sealed history is written to
+// DIR/sotto.db; without -data, DIR is sotto in the user's data folder
 // ($XDG_DATA_HOME, else ~/.local/share).
+//
+// A public log with three witnesses runs along, in DIR/public, and what this demo
+// runs is a release in it, signed with keys that lie there too. That shows how it
+// works and proves nothing: all the keys are on this machine. The pin is in
+// DIR/public/pin.json.
 //
 // -engine auto takes, in this order: an OpenAI-compatible server that answers on
 // the usual loopback ports (Ollama 11434, llama.cpp 8080, vLLM 8000, LM Studio
@@ -33,9 +40,22 @@
 //
 // # Gateway
 //
-//	sottod gateway -listen ADDR -node URL [-node URL …]
+//	sottod gateway -listen ADDR -node URL [-node URL …] [-log URL]
 //
-// Keeps nothing on disk. Put TLS in front of both roles.
+// Keeps nothing on disk. With -log it keeps a copy of the public log's view in
+// memory for clients, who judge it themselves. Put TLS in front of both roles.
+//
+// # Log and witness
+//
+//	sottod log -init -data DIR -origin NAME
+//	sottod log -data DIR -pin FILE [-listen ADDR] [-key FILE] [-witness NAME=URL …]
+//	sottod witness -data DIR -name NAME -log VKEY [-log VKEY …] [-listen ADDR] [-key FILE]
+//
+// -init makes the log's key and prints its public half, which goes into the pin and
+// to the witnesses. From then on key and folder belong together; a log or a witness
+// whose folder is damaged, older than what it has signed, or another key's refuses
+// to start, since it could sign a second history. Witnesses that the log's operator
+// runs prove nothing against the operator. docs/operate-log.md has it step by step.
 //
 // # Signals and exit codes
 //
@@ -58,11 +78,13 @@ import (
 	"syscall"
 )
 
-const usage = `usage: sottod demo|account|gateway|version [flags]
+const usage = `usage: sottod demo|account|gateway|log|witness|version [flags]
 
   sottod demo      everything on this machine; then open http://localhost:8787
   sottod account   the page, passkeys and sealed history
   sottod gateway   picks a node for each sealed request
+  sottod log       the public log of releases
+  sottod witness   cosigns logs that only grow; run by somebody else than the log
 
 "sottod ROLE -h" lists the role's flags.
 `
@@ -82,6 +104,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		"demo":    demo,
 		"account": accountRole,
 		"gateway": gatewayRole,
+		"log":     logRole,
+		"witness": witnessRole,
 		"version": version,
 	}
 	if len(args) == 0 {

@@ -53,8 +53,12 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"waitfor": waitFor,
-			"get":     get,
+			"waitfor":        waitFor,
+			"waitcheckpoint": waitCheckpoint,
+			"releasekey":     releaseKey,
+			"release":        signRelease,
+			"post":           post,
+			"get":            get,
 		},
 	})
 }

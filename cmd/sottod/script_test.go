@@ -12,9 +12,13 @@ import (
 	"net/http"
 	"os"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/sotto-chat/sotto/release/releasetest"
+	"github.com/sotto-chat/sotto/tlog"
 )
 
 // waitfor FILE REGEXP NAME waits until the file has a line that matches and sets
@@ -36,6 +40,71 @@ func waitFor(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	ts.Fatalf("%s never matched %q:\n%s", args[0], args[1], ts.ReadFile(args[0]))
+}
+
+// waitcheckpoint URL waits until a log shows a checkpoint.
+func waitCheckpoint(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: waitcheckpoint url")
+	}
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if resp, err := http.Get(args[0]); err == nil {
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return
+			}
+		}
+	}
+	ts.Fatalf("%s never showed a checkpoint", args[0])
+}
+
+// releasekey NAME… makes keys that sign releases: NAME.key, and NAME.vkey with the
+// public half.
+func releaseKey(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: releasekey name...")
+	}
+	for _, name := range args {
+		s, err := tlog.GenerateSigner(name + ".example")
+		ts.Check(err)
+		ts.Check(os.WriteFile(ts.MkAbs(name+".key"), []byte(s.Secret()), 0o600))
+		ts.Check(os.WriteFile(ts.MkAbs(name+".vkey"), []byte(s.Key().String()+"\n"), 0o600))
+	}
+}
+
+// release FILE INDEX VERSION KEY… writes a signed release.
+func signRelease(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 4 {
+		ts.Fatalf("usage: release file index version key...")
+	}
+	m := releasetest.New("").Manifest(args[2])
+	_, err := fmt.Sscan(args[1], &m.Index)
+	ts.Check(err)
+	text, err := m.Encode()
+	ts.Check(err)
+	note := tlog.Note{Text: text}
+	for _, name := range args[3:] {
+		s, err := tlog.ParseSigner(ts.ReadFile(name + ".key"))
+		ts.Check(err)
+		note.Signatures = append(note.Signatures, s.Signature(text))
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), note.Encode(), 0o600))
+}
+
+// post URL FILE posts a file and prints the body; with !, it wants a status of 400
+// or more.
+func post(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: post url file")
+	}
+	resp, err := http.Post(args[0], "text/plain", strings.NewReader(ts.ReadFile(args[1])))
+	ts.Check(err)
+	defer resp.Body.Close()
+	_, err = io.Copy(ts.Stdout(), io.LimitReader(resp.Body, 1<<20))
+	ts.Check(err)
+	if (resp.StatusCode >= 400) != neg {
+		ts.Fatalf("status %d", resp.StatusCode)
+	}
 }
 
 // modelServer is a model server that repeats what it is asked.

@@ -100,9 +100,15 @@ func (s *Server) getView(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-cache")
-	w.Write(doc)
+	h := w.Header()
+	h.Set("Cache-Control", "no-cache")
+	h.Set("ETag", doc.tag)
+	if r.Header.Get("If-None-Match") == doc.tag {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	h.Set("Content-Type", "application/json")
+	w.Write(doc.doc)
 }
 
 var errNoTile = refuse(http.StatusNotFound, "there is no such tile")

@@ -522,6 +522,21 @@ func TestViews(t *testing.T) {
 	if resp, from := get(t, url+"/sotto/v1/log?from=0"); resp.StatusCode != 200 || !bytes.Equal(from, doc) {
 		t.Errorf("from=0: %d", resp.StatusCode)
 	}
+	req, err := http.NewRequest("GET", url+"/sotto/v1/log", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for tag, want := range map[string]int{`"x"`: 200, func() string { r, _ := get(t, url+"/sotto/v1/log"); return r.Header.Get("ETag") }(): 304} {
+		req.Header.Set("If-None-Match", tag)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("with %s: %d", tag, resp.StatusCode)
+		}
+	}
 	for q, want := range map[string]int{"from=256": 404, "from=1": 404, "from=-1": 404, "from=x": 400, "from=": 400, "from=00": 400, "from=0&x": 400, "x": 400, "from=99999999999999999999": 400} {
 		if resp, _ := get(t, url+"/sotto/v1/log?"+q); resp.StatusCode != want {
 			t.Errorf("%s: %d, want %d", q, resp.StatusCode, want)

@@ -4,6 +4,8 @@
 package logserver
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"net/http"
 	"sync"
 
@@ -32,10 +34,10 @@ type views struct {
 	checkpoint []byte
 	size       int64
 	entries    []tlog.Entry
-	usual      []byte
+	usual      document
 
 	mu      sync.Mutex
-	earlier map[int64][]byte
+	earlier map[int64]document
 }
 
 // newViews chooses the releases that are shown, and encodes the usual view.
@@ -44,26 +46,34 @@ func (s *Server) newViews(checkpoint []byte, size int64) (*views, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &views{s: s, checkpoint: checkpoint, size: size, entries: entries, earlier: map[int64][]byte{}}
+	v := &views{s: s, checkpoint: checkpoint, size: size, entries: entries, earlier: map[int64]document{}}
 	v.usual, err = v.encode(-1)
 	return v, err
 }
 
-func (v *views) encode(from int64) ([]byte, error) {
+// document is a view as it is served.
+type document struct {
+	doc []byte
+	tag string // ETag
+}
+
+func (v *views) encode(from int64) (document, error) {
 	v.s.mu.RLock()
 	view, err := v.s.tree.View(v.checkpoint, from, v.entries)
 	v.s.mu.RUnlock()
 	if err != nil {
-		return nil, err
+		return document{}, err
 	}
 	view.Pin = v.s.cfg.ViewPin
-	return view.Encode()
+	doc, err := view.Encode()
+	sum := sha256.Sum256(doc)
+	return document{doc, `"` + hex.EncodeToString(sum[:12]) + `"`}, err
 }
 
 // from returns the view that starts at an entry.
-func (v *views) from(start int64) ([]byte, error) {
+func (v *views) from(start int64) (document, error) {
 	if start < 0 || start%tlog.Window != 0 || start > v.size || v.size-start > tlog.MaxLeaves {
-		return nil, refuse(http.StatusNotFound, "there is no view that starts there")
+		return document{}, refuse(http.StatusNotFound, "there is no view that starts there")
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -72,7 +82,7 @@ func (v *views) from(start int64) ([]byte, error) {
 	}
 	doc, err := v.encode(start)
 	if err != nil {
-		return nil, err
+		return document{}, err
 	}
 	v.earlier[start] = doc // at most one for each window, so 33
 	return doc, nil

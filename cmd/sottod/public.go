@@ -1,0 +1,259 @@
+// Copyright (c) Sotto authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sotto-chat/sotto/engine"
+	"github.com/sotto-chat/sotto/internal/durable"
+	"github.com/sotto-chat/sotto/release"
+	"github.com/sotto-chat/sotto/release/build"
+	"github.com/sotto-chat/sotto/tlog"
+	"github.com/sotto-chat/sotto/tlog/logserver"
+	"github.com/sotto-chat/sotto/tlog/witness"
+	"github.com/sotto-chat/sotto/web"
+)
+
+// The demo's public log: three witnesses of which two are enough, three keys that
+// sign releases of which two are enough, each in a file of its own.
+const (
+	demoProduct   = "sotto-demo"
+	demoWitnesses = 3
+	demoQuorum    = 2
+	demoKeys      = 3
+	demoThreshold = 2
+)
+
+// publicLog is the log that a demo runs, with its witnesses. It shows how all of it
+// works, and proves nothing: whoever runs the demo has every key.
+type publicLog struct {
+	url     string // of the log, on loopback
+	release string // digest of the release that describes this demo; "" where there is none
+	run     task   // ends when the demo does
+	close   func()
+}
+
+// startPublicLog starts log and witnesses in a folder below dir and publishes what
+// this demo runs, if the newest release says something else. A folder that can't be
+// used is set aside, since a demo has to start.
+func startPublicLog(ctx context.Context, dir string, eng engine.Engine, log *slog.Logger) (*publicLog, error) {
+	at := filepath.Join(dir, "public")
+	p, err := openPublicLog(ctx, at, eng, log)
+	if err == nil {
+		return p, nil
+	}
+	if _, missing := os.Stat(at); missing != nil {
+		return nil, err
+	}
+	aside := at + ".aside-" + strconv.FormatInt(time.Now().Unix(), 10)
+	log.Warn("the demo's public log can't be used, so it is set aside and a new one begins", slog.String("folder", aside), slog.String("error", err.Error()))
+	if err := os.Rename(at, aside); err != nil {
+		return nil, err
+	}
+	return openPublicLog(ctx, at, eng, log)
+}
+
+func openPublicLog(ctx context.Context, dir string, eng engine.Engine, log *slog.Logger) (_ *publicLog, err error) {
+	var closers []func()
+	closeAll := func() {
+		for i := len(closers) - 1; i >= 0; i-- {
+			closers[i]()
+		}
+	}
+	defer func() {
+		if err != nil {
+			closeAll()
+		}
+	}()
+	open := func(name string, generate func() (secretKey, error), read func(string) (secretKey, error)) (string, string, error) {
+		pair := durable.Pair{Dir: filepath.Join(dir, name), File: filepath.Join(dir, name, "key")}
+		pair.Generate = func() (string, string, error) {
+			s, err := generate()
+			if err != nil {
+				return "", "", err
+			}
+			return strings.TrimSuffix(s.Secret(), "\n"), s.Key().String(), nil
+		}
+		pair.Public = func(private string) (string, error) {
+			s, err := read(private)
+			if err != nil {
+				return "", err
+			}
+			return s.Key().String(), nil
+		}
+		unlock, private, err := openState(pair)
+		if err != nil {
+			return "", "", err
+		}
+		closers = append(closers, unlock)
+		return private, pair.Dir, nil
+	}
+	signer := func(name, origin string) (tlog.Signer, string, error) {
+		private, at, err := open(name, func() (secretKey, error) { return tlog.GenerateSigner(origin) }, func(s string) (secretKey, error) { return tlog.ParseSigner(s) })
+		if err != nil {
+			return tlog.Signer{}, "", err
+		}
+		s, err := tlog.ParseSigner(private)
+		return s, at, err
+	}
+
+	// Its name is its own, so that a client that knew an earlier demo doesn't take
+	// this one for a log that went back.
+	own := make([]byte, 4)
+	rand.Read(own)
+	logKey, logDir, err := signer("log", "demo-"+hex.EncodeToString(own)+".sotto.example/log")
+	if err != nil {
+		return nil, err
+	}
+	pin := release.Pin{V: 1, Product: demoProduct, Threshold: demoThreshold}
+	var signers []tlog.Signer
+	for i := range demoKeys {
+		s, _, err := signer(fmt.Sprintf("release-key-%d", i+1), fmt.Sprintf("demo-release-%d.sotto.example", i+1))
+		if err != nil {
+			return nil, err
+		}
+		signers, pin.Keys = append(signers, s), append(pin.Keys, s.Key().String())
+	}
+	policy := "log " + logKey.Key().String() + "\n"
+	group := fmt.Sprintf("group enough %d", demoQuorum)
+	urls := map[string]string{}
+	var tasks []task
+	for i := range demoWitnesses {
+		name := fmt.Sprintf("w%d", i+1)
+		private, at, err := open(fmt.Sprintf("witness-%d", i+1),
+			func() (secretKey, error) {
+				return tlog.GenerateCosigner(fmt.Sprintf("demo-witness-%d.sotto.example", i+1))
+			},
+			func(s string) (secretKey, error) { return tlog.ParseCosigner(s) })
+		if err != nil {
+			return nil, err
+		}
+		cosigner, err := tlog.ParseCosigner(private)
+		if err != nil {
+			return nil, err
+		}
+		w, err := witness.Open(witness.Config{Dir: at, Key: cosigner, Logs: []tlog.Key{logKey.Key()}, Logger: log.With("role", name)})
+		if err != nil {
+			return nil, err
+		}
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		closers = append(closers, func() { l.Close() })
+		tasks = append(tasks, serving(server(w.Handler()), l))
+		policy += "witness " + name + " " + cosigner.Key().String() + "\n"
+		group += " " + name
+		urls[name] = "http://" + l.Addr().String()
+	}
+	pin.Log = policy + group + "\nquorum enough\n"
+	doc, err := json.MarshalIndent(pin, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	if err := durable.Write(filepath.Join(dir, "pin.json"), append(doc, '\n')); err != nil {
+		return nil, err
+	}
+	if doc, err = json.Marshal(pin); err != nil {
+		return nil, err
+	}
+	s, err := logserver.Open(logserver.Config{Dir: logDir, Signer: logKey, Pin: pin, Witnesses: urls, ViewPin: doc, Logger: log.With("role", "log")})
+	if err != nil {
+		return nil, err
+	}
+	closers = append(closers, s.Close)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	closers = append(closers, func() { l.Close() })
+	tasks = append(tasks, serving(server(s.Handler()), l), s.Run)
+
+	p := &publicLog{url: "http://" + l.Addr().String(), close: closeAll}
+	p.run = begin(ctx, tasks...)
+	if p.release, err = describeDemo(ctx, s, signers, pin, eng, log); err != nil {
+		// What this demo runs stays undescribed, which clients say.
+		log.Warn("what this demo runs is not in its public log", slog.String("error", err.Error()))
+	}
+	return p, nil
+}
+
+// secretKey is what the keys of logs, witnesses and releases have in common.
+type secretKey interface {
+	Secret() string
+	Key() tlog.Key
+}
+
+// begin lets tasks run from now on, and returns the task that ends them.
+func begin(ctx context.Context, tasks ...task) task {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() { done <- together(ctx, tasks...) }()
+	return func(outer context.Context) error {
+		defer cancel()
+		select {
+		case err := <-done:
+			return err
+		case <-outer.Done():
+			cancel()
+			return <-done
+		}
+	}
+}
+
+// describeDemo sees that the log's newest release is this very demo, and returns
+// its digest.
+func describeDemo(ctx context.Context, s *logserver.Server, signers []tlog.Signer, pin release.Pin, eng engine.Engine, log *slog.Logger) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	newest, size, ok := s.Newest()
+	running := build.Running{
+		Product: demoProduct, Index: size, Time: time.Now().Unix(), Log: pin.Log,
+		Engine: release.Engine{Name: eng.Name(), Digest: "none"},
+	}
+	if page, err := web.Files(); err == nil {
+		running.Web = fs.FS(page)
+	}
+	models, err := eng.Models(ctx)
+	if err != nil {
+		log.Warn("the engine doesn't say which models it has, so the release names none", slog.String("error", err.Error()))
+	}
+	for _, m := range models {
+		if m.Digest != "" { // a release says what the weights are
+			running.Models = append(running.Models, release.Model{ID: m.ID, Weights: m.Digest, Tokenizer: "none", Template: "none"})
+		}
+	}
+	m, err := build.Describe(running)
+	if err != nil {
+		return "", err
+	}
+	if ok && build.Same(newest.Manifest, m) {
+		return newest.Digest(), nil
+	}
+	text, err := m.Encode()
+	if err != nil {
+		return "", err
+	}
+	note := tlog.Note{Text: text}
+	for _, k := range signers[:demoThreshold] {
+		note.Signatures = append(note.Signatures, k.Signature(text))
+	}
+	if _, err := s.Add(ctx, note.Encode()); err != nil {
+		return "", err
+	}
+	return release.Digest(text), nil
+}
