@@ -24,9 +24,9 @@ import (
 	"github.com/sotto-chat/sotto/web"
 )
 
-// demo runs account, gateway and a node in this process. They talk over
-// loopback HTTP like the separate programs would, so that what is seen here is
-// what happens there.
+// demo runs account, gateway, a node and the public log with its witnesses in this
+// process. They talk over loopback HTTP like the separate programs would, so that
+// what is seen here is what happens there.
 func demo(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	fs, logger := flags("demo", stderr)
 	listen := fs.String("listen", "127.0.0.1:8787", "loopback `address` of the page and the API")
@@ -60,7 +60,20 @@ func demo(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 
-	n, err := node.New(node.Config{Engine: eng, Evidence: forge.Evidence, Logger: log.With("role", "node")})
+	dir, err := dataFolder(*data)
+	if err != nil {
+		return err
+	}
+	var follow, described string
+	var keep task
+	if public, err := startPublicLog(ctx, dir, eng, log); err == nil {
+		defer public.close()
+		follow, described, keep = public.url, public.release, public.run
+	} else {
+		log.Warn("the demo runs without a public log", slog.String("error", err.Error()))
+	}
+
+	n, err := node.New(node.Config{Engine: eng, Evidence: forge.Evidence, Release: described, Logger: log.With("role", "node")})
 	if err != nil {
 		return err
 	}
@@ -70,15 +83,11 @@ func demo(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	defer inside.Close()
 
-	g, err := gateway.New(gateway.Config{Nodes: []string{"http://" + inside.Addr().String()}, Logger: log.With("role", "gateway")})
+	g, err := gateway.New(gateway.Config{Nodes: []string{"http://" + inside.Addr().String()}, Log: follow, Logger: log.With("role", "gateway")})
 	if err != nil {
 		return err
 	}
 
-	dir, err := dataFolder(*data)
-	if err != nil {
-		return err
-	}
 	db, err := store.Open(ctx, filepath.Join(dir, "sotto.db"))
 	if err != nil {
 		return err
@@ -99,6 +108,9 @@ func demo(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		serving(server(n.Handler()), inside),
 		n.Run, g.Run, closing(acc),
 	}
+	if keep != nil {
+		tasks = append(tasks, keep)
+	}
 	if *debug != "" {
 		dl, err := listenLoopback(*debug)
 		if err != nil {
@@ -110,6 +122,7 @@ func demo(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	log.Info("Sotto is ready: open the page, or ask in a terminal",
 		slog.String("page", at.String()), slog.String("listen", l.Addr().String()), slog.String("engine", eng.Name()),
-		slog.String("data", dir), slog.String("hardware", "demo, not private"))
+		slog.String("data", dir), slog.String("hardware", "demo, not private"),
+		slog.String("public log", "demo: its keys, and those of its witnesses, are all on this machine, so it proves nothing"))
 	return together(ctx, tasks...)
 }
