@@ -23,8 +23,6 @@ type Change struct {
 // Diff says in words how a release differs from another, in the order of the
 // manifest. Nothing that differs is passed over.
 func Diff(old, new Manifest) []Change {
-	old.fill()
-	new.fill()
 	d := &differ{}
 	d.value("product", "The product", old.Product, new.Product)
 	d.value("version", "The version", old.Version, new.Version)
@@ -38,6 +36,7 @@ func Diff(old, new Manifest) []Change {
 	d.set("machines.require", "Hardware of kind", "is now required", "is no longer required", old.Machines.Require, new.Machines.Require)
 	d.value("machines.max_lifetime", "The longest life of a key, in seconds", number(old.Machines.MaxLifetime), number(new.Machines.MaxLifetime))
 	d.pairs("machines.platforms", "The rule for", rules(old.Machines.Platforms), rules(new.Machines.Platforms))
+	d.set("measured", "What is measured of", "is described", "is no longer described", names(old.Measured), names(new.Measured))
 	d.pairs("measured", "What was measured,", measured(old.Measured), measured(new.Measured))
 
 	d.value("node.binary", "The node’s program", old.Node.Binary, new.Node.Binary)
@@ -172,19 +171,19 @@ func arguments(l []string) string {
 	return out
 }
 
-func lines(text string) (out []string) {
-	for line := range strings.SplitSeq(text, "\n") {
-		if line != "" && !has(out, line) {
-			out = append(out, line)
-		}
-	}
-	return out
-}
+func lines(text string) []string { return strings.Split(text, "\n") }
 
 func models(l []Model) []Value {
 	var out []Value
 	for _, m := range l {
 		out = append(out, Value{m.ID + "’s weights", m.Weights}, Value{m.ID + "’s tokenizer", m.Tokenizer}, Value{m.ID + "’s template", m.Template})
+	}
+	return out
+}
+
+func names(l []Measured) (out []string) {
+	for _, m := range l {
+		out = append(out, m.Platform)
 	}
 	return out
 }
@@ -213,9 +212,7 @@ func rules(platforms map[string]json.RawMessage) []Value {
 		}
 		for _, f := range sortedKeys(fields) {
 			var b bytes.Buffer
-			if json.Compact(&b, fields[f]) != nil {
-				b.Write(fields[f])
-			}
+			_ = json.Compact(&b, fields[f]) // which was decoded before
 			out = append(out, Value{platform + "’s " + f, b.String()})
 		}
 	}

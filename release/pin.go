@@ -60,8 +60,8 @@ func (p Pin) read() (tlog.Policy, []tlog.Key, error) {
 		return fail("v is not 1")
 	case !name(p.Product):
 		return fail("product is not a plain name")
-	case len(p.Keys) == 0 || len(p.Keys) > maxKeys:
-		return fail("keys is not a list of 1 to " + strconv.Itoa(maxKeys))
+	case len(p.Keys) > maxKeys:
+		return fail("keys is longer than " + strconv.Itoa(maxKeys))
 	case p.Threshold < 1 || p.Threshold > len(p.Keys):
 		return fail("threshold is not between 1 and the number of keys")
 	case p.MaxAge < 0 || p.MaxAge > 1<<31:

@@ -113,10 +113,10 @@ func (p Pin) signed(r Release, keys []tlog.Key) *tlog.Error {
 // revoke marks what the newest release says is no longer good.
 func (p *Published) revoke() {
 	by := p.entries[p.newest].Release.Manifest
-	for i := range p.entries {
+	for i := range p.entries { // the newest can't revoke itself
 		e := &p.entries[i]
 		switch {
-		case e.Failure != nil || i == p.newest:
+		case e.Failure != nil:
 		case Older(e.Release.Manifest.Version, by.MinimumVersion):
 			e.Failure = failure(tlog.FailRevoked, "release "+by.Version+" asks for version "+by.MinimumVersion+" at least, and this is "+e.Release.Manifest.Version)
 		case slices.Contains(by.Revoked, e.Release.Digest()):
@@ -164,12 +164,8 @@ func (p *Published) Anchor(checkpoint []byte, now time.Time) (tlog.Checkpoint, e
 		return tlog.Checkpoint{}, failure(tlog.FailAnchor, "it is a checkpoint of "+c.Origin)
 	}
 	if c.Size <= p.Checkpoint.Size {
-		root, ok := p.opened.RootAt(c.Size)
-		if !ok {
-			return tlog.Checkpoint{}, failure(tlog.FailAnchor, "it is of a time before what the view shows")
-		}
-		if root != c.Root {
-			return tlog.Checkpoint{}, failure(tlog.FailAnchor, "the log never had this root")
+		if root, ok := p.opened.RootAt(c.Size); !ok || root != c.Root {
+			return tlog.Checkpoint{}, failure(tlog.FailAnchor, "the log had no such root in the time that the view shows")
 		}
 	}
 	switch t := now.Unix(); {

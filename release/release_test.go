@@ -98,11 +98,14 @@ func TestBeforeTheView(t *testing.T) {
 	if _, err := p.Anchor(w.Checkpoint(v.Start-1, releasetest.Now, 3), now); failure(t, err) != tlog.FailAnchor {
 		t.Errorf("before the view starts: %v", err)
 	}
+	if _, err := p.Anchor(w.CheckpointOf(1, tlog.Hash{}, releasetest.Now, 3), now); failure(t, err) != tlog.FailAnchor {
+		t.Errorf("a root of zeros before the view starts: %v", err)
+	}
 	_, err = w.Pin.Open(doc, &tlog.Seen{V: 1, Log: w.Log.Name(), Size: 1, Root: w.Tree().Root(1)}, now)
 	if earlier := (*tlog.EarlierError)(nil); !errors.As(err, &earlier) || earlier.From != 0 {
 		t.Errorf("seen before the view starts: %v", err)
 	}
-	if _, err := w.Pin.Open([]byte("{"), nil, now); failure(t, err) != tlog.FailMalformed {
+	if _, err := w.Pin.Open([]byte("{"), nil, now); failure(t, err) != tlog.FailMalformed || !strings.Contains(err.Error(), "JSON") {
 		t.Errorf("no view: %v", err)
 	}
 	// An entry whose proof can't be read
@@ -156,8 +159,15 @@ func TestProved(t *testing.T) {
 	if _, _, err := w.Pin.Proved(w.Entries[1], prove(0)); failure(t, err) != tlog.FailUnlogged {
 		t.Errorf("a proof of another entry: %v", err)
 	}
-	if _, _, err := w.Pin.Proved(w.Entries[1], []byte("proof")); failure(t, err) != tlog.FailMalformed {
+	if _, _, err := w.Pin.Proved(w.Entries[1], []byte("proof")); failure(t, err) != tlog.FailMalformed || !strings.Contains(err.Error(), "begin with") {
 		t.Errorf("no proof: %v", err)
+	}
+	if _, _, err := w.Pin.Proved(w.Sign(w.Manifest("1.9.0"), 2), prove(1)); failure(t, err) != tlog.FailUnlogged {
+		t.Errorf("a release that isn't there: %v", err)
+	}
+	checkpoint = w.Checkpoint(2, releasetest.Now, 1)
+	if _, _, err := w.Pin.Proved(w.Entries[1], prove(1)); failure(t, err) != tlog.FailWitnessesFew {
+		t.Errorf("too few witnesses: %v", err)
 	}
 	if _, _, err := w.Pin.Proved([]byte("x"), prove(1)); failure(t, err) != tlog.FailMalformed {
 		t.Errorf("no release: %v", err)
@@ -188,30 +198,59 @@ func TestProved(t *testing.T) {
 	}
 }
 
-// A release is read only where it fits into an entry.
+// sized is a manifest for which size says n.
+func sized(t *testing.T, n int, size func(release.Manifest) int) release.Manifest {
+	m := full()
+	m.Node.Arguments = []string{"x"}
+	for size(m) < n {
+		left := n - size(m)
+		m.Node.Arguments = append(m.Node.Arguments, "")
+		line := size(m) - n + left // of an empty one
+		m.Node.Arguments[len(m.Node.Arguments)-1] = strings.Repeat("x", max(0, min(left-line, 8000)))
+		if left < line {
+			m.Node.Arguments = m.Node.Arguments[:len(m.Node.Arguments)-1]
+			m.Node.Arguments[0] += strings.Repeat("x", left)
+		}
+	}
+	if size(m) != n {
+		t.Fatalf("made %d bytes, want %d", size(m), n)
+	}
+	return m
+}
+
+// A release is read only where it fits into an entry, and a manifest too.
 func TestParseIsBounded(t *testing.T) {
 	w := releasetest.New("bounds")
-	m := full()
-	signed := w.Sign(m, 1)
-	m.Node.Arguments = append(m.Node.Arguments, "x")
-	grow := len(w.Sign(m, 1)) - len(signed) - 1
-	for want, n := range map[bool]int{true: release.MaxSigned, false: release.MaxSigned + 1} {
-		left := n - len(signed)
-		m := full()
-		for left > 0 {
-			size := min(left-grow, 8000)
-			if rest := left - grow - size; rest > 0 && rest <= grow {
-				size -= 2 * grow
-			}
-			m.Node.Arguments = append(m.Node.Arguments, strings.Repeat("x", size))
-			left -= grow + size
-		}
-		signed := w.Sign(m, 1)
-		if len(signed) != n {
-			t.Fatalf("made %d bytes, want %d", len(signed), n)
-		}
-		if _, err := release.Parse(signed); (err == nil) != want {
-			t.Errorf("%d bytes: %v", n, err)
-		}
+	signed := func(m release.Manifest) int { return len(w.Sign(m, 1)) }
+	if _, err := release.Parse(w.Sign(sized(t, release.MaxSigned, signed), 1)); err != nil {
+		t.Errorf("just as long as it may be: %v", err)
+	}
+	if _, err := release.Parse(w.Sign(sized(t, release.MaxSigned+1, signed), 1)); failure(t, err) != tlog.FailMalformed {
+		t.Errorf("too long: %v", err)
+	}
+	text := func(m release.Manifest) int { return len(encoded(m)) }
+	m := sized(t, release.MaxSigned, text)
+	m.Node.Arguments[0] += "x"
+	if _, err := m.Encode(); err == nil {
+		t.Error("a manifest that is too long is written")
+	}
+}
+
+func TestParseNames(t *testing.T) {
+	if _, err := release.Parse([]byte("no note")); failure(t, err) != tlog.FailMalformed {
+		t.Error(err)
+	}
+	w := releasetest.New("names")
+	w.Publish("1.0.0", nil)
+	w.Add(w.SignText([]byte("hello\n"), w.Keys...))
+	p, err := w.Pin.Open(w.View(), nil, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e := p.Entries()[0]; e.Failure == nil || e.Failure.Failure != tlog.FailMalformed || e.Index != 1 {
+		t.Errorf("an entry that is no release: %+v", e)
+	}
+	if _, _, err := p.Find(release.Digest(nil)); failure(t, err) != tlog.FailUnlogged {
+		t.Errorf("a release of nothing: %v", err)
 	}
 }

@@ -487,6 +487,7 @@ func TestPinVectors(t *testing.T) {
 	add("log-missing", false, func(p *release.Pin) { p.Log = "" })
 	add("no-witness", false, func(p *release.Pin) { p.Log = "log " + log + "\nquorum none\n" })
 	add("no-witness-written-otherwise", false, func(p *release.Pin) { p.Log = "\tlog " + log + "\n \tquorum \t none" })
+	add("comment-that-says-none", true, func(p *release.Pin) { p.Log = "# none\n" + p.Log })
 	raw("trailing-bytes", false, "}", "} {}")
 	raw("unknown-field", false, `"product"`, `"extra":1,"product"`)
 	raw("field-twice", false, `"product"`, `"Product":"a","product"`)

@@ -122,7 +122,12 @@ func (w *World) Tree() *tlog.Tree {
 // Checkpoint returns the log's state at a size, cosigned at a time by the first n
 // witnesses.
 func (w *World) Checkpoint(size, at int64, n int) []byte {
-	text := tlog.Checkpoint{Origin: w.Log.Name(), Size: size, Root: w.Tree().Root(size)}.Text()
+	return w.CheckpointOf(size, w.Tree().Root(size), at, n)
+}
+
+// CheckpointOf is [World.Checkpoint] with any root.
+func (w *World) CheckpointOf(size int64, root tlog.Hash, at int64, n int) []byte {
+	text := tlog.Checkpoint{Origin: w.Log.Name(), Size: size, Root: root}.Text()
 	note := tlog.Note{Text: text, Signatures: []tlog.Signature{w.Log.Signature(text)}}
 	for _, c := range w.Witnesses[:n] {
 		note.Signatures = append(note.Signatures, c.Cosign(text, at))
