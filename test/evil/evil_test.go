@@ -16,6 +16,12 @@ import (
 
 var update = flag.Bool("update", false, "write the table of docs/threat-model.md anew")
 
+func TestMain(m *testing.M) {
+	code := m.Run()
+	os.Remove(programFile())
+	os.Exit(code)
+}
+
 func TestAttacks(t *testing.T) {
 	for _, a := range attacks() {
 		t.Run(a.Class+"/"+a.Name, func(t *testing.T) {

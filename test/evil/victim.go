@@ -42,6 +42,8 @@ type victim struct {
 	id     vault.AccountID
 	root   vault.RootKey
 	forged bool // the server hands out what it made itself
+
+	folder string // of the terminal program
 }
 
 // newWord is a random word that nothing else on the machine holds.
