@@ -24,7 +24,7 @@ func commands() []command {
 	return []command{
 		{"ask", "[-model M] [-f FILE]... [--json] [QUESTION...]", "answer one question", (*app).ask},
 		{"chat", "[-model M]", "have a conversation", (*app).chat},
-		{"verify", "[-v] [--json] [URL]", "check the server’s machines", (*app).verify},
+		{"verify", "[-v] [--json] [--fresh] [--save FILE] [URL] | --offline FILE", "check who can see what at a server", (*app).verify},
 		{"attest", "verify | show | policy | table [--cert FILE]... [--collateral DIR] [--json] [EVIDENCE]", "judge or print evidence out of a file", (*app).attestCommand},
 		{"release", "build | key new | sign | publish | show | diff | verify …", "make, sign, publish and read releases", (*app).releaseCommand},
 		{"models", "[--json]", "list the models that answer", (*app).models},

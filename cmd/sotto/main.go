@@ -8,7 +8,8 @@
 //
 //	sotto ask [-model M] [-f FILE]... [--json] [QUESTION...]
 //	sotto chat [-model M]
-//	sotto verify [-v] [--json] [URL]
+//	sotto verify [-v] [--json] [--fresh] [--save FILE] [URL]
+//	sotto verify --offline FILE [-v] [--json] [--policy FILE]
 //	sotto attest verify [--policy FILE] [--time T] [--cert FILE]... [--collateral DIR]
 //	                    [--report-data HEX] [-v] [--json] [EVIDENCE]
 //	sotto attest show [--cert FILE]... [--collateral DIR] [--json] [EVIDENCE]
@@ -37,8 +38,15 @@
 // program stays for about half a second: the padding that hides the answer's
 // length is still on its way.
 //
-// "sotto verify" prints one line for each check that was made of the server's
-// machines: ok, warn or FAIL.
+// "sotto verify" checks every claim of who can see what: for the device, the
+// account, the relay, the gateway, the machines, the public log and the page it
+// says ok, warn or FAIL, by what it was seen, and with -v how to redo it by hand with
+// curl, jq, openssl and sha256sum. Then come the machines, a line for each check,
+// and the public log. "--fresh" has each machine prove itself anew for a random
+// number of this program's own. "--save" keeps all that was looked at in one file,
+// and "--offline" checks it again, elsewhere or years later, as of then, without
+// asking anybody. A proof brings the policy it was judged by: give --policy to judge
+// by your own.
 //
 // "sotto attest" looks at evidence in a file or from standard input, of any
 // system's machine: a raw report of AMD SEV-SNP, a quote of Intel TDX or of a TPM, a

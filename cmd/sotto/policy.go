@@ -19,6 +19,11 @@ func readPolicy(file string, known []attest.Platform) (attest.Policy, error) {
 	if err != nil {
 		return attest.Policy{}, withHint(fmt.Errorf("the policy can’t be read: %w", err), "")
 	}
+	return parsePolicy(b, file, known)
+}
+
+// parsePolicy reads the policy that came out of a file.
+func parsePolicy(b []byte, file string, known []attest.Platform) (attest.Policy, error) {
 	p, err := platforms.ParsePolicy(b, known)
 	if err != nil {
 		if syntax := json.Unmarshal(b, new(any)); syntax != nil {
