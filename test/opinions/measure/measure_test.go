@@ -8,12 +8,18 @@ package measure
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf16"
+
+	"github.com/google/go-tdx-guest/abi"
+	pb "github.com/google/go-tdx-guest/proto/tdx"
 
 	"github.com/sotto-chat/sotto/attest/tcg"
 	"github.com/sotto-chat/sotto/release/measure/boot"
@@ -108,5 +114,106 @@ func same(t *testing.T, l *tcg.Log, list boot.List) {
 		if !bytes.Equal(got[r], want[r+1]) {
 			t.Errorf("RTMR %d: computed %x, recorded %x", r, got[r], want[r+1])
 		}
+	}
+}
+
+// TestQuote: a quote's registers, of a machine of Google's cloud that started from
+// a disk. What is measured in known ways is computed: the boundaries and the
+// actions of the firmware, variables from their contents, commands of GRUB; of what
+// is on the disk the log's digests are taken.
+func TestQuote(t *testing.T) {
+	const module = "github.com/google/go-tdx-guest"
+	quote, err := abi.QuoteToProto(file(t, module, "testing/testdata/ccel/cos-113-tdx-quote.dat"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := parse(t, file(t, module, "testing/testdata/ccel/ccel_data.dat"))
+	var list boot.List
+	computed := 0
+	for i := range l.Events {
+		e := &l.Events[i]
+		if !e.Extends() {
+			continue
+		}
+		c, ok := compute(t, e)
+		if ok {
+			computed++
+		} else {
+			c.SHA384 = [48]byte(e.Digest(tcg.SHA384))
+		}
+		list.Add(e.Register-1, c)
+	}
+	same(t, l, list)
+	got := list.Replay(boot.SHA384)
+	for r, want := range quote.(*pb.QuoteV4).TdQuoteBody.Rtmrs {
+		if v := got[r]; v != nil && !bytes.Equal(v, want) || v == nil && r < 3 {
+			t.Errorf("RTMR %d: computed %x, the quote has %x", r, v, want)
+		}
+	}
+	if computed < 25 {
+		t.Errorf("%d of %d events were computed", computed, len(l.Events))
+	}
+}
+
+// compute makes an event anew from what it is about, if that is known.
+func compute(t *testing.T, e *tcg.Event) (boot.Event, bool) {
+	t.Helper()
+	switch e.Type {
+	case tcg.EvSeparator:
+		return boot.Separator(), bytes.Equal(e.Data, make([]byte, 4))
+	case tcg.EvEFIAction:
+		return boot.Action(string(e.Data)), true
+	case tcg.EvVariableDriverConfig, tcg.EvVariableAuthority:
+		// GUID ‖ characters of the name ‖ bytes of the contents ‖ name ‖ contents
+		d := e.Data
+		n, size := binary.LittleEndian.Uint64(d[16:]), binary.LittleEndian.Uint64(d[24:])
+		if uint64(len(d)) != 32+2*n+size {
+			return boot.Event{}, false // an old shim's
+		}
+		name := make([]uint16, n)
+		for i := range name {
+			name[i] = binary.LittleEndian.Uint16(d[32+2*i:])
+		}
+		guid := fmt.Sprintf("%08x-%04x-%04x-%x-%x", binary.LittleEndian.Uint32(d), binary.LittleEndian.Uint16(d[4:]), binary.LittleEndian.Uint16(d[6:]), d[8:10], d[10:16])
+		c, err := boot.Variable(guid, string(utf16.Decode(name)), d[32+2*n:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c, true
+	case tcg.EvIPL:
+		if command, ok := bytes.CutPrefix(e.Data, []byte("grub_cmd: ")); ok {
+			return boot.Data("command", command[:len(command)-1]), true
+		}
+	}
+	return boot.Event{}, false
+}
+
+// TestLogs: the same of TPMs, in SHA-256: logs of eleven more machines.
+func TestLogs(t *testing.T) {
+	const module, dir = "github.com/google/go-eventlog", "testdata/eventlogs/tpm/"
+	kinds := map[uint32]int{}
+	for _, name := range []string{
+		"arch-linux-workstation.bin", "cos-101-amd-sev.bin", "cos-121-amd-sev.bin", "cos-125-intel-tdx-secure-boot.bin", "cos-85-amd-sev.bin",
+		"cos-93-amd-sev.bin", "gdc-host.bin", "rhel8-uefi.bin", "ubuntu-1804-amd-sev.bin", "ubuntu-2404-amd-sevsnp.bin", "ubuntu-2404-intel-tdx.bin",
+	} {
+		l := parse(t, file(t, module, dir+name))
+		for i := range l.Events {
+			e := &l.Events[i]
+			// GRUB's commands and shim's list may be logged otherwise than measured.
+			if e.Type == tcg.EvIPL {
+				continue
+			}
+			c, ok := compute(t, e)
+			if !ok {
+				continue
+			}
+			if got := e.Digest(tcg.SHA256); got != nil && !bytes.Equal(got, c.SHA256[:]) {
+				t.Errorf("%s, event %d: computed %x, recorded %x", name, i, c.SHA256, got)
+			}
+			kinds[e.Type]++
+		}
+	}
+	if len(kinds) != 4 || kinds[tcg.EvVariableDriverConfig] < 50 || kinds[tcg.EvVariableAuthority] < 10 {
+		t.Errorf("too few events were computed: %v", kinds)
 	}
 }
