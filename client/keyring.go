@@ -218,8 +218,8 @@ func (c *Client) finishCheck(k *check, keys []*nodeKey, verdicts []attest.Verdic
 	}
 	s := c.statusLocked(now)
 	r.mu.Unlock()
+	c.announceSeen(met) // before anybody goes on, who may end the program
 	close(k.done)
-	c.announceSeen(met)
 	c.announce(s)
 	c.prepare()
 }

@@ -87,6 +87,13 @@ func (c *Client) Seen(release string) {
 	c.announce(s)
 }
 
+// HasSeen says whether the person has talked to the release before.
+func (c *Client) HasSeen(release string) bool {
+	c.ring.mu.Lock()
+	defer c.ring.mu.Unlock()
+	return c.ring.seen[release]
+}
+
 // announceSeen tells OnSeen, if there is something to tell.
 func (c *Client) announceSeen(releases []string) {
 	if c.cfg.OnSeen == nil || len(releases) == 0 {

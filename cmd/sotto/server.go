@@ -5,8 +5,6 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -55,25 +53,8 @@ func (a *app) client(s *serverFlags) (*client.Client, error) {
 	}
 	policy.AllowSoftware = policy.AllowSoftware || s.software
 	cfg := client.Config{Transport: nethttp.New(s.url), Policy: policy, Platforms: a.platforms}
-	if file, err := seenFile(s.url); err == nil {
-		cfg.LogSeen, _ = os.ReadFile(file) // none at first
-		cfg.OnLogSeen = func(b []byte) {
-			if err := writePrivate(file, b); err != nil {
-				a.sayOnce("how far the public log was seen can’t be kept in " + file + ", so a log that goes back won’t be noticed next time")
-			}
-		}
-	}
+	a.remember(s.url, &cfg)
 	return client.New(cfg), nil
-}
-
-// seenFile is where it is kept how far a server's public log was seen.
-func seenFile(server string) (string, error) {
-	dir, err := configDir()
-	if err != nil {
-		return "", err
-	}
-	sum := sha256.Sum256([]byte(server))
-	return filepath.Join(dir, "seen", hex.EncodeToString(sum[:8])+".json"), nil
 }
 
 // connect makes the client, checks the machines and says what a person must
@@ -87,8 +68,11 @@ func (a *app) connect(ctx context.Context, s *serverFlags) (*client.Client, erro
 		c.CloseNow()
 		return nil, err
 	}
-	if st := c.Status(); st.State == client.StateDemo {
+	switch st := c.Status(); st.State {
+	case client.StateDemo:
 		a.sayOnce(st.Line)
+	case client.StateChanged:
+		a.sayChanged(c, st)
 	}
 	return c, nil
 }
