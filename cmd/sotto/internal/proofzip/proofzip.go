@@ -5,7 +5,7 @@
 // can be made again later, elsewhere, without a network.
 //
 // The file is a zip that any tool opens, in one encoding only: entries in the order
-// of their names, stored and not compressed, without times, comments or extra fields.
+// of their names, stored and not compressed, all of 1980-01-01, without comments or extra fields.
 // [Read] takes that form and no other, so nothing can hide between the entries, and
 // what is read is as long as what is there.
 package proofzip
@@ -41,7 +41,7 @@ func Write(files Files) ([]byte, error) {
 		if !validName(name) {
 			return nil, fmt.Errorf("%q is no name of a file in a proof", name)
 		}
-		f, err := w.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Store})
+		f, err := w.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Store, ModifiedDate: 1<<5 | 1})
 		if err != nil {
 			return nil, err
 		}
