@@ -95,6 +95,7 @@ var allowed = map[string][]string{
 	"engine/builtin": {"engine", "engine/builtin"},
 
 	"tlog/witness":        {"tlog."},
+	"tlog/monitor":        {"tlog.", "release."},
 	"tlog/logserver":      {"tlog.", "tlog/witness", "release."},
 	"release/build":       {"release", "attest", "tlog."},
 	"release/measure":     {"release/measure", "attest."}, // attest.: its strict JSON
@@ -110,12 +111,12 @@ var allowed = map[string][]string{
 	"attest/tdx":                  {"attest.", "attest/cert", "attest/section", "attest/tcg", "attest/tdx"},
 	"attest/tpm":                  {"attest.", "attest/cert", "attest/section", "attest/tcg", "attest/tpm"},
 	"attest/nvidia":               {"attest.", "attest/cert", "attest/section", "attest/nvidia"},
-	"attest/snp/snpdata":          {"attest/pile", "attest/section/rule"},
-	"attest/tdx/tdxdata":          {"attest/pile", "attest/section/rule"},
-	"attest/tpm/tpmdata":          {"attest/pile", "attest/section/rule"},
+	"attest/snp/snpdata":          {"attest/pile", "attest/section/write"},
+	"attest/tdx/tdxdata":          {"attest/pile", "attest/section/write"},
+	"attest/tpm/tpmdata":          {"attest/pile", "attest/section/write"},
 	"attest/platforms":            {"attest.", "attest/software.", "attest/snp.", "attest/tdx.", "attest/tpm.", "attest/nvidia."},
 	"attest/vectors":              {"attest"},
-	"node/hardware":               {"attest/bundle", "attest/nvidia/nvidiadata", "attest/pile", "attest/section/rule", "attest/snp/snpdata", "attest/tdx/tdxdata", "attest/tpm/tpmdata", "node/hardware"},
+	"node/hardware":               {"attest/bundle", "attest/nvidia/nvidiadata", "attest/pile", "attest/section/write", "attest/snp/snpdata", "attest/tdx/tdxdata", "attest/tpm/tpmdata", "node/hardware"},
 	"node/hardware/tpm/tpmenroll": {"attest/tpm/enroll", "attest/tpm/tpmdata", "node/hardware/tpm"}, // not a part of the node
 }
 
