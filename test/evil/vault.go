@@ -6,8 +6,12 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"slices"
+	"strings"
 
 	"github.com/sotto-chat/sotto/vault"
 )
@@ -200,82 +204,161 @@ func vaultAttacks() []*Attack {
 			}
 			return all
 		})),
-		one("forged-wrap-for-a-passkey", sealed, "wrong_key", wrapped(func(w *World, honest vault.Wrap, prf []byte) vault.Wrap {
+		one("forged-wrap-for-a-passkey", sealed, "wrong_key", opens, rewrite("session", func(w *World, doc map[string]json.RawMessage) {
 			other := make([]byte, 32)
 			rand.Read(other)
-			return must(vault.WrapPasskey(vault.NewRootKey(), w.victim.id, []byte("a passkey's id"), other))
-		}), armWrap),
-		one("wrap-of-another-account", sealed, "tampered", wrapped(func(w *World, honest vault.Wrap, prf []byte) vault.Wrap {
-			return must(vault.WrapPasskey(vault.NewRootKey(), vault.NewAccountID(), []byte("a passkey's id"), prf))
-		}), armWrap),
-		one("key-of-its-own-for-a-terminal", sealed, "tampered", linked(func(w *World, offer []byte, honest vault.Wrap) vault.Wrap {
+			own := must(vault.WrapPasskey(vault.NewRootKey(), w.victim.id, []byte("a passkey's id"), other))
+			doc["wraps"] = must(json.Marshal([]vault.Wrap{own}))
+		})),
+		one("wrap-of-another-account", sealed, "tampered", opens, rewrite("session", func(w *World, doc map[string]json.RawMessage) {
+			// The person has two accounts with one passkey.
+			other := must(vault.WrapPasskey(vault.NewRootKey(), vault.NewAccountID(), []byte("a passkey's id"), w.victim.prf))
+			doc["wraps"] = must(json.Marshal([]vault.Wrap{other}))
+		})),
+		one("weak-passphrase-wrap", sealed, "format", opens, rewrite("session", func(w *World, doc map[string]json.RawMessage) {
+			// A passphrase that is stretched by nothing could be guessed from what is sent.
+			weak := vault.Wrap{ID: vault.NewRecordID(), Kind: vault.KindPassphrase, Data: make([]byte, 112),
+				Params: must(json.Marshal(vault.PassphraseParams{Memory: 8, Time: 1, Threads: 1, Salt: make([]byte, 16)}))}
+			doc["wraps"] = must(json.Marshal([]vault.Wrap{weak}))
+		})),
+		one("key-of-its-own-for-a-terminal", sealed, "tampered", links, rewrite("poll", func(w *World, doc map[string]json.RawMessage) {
 			// The server knows the terminal's public key, and not the secret in the link.
-			forged := honest
-			forged.Data = slices.Clone(honest.Data)
-			clear(forged.Data[len(forged.Data)-32:])
-			return forged
-		}), armWrap),
+			var wrap vault.Wrap
+			if json.Unmarshal(doc["wrap"], &wrap) == nil {
+				clear(wrap.Data[len(wrap.Data)-32:])
+				doc["wrap"] = must(json.Marshal(wrap))
+			}
+		})),
+		one("terminal-of-its-own", sealed, "tampered", links, rewrite("links/", func(w *World, doc map[string]json.RawMessage) {
+			// The person is to let in the server's own terminal in the place of theirs.
+			if _, ok := doc["public_key"]; ok {
+				doc["public_key"] = must(json.Marshal(must(vault.NewDeviceKey()).Offer("my terminal")))
+			}
+		})),
 	}
 }
 
-// armWrap has the account server hand out wraps of its own.
-func armWrap(ctx context.Context, w *World) error {
-	w.victim.forged = true
-	return nil
-}
-
-// wrapped is a person who signs in with a passkey and opens what the server
-// hands out as its wrap.
-func wrapped(forge func(w *World, honest vault.Wrap, prf []byte) vault.Wrap) func(context.Context, *World) error {
+// rewrite has the account server change its answers at the paths that hold part.
+func rewrite(part string, change func(w *World, doc map[string]json.RawMessage)) func(context.Context, *World) error {
 	return func(ctx context.Context, w *World) error {
-		if err := w.withAccount(); err != nil {
-			return err
-		}
-		prf := make([]byte, 32)
-		rand.Read(prf)
-		wrap, err := vault.WrapPasskey(w.victim.root, w.victim.id, []byte("a passkey's id"), prf)
-		if err != nil {
-			return err
-		}
-		if w.victim.forged {
-			wrap = forge(w, wrap, prf)
-		}
-		root, err := vault.UnwrapPasskey(wrap, w.victim.id, prf)
-		if err != nil {
-			return err
-		}
-		if !root.Valid() {
-			return errors.New("the wrap gave no key")
-		}
+		w.do(func(o *Operator) {
+			o.front = func(rw http.ResponseWriter, r *http.Request) bool {
+				if !strings.HasPrefix(r.URL.Path, "/api/v1/") || !strings.Contains(r.URL.Path, part) {
+					return false
+				}
+				rec := httptest.NewRecorder()
+				w.account.server.Handler().ServeHTTP(rec, r)
+				b := rec.Body.Bytes()
+				w.hold(b)
+				var doc map[string]json.RawMessage
+				if rec.Code == http.StatusOK && json.Unmarshal(b, &doc) == nil {
+					change(w, doc)
+					b = must(json.Marshal(doc))
+				}
+				rw.Header().Set("Content-Type", "application/json")
+				rw.WriteHeader(rec.Code)
+				rw.Write(b)
+				return true
+			}
+		})
 		return nil
 	}
 }
 
-// linked is a person who lets a terminal in.
-func linked(forge func(w *World, offer []byte, honest vault.Wrap) vault.Wrap) func(context.Context, *World) error {
-	return func(ctx context.Context, w *World) error {
-		if err := w.withAccount(); err != nil {
-			return err
-		}
-		key, err := vault.NewDeviceKey()
-		if err != nil {
-			return err
-		}
-		offer := key.Offer("my terminal")
-		opened, err := vault.OpenOffer(offer, key.LinkSecret())
-		if err != nil {
-			return err
-		}
-		wrap, err := vault.WrapDevice(w.victim.root, w.victim.id, opened)
-		if err != nil {
-			return err
-		}
-		if w.victim.forged {
-			wrap = forge(w, offer, wrap)
-		}
-		if _, err = vault.UnwrapDevice(wrap, w.victim.id, key); err != nil {
-			return err
-		}
-		return nil
+// opens is a person who signs in and opens what the server hands out.
+func opens(ctx context.Context, w *World) error {
+	if err := w.withAccount(); err != nil {
+		return err
 	}
+	d, err := w.victim.newDevice(ctx)
+	if err != nil {
+		return err
+	}
+	b, err := d.do(ctx, "GET", "session", nil)
+	if err != nil {
+		return err
+	}
+	var doc struct {
+		Wraps []vault.Wrap `json:"wraps"`
+	}
+	if err := json.Unmarshal(b, &doc); err != nil {
+		return err
+	}
+	for _, wrap := range doc.Wraps {
+		var root vault.RootKey
+		switch wrap.Kind {
+		case vault.KindPasskey:
+			root, err = vault.UnwrapPasskey(wrap, w.victim.id, w.victim.prf)
+		case vault.KindPassphrase:
+			root, err = vault.UnwrapPassphrase(wrap, w.victim.id, "a long passphrase")
+		default:
+			continue
+		}
+		if err == nil {
+			_, err = vault.OpenLabel(root, w.victim.id, w.victim.label)
+		}
+		return err
+	}
+	return errors.New("there is no wrap to open")
+}
+
+// links is a person who lets a terminal in with a browser that is signed in.
+func links(ctx context.Context, w *World) error {
+	if err := w.withAccount(); err != nil {
+		return err
+	}
+	browser, err := w.victim.newDevice(ctx)
+	if err != nil {
+		return err
+	}
+	key, err := vault.NewDeviceKey()
+	if err != nil {
+		return err
+	}
+	post := func(path string, in, out any) error {
+		b, err := browser.do(ctx, "POST", path, in)
+		if err == nil && out != nil {
+			err = json.Unmarshal(b, out)
+		}
+		return err
+	}
+	var link struct {
+		ID   vault.RecordID `json:"id"`
+		Poll []byte         `json:"poll_secret"`
+	}
+	if err := post("links", map[string]any{"public_key": key.Offer(w.victim.newWord())}, &link); err != nil {
+		return err
+	}
+	b, err := browser.do(ctx, "GET", "links/"+link.ID.String(), nil)
+	if err != nil {
+		return err
+	}
+	var offered struct {
+		Key []byte `json:"public_key"`
+	}
+	if err := json.Unmarshal(b, &offered); err != nil {
+		return err
+	}
+	offer, err := vault.OpenOffer(offered.Key, key.LinkSecret())
+	if err != nil {
+		return err
+	}
+	wrap, err := vault.WrapDevice(w.victim.root, w.victim.id, offer)
+	if err != nil {
+		return err
+	}
+	if err := post("links/"+link.ID.String()+"/approve", map[string]any{"wrap": wrap}, nil); err != nil {
+		return err
+	}
+	var answer struct {
+		Wrap vault.Wrap `json:"wrap"`
+	}
+	if err := post("links/"+link.ID.String()+"/poll", map[string]any{"poll_secret": link.Poll}, &answer); err != nil {
+		return err
+	}
+	root, err := vault.UnwrapDevice(answer.Wrap, w.victim.id, key)
+	if err == nil {
+		_, err = vault.OpenLabel(root, w.victim.id, w.victim.label)
+	}
+	return err
 }

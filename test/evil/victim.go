@@ -39,9 +39,10 @@ type victim struct {
 	words    []string // that nobody else may get to know
 
 	// Of the account: what only the devices know, and what the server gave them.
-	id     vault.AccountID
-	root   vault.RootKey
-	forged bool // the server hands out what it made itself
+	id    vault.AccountID
+	root  vault.RootKey
+	prf   []byte // what the passkey gives the page
+	label []byte // a sealed name, to see whether a key opens it
 
 	folder string // of the terminal program
 }
@@ -103,15 +104,16 @@ func (v *victim) signUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	prf := make([]byte, 32)
-	rand.Read(prf)
+	v.prf = make([]byte, 32)
+	rand.Read(v.prf)
+	v.label = vault.SealLabel(v.root, v.id, v.newWord())
 	passkey := store.Passkey{ID: []byte("a passkey's id"), PublicKey: []byte("its key")}
-	wrap, err := vault.WrapPasskey(v.root, v.id, passkey.ID, prf)
+	wrap, err := vault.WrapPasskey(v.root, v.id, passkey.ID, v.prf)
 	if err != nil {
 		return err
 	}
 	return v.w.account.db.CreateAccount(ctx, v.id, passkey, []vault.Wrap{recovery, wrap},
-		store.NewSession{ID: vault.NewRecordID(), Kind: store.Browser, Label: vault.SealLabel(v.root, v.id, v.newWord())})
+		store.NewSession{ID: vault.NewRecordID(), Kind: store.Browser, Label: v.label})
 }
 
 // device is one of the victim's devices: a replica that syncs over real HTTP.
