@@ -292,6 +292,10 @@ func pageClaim(s *snapshot, r *report, log *client.LogStatus) claim {
 	}
 	top := s.answers["/"]
 	isPage := top.Status == http.StatusOK && strings.HasPrefix(top.Header.Get("Content-Type"), "text/html")
+	if to := top.Header.Get("Location"); to != "" {
+		c.Status, c.Detail, c.Redo = attest.StatusWarn, "This address sends browsers on to "+to+": check that one, which is what people open.", nil
+		return c
+	}
 	if !isPage {
 		c.Status, c.Detail, c.Redo = attest.StatusWarn, "There is no page at this address.", nil
 		return c

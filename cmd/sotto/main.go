@@ -10,6 +10,7 @@
 //	sotto chat [-model M]
 //	sotto verify [-v] [--json] [--fresh] [--save FILE] [URL]
 //	sotto verify --offline FILE [-v] [--json] [--policy FILE]
+//	sotto verify-web [--pin FILE | --release FILE] [--json] [URL]
 //	sotto attest verify [--policy FILE] [--time T] [--cert FILE]... [--collateral DIR]
 //	                    [--report-data HEX] [-v] [--json] [EVIDENCE]
 //	sotto attest show [--cert FILE]... [--collateral DIR] [--json] [EVIDENCE]
@@ -23,7 +24,7 @@
 //	sotto release verify -pin PIN [-log URL | -view FILE] [--json] FILE
 //	sotto models [--json]
 //	sotto proxy [-listen ADDR] [-allow-origin ORIGIN]... [--env]
-//	sotto app [-listen ADDR] [-name NAME]
+//	sotto app [--pin FILE] [-listen ADDR] [-name NAME]
 //	sotto login [-name NAME]
 //	sotto logout
 //	sotto history list|show|search|export
@@ -48,6 +49,11 @@
 // asking anybody. A proof brings the policy it was judged by: give --policy to judge
 // by your own.
 //
+// "sotto verify-web" fetches every file of a live site, in every encoding that
+// browsers ask for, and compares it with the newest release of the public log, or
+// with one in a file: what is changed, missing, loaded without having been published,
+// or sent with weaker headers is listed.
+//
 // "sotto attest" looks at evidence in a file or from standard input, of any
 // system's machine: a raw report of AMD SEV-SNP, a quote of Intel TDX or of a TPM, a
 // report of an NVIDIA GPU, a bundle of Sotto's; as bytes, hex, base64 or PEM.
@@ -70,7 +76,8 @@
 //
 // "sotto app" serves the chat page from this program's own bytes on 127.0.0.1 and
 // prints the address to open: the page then doesn't come from the server that it
-// talks to. It uses the link of "sotto login", or the page makes one.
+// talks to. With a pin it first looks for its own page in the public log, and doesn't
+// start where that page was never published. It uses the link of "sotto login", or the page makes one.
 //
 // "sotto login" links this terminal to an account: it shows an address and a
 // code, and waits until you have approved them in a browser where you are

@@ -23,6 +23,7 @@ func (a *app) page(args []string) error {
 	fs := a.flags()
 	server := addServerFlags(fs)
 	listen := fs.String("listen", "127.0.0.1:8789", "listen on the loopback `ADDR`")
+	pinFile := fs.String("pin", "", "compare the page in this program with the log that `PIN`, or a policy with one, names; the one in --policy when not given")
 	host, _ := os.Hostname()
 	name := fs.String("name", host, "the `NAME` under which this app is listed")
 	rest, err := a.parse(fs, args)
@@ -39,6 +40,15 @@ func (a *app) page(args []string) error {
 	if _, err := web.Files(); err != nil {
 		return withHint(errors.New("this program was built without the page"), "Build it anew: make build. The terminal works without it: sotto chat")
 	}
+	pin, err := a.pinOf(*pinFile, server)
+	if err != nil {
+		return err
+	}
+	ctx, stop := interruptible()
+	defer stop()
+	if err := a.checkOwnPage(ctx, server, pin); err != nil {
+		return err
+	}
 	link, err := a.newPageLink(server.url, *name)
 	if err != nil {
 		return err
@@ -53,8 +63,6 @@ func (a *app) page(args []string) error {
 		}
 		return withHint(err, "Choose another address with -listen: 127.0.0.1:0 takes any that is free.")
 	}
-	ctx, stop := interruptible()
-	defer stop()
 	key := ownpage.NewKey()
 	// What follows the # stays in the browser.
 	fmt.Fprintf(a.out, "http://%s/#app=%s\n", l.Addr(), key)

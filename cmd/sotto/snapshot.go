@@ -97,12 +97,20 @@ func thisProgram() program {
 			}
 		}
 	}
-	if dist, err := web.Files(); err == nil {
-		if w, err := releasebuild.Web(dist); err == nil {
-			p.Page = livesite.Entrances(w.Files)
-		}
+	if files, err := ownFiles(); err == nil {
+		p.Page = livesite.Entrances(files)
 	}
 	return p
+}
+
+// ownFiles are the files of the page in this program, as a release names them.
+func ownFiles() ([]release.File, error) {
+	dist, err := web.Files()
+	if err != nil {
+		return nil, err
+	}
+	w, err := releasebuild.Web(dist)
+	return w.Files, err
 }
 
 func (s *snapshot) readPolicy(known []attest.Platform) (attest.Policy, error) {
