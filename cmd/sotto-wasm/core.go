@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"reflect"
 	"sync"
 
 	"github.com/sotto-chat/sotto/client"
@@ -53,38 +54,38 @@ func newCore(h host) *core {
 	c.methods = map[string]method{
 		"start":      run(c.start),
 		"acceptDemo": run(c.acceptDemo),
-		"check":      ask(c.check),
-		"proof":      ask(c.proof),
+		"check":      run(c.check),
+		"proof":      run(c.proof),
 		"judgePage":  run(c.judgePage),
 
-		"newAccount":       withSecret(c.newAccount),
+		"newAccount":       run(c.newAccount),
 		"finishAccount":    run(c.finishAccount),
 		"adopt":            run(c.adopt),
-		"unlockPasskey":    withSecret(c.unlockPasskey),
+		"unlockPasskey":    run(c.unlockPasskey),
 		"unlockPassphrase": run(c.unlockPassphrase),
 		"recoverBegin":     run(c.recoverBegin),
 		"recoverSign":      run(c.recoverSign),
 		"recoverOpen":      run(c.recoverOpen),
-		"wrapPasskey":      withSecret(c.wrapPasskey),
+		"wrapPasskey":      run(c.wrapPasskey),
 		"wrapPassphrase":   run(c.wrapPassphrase),
-		"newKit":           ask(c.newKit),
+		"newKit":           run(c.newKit),
 		"confirmKit":       run(c.confirmKit),
 		"openOffer":        run(c.openOffer),
-		"wrapOffer":        ask(c.wrapOffer),
+		"wrapOffer":        run(c.wrapOffer),
 		"sealLabel":        run(c.sealLabel),
 		"openLabels":       run(c.openLabels),
 
 		"load":    run(c.load),
-		"opened":  ask(c.opened),
+		"opened":  run(c.opened),
 		"apply":   run(c.apply),
 		"acked":   run(c.acked),
 		"rejoin":  run(c.rejoin),
-		"pending": ask(c.pending),
-		"head":    ask(c.head),
+		"pending": run(c.pending),
+		"head":    run(c.head),
 		"reach":   run(c.reach),
 		"resume":  run(c.resume),
-		"wake":    ask(c.wake),
-		"erasing": ask(c.erasing),
+		"wake":    run(c.wake),
+		"erasing": run(c.erasing),
 
 		"openChat":    run(c.openChat),
 		"closeChat":   run(c.closeChat),
@@ -97,7 +98,7 @@ func newCore(h host) *core {
 		"archive":     run(c.archive),
 		"deleteChat":  run(c.deleteChat),
 		"search":      run(c.search),
-		"exportAll":   ask(c.exportAll),
+		"exportAll":   run(c.exportAll),
 		"exportChat":  run(c.exportChat),
 		"setSettings": run(c.setSettings),
 	}
@@ -121,35 +122,29 @@ func (c *core) call(ctx context.Context, name string, args, secret []byte) (any,
 // none is the result of a method that has none.
 type none struct{}
 
-// The three are made once for each method, so what they do stands outside them:
-// it is a good part of the core's size.
-
-func run[A, R any](f func(context.Context, A) (R, error)) method {
-	return func(ctx context.Context, args, _ []byte) (any, error) {
-		var a A
-		if err := decodeArgs(args, &a); err != nil {
-			return nil, err
-		}
-		return f(ctx, a)
-	}
-}
-
-func ask[R any](f func(context.Context) (R, error)) method {
-	return func(ctx context.Context, args, _ []byte) (any, error) {
-		if err := decodeArgs(args, &none{}); err != nil {
-			return nil, err
-		}
-		return f(ctx)
-	}
-}
-
-func withSecret[A, R any](f func(context.Context, A, []byte) (R, error)) method {
+// run makes a method of a function that takes a context and, where it has them,
+// arguments and the secret, and returns a result and an error. It calls by
+// reflection: one function made anew for each method's types, as generics would,
+// is fifty times the same, with fifty long names, and a good part of the core.
+func run(f any) method {
+	v := reflect.ValueOf(f)
+	t := v.Type()
 	return func(ctx context.Context, args, secret []byte) (any, error) {
-		var a A
-		if err := decodeArgs(args, &a); err != nil {
+		in := []reflect.Value{reflect.ValueOf(ctx)}
+		a := reflect.ValueOf(&none{})
+		if t.NumIn() > 1 {
+			a = reflect.New(t.In(1))
+			in = append(in, a.Elem())
+		}
+		if err := decodeArgs(args, a.Interface()); err != nil {
 			return nil, err
 		}
-		return f(ctx, a, secret)
+		if t.NumIn() > 2 {
+			in = append(in, reflect.ValueOf(secret))
+		}
+		out := v.Call(in)
+		err, _ := out[1].Interface().(error)
+		return out[0].Interface(), err
 	}
 }
 
