@@ -28,6 +28,7 @@ func commands() []command {
 		{"verify-web", "[--pin FILE | --release FILE] [--json] [URL]", "compare a site with the published page, byte by byte", (*app).verifyWeb},
 		{"attest", "verify | show | policy | table [--cert FILE]... [--collateral DIR] [--json] [EVIDENCE]", "judge or print evidence out of a file", (*app).attestCommand},
 		{"release", "build | key new | sign | publish | show | diff | verify …", "make, sign, publish and read releases", (*app).releaseCommand},
+		{"log", "check | watch --pin FILE [-webhook URL] [--json] URL", "read a public log of releases and see that it only grows", (*app).logCommand},
 		{"models", "[--json]", "list the models that answer", (*app).models},
 		{"proxy", "[-listen ADDR] [-allow-origin ORIGIN]... [--env]", "serve OpenAI’s API to local programs", (*app).proxy},
 		{"app", "[--pin FILE] [-listen ADDR] [-name NAME]", "serve the chat page from this program’s own bytes", (*app).page},

@@ -70,6 +70,11 @@
 // it. "show" prints one, "diff" says in words how two differ, "verify" checks one
 // against a pin. spec/release.md has the forms, docs/verify-a-release.md the whole way.
 //
+// "sotto log" reads a public log of releases from somewhere else than a client
+// does, all of it: "check" once, "watch" until it does something wrong. It prints each
+// new release with what is different in it, remembers what it saw, and names what is
+// wrong: a fork, a log that goes back or stands still, too few witnesses.
+//
 // "sotto proxy" serves /v1/models, /v1/chat/completions and their neighbours on
 // 127.0.0.1 to programs that speak OpenAI's API. It prints the address and the
 // key that they need.
