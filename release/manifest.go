@@ -25,6 +25,10 @@ const (
 	maxName = 256  // bytes of a name, an id, a path
 	maxText = 8192 // bytes of a longer text: an argument, a policy of witnesses
 	maxList = 256  // items of any list
+
+	// maxQuotes is how many quotation marks a manifest may have: looking for fields
+	// that stand there twice takes time with the square of their number.
+	maxQuotes = 8192
 )
 
 // Manifest says what one release is: everything that changes what a machine does
@@ -181,6 +185,9 @@ func (m Manifest) encode() []byte {
 func ParseManifest(text []byte) (Manifest, error) {
 	if len(text) > MaxSigned {
 		return Manifest{}, errors.New("it is longer than " + strconv.Itoa(MaxSigned) + " bytes")
+	}
+	if bytes.Count(text, []byte{'"'}) > maxQuotes {
+		return Manifest{}, errors.New("it holds more than " + strconv.Itoa(maxQuotes) + " quotation marks")
 	}
 	if !plainText(text) {
 		return Manifest{}, errors.New("it holds a character or an escape that a manifest can't hold")

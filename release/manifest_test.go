@@ -258,6 +258,19 @@ func TestManifestForms(t *testing.T) {
 	}
 }
 
+// Nobody's bytes take long to read.
+func TestManifestQuotes(t *testing.T) {
+	for n, want := range map[int]bool{8192: true, 8194: false} {
+		m := releasetest.New("quotes").Manifest("1.0.0")
+		m.Machines.Platforms = map[string]json.RawMessage{"snp": json.RawMessage(`{"x":[]}`)}
+		left := n - bytes.Count(encode(t, m), []byte{'"'})
+		m.Machines.Platforms["snp"] = json.RawMessage(`{"x":["` + strings.Repeat(`","`, left/2-1) + `"]}`)
+		if _, err := m.Encode(); (err == nil) != want || err != nil && !strings.Contains(err.Error(), "quotation marks") {
+			t.Errorf("%d quotation marks: %v", n, err)
+		}
+	}
+}
+
 func TestVersions(t *testing.T) {
 	ordered := []string{"0.0.0", "0.0.1", "0.0.10", "0.1.0", "0.10.0", "1.0.0", "1.0.2", "10.0.0", "999999999.999999999.999999999"}
 	for i, a := range ordered {

@@ -23,6 +23,9 @@ func (p Pin) Signed(r Release) ([]string, error) {
 	if err := p.signed(r, keys); err != nil {
 		return names, err
 	}
+	if r.Manifest.Product != p.Product {
+		return names, failure(tlog.FailUnlogged, "it is a release of "+r.Manifest.Product)
+	}
 	return names, nil
 }
 

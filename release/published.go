@@ -28,7 +28,7 @@ type Published struct {
 
 // Entry is one release of a view.
 type Entry struct {
-	Release Release     // empty where the entry holds none
+	Release Release     // as far as it was read: nothing is, of what too few signed
 	Index   int64       // its place in the log
 	Failure *tlog.Error // why it doesn't count; nil where it does
 }
@@ -87,12 +87,18 @@ func (p Pin) Open(view []byte, seen *tlog.Seen, now time.Time) (*Published, erro
 
 // judge reads an entry that stands at index, and says why it doesn't count.
 func (p Pin) judge(entry []byte, index int64, keys []tlog.Key) (Release, *tlog.Error) {
-	r, err := Parse(entry)
+	r, err := parseNote(entry)
 	if err != nil {
-		return Release{}, failure(tlog.FailMalformed, err.Error())
+		return r, failure(tlog.FailMalformed, "it is no signed note")
 	}
-	if err := p.signed(r, keys); err != nil {
+	if err := p.signed(r, keys); err != nil { // before reading what anybody can have written
 		return r, err
+	}
+	if r.Manifest, err = ParseManifest(r.Text); err != nil {
+		return r, failure(tlog.FailMalformed, "the manifest can't be read: "+err.Error())
+	}
+	if r.Manifest.Product != p.Product {
+		return r, failure(tlog.FailUnlogged, "it is a release of "+r.Manifest.Product)
 	}
 	if r.Manifest.Index != index {
 		return r, failure(tlog.FailUnlogged, "it is entry "+strconv.FormatInt(index, 10)+" of the log, and was signed to be entry "+strconv.FormatInt(r.Manifest.Index, 10))
@@ -103,9 +109,6 @@ func (p Pin) judge(entry []byte, index int64, keys []tlog.Key) (Release, *tlog.E
 func (p Pin) signed(r Release, keys []tlog.Key) *tlog.Error {
 	if n := len(r.Signers(keys)); n < p.Threshold {
 		return failure(tlog.FailSignatures, strconv.Itoa(n)+" of the pinned keys signed it, and it takes "+strconv.Itoa(p.Threshold))
-	}
-	if r.Manifest.Product != p.Product {
-		return failure(tlog.FailUnlogged, "it is a release of "+r.Manifest.Product)
 	}
 	return nil
 }

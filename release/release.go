@@ -46,15 +46,20 @@ type Release struct {
 // holds. It refuses whatever is longer than an entry can be, and manifests that
 // aren't in their one form. It doesn't look at who signed: see [Release.Signers].
 func Parse(signed []byte) (Release, error) {
-	note, err := tlog.ParseNote(signed) // which are no longer than entries
+	r, err := parseNote(signed)
 	if err != nil {
 		return Release{}, err
 	}
-	m, err := ParseManifest(note.Text)
-	if err != nil {
+	if r.Manifest, err = ParseManifest(r.Text); err != nil {
 		return Release{}, errors.New("release: the manifest can't be read: " + err.Error())
 	}
-	return Release{Manifest: m, Text: note.Text, note: note}, nil
+	return r, nil
+}
+
+// parseNote reads a signed note, which is no longer than an entry, and not its text.
+func parseNote(signed []byte) (Release, error) {
+	note, err := tlog.ParseNote(signed)
+	return Release{Text: note.Text, note: note}, err
 }
 
 // Digest returns the release's name: "sha256:<hex>" of the manifest's text, without

@@ -185,6 +185,10 @@ func TestProved(t *testing.T) {
 	if names, err := w.Pin.Signed(r); err != nil || len(names) != 2 || names[0] != "release1.example" || len(r.Signatures()) != 2 {
 		t.Errorf("signed by %v: %v", names, err)
 	}
+	w.Pin.Product = "other"
+	if _, err := w.Pin.Signed(r); failure(t, err) != tlog.FailUnlogged {
+		t.Errorf("another product: %v", err)
+	}
 	w.Pin.Threshold = 3
 	if names, err := w.Pin.Signed(r); failure(t, err) != tlog.FailSignatures || len(names) != 2 {
 		t.Errorf("too few: %v, %v", names, err)
@@ -243,12 +247,15 @@ func TestParseNames(t *testing.T) {
 	w := releasetest.New("names")
 	w.Publish("1.0.0", nil)
 	w.Add(w.SignText([]byte("hello\n"), w.Keys...))
+	w.Add([]byte("no note"))
 	p, err := w.Pin.Open(w.View(), nil, now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if e := p.Entries()[0]; e.Failure == nil || e.Failure.Failure != tlog.FailMalformed || e.Index != 1 {
-		t.Errorf("an entry that is no release: %+v", e)
+	for i, e := range p.Entries()[:2] {
+		if e.Failure == nil || e.Failure.Failure != tlog.FailMalformed || e.Index != int64(2-i) {
+			t.Errorf("an entry that is no release: %+v", e)
+		}
 	}
 	if _, _, err := p.Find(release.Digest(nil)); failure(t, err) != tlog.FailUnlogged {
 		t.Errorf("a release of nothing: %v", err)

@@ -159,7 +159,13 @@ func viewCases() (cases []viewCase) {
 		w.Publish("1.0.0", nil)
 		text := bytes.Replace(encoded(w.Manifest("1.1.0")), []byte(`"product": `), []byte(`"product":  `), 1)
 		w.Add(w.SignText(text, w.Keys...))
-		c.Find, c.Found = release.Digest(text), tlog.FailUnlogged
+		c.Find, c.Found = release.Digest(text), tlog.FailMalformed
+	})
+	add("manifest-not-read", "what too few signed isn't read, so it isn't found wrong", func(w *releasetest.World, c *viewCase) {
+		w.Publish("1.0.0", nil)
+		text := []byte("{}\n")
+		w.Add(w.SignText(text, w.Keys[0]))
+		c.Find, c.Found = release.Digest(text), tlog.FailSignatures
 	})
 	add("written-down-again", "the log's operator writes an old release down after the one that revokes it: it counts at its own place only", func(w *releasetest.World, c *viewCase) {
 		c.Find = w.Publish("1.0.0", nil)
