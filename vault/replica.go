@@ -5,7 +5,7 @@ package vault
 
 import (
 	"fmt"
-	"slices"
+	"sort"
 	"sync"
 	"time"
 )
@@ -387,12 +387,7 @@ func (r *Replica) Problems() []Problem {
 			list = append(list, Problem{seq, p.id, p.collection, fmt.Errorf("%w: erased without a reason", ErrHidden)})
 		}
 	}
-	slices.SortFunc(list, func(a, b Problem) int {
-		if a.Seq < b.Seq {
-			return -1
-		}
-		return 1
-	})
+	sort.Slice(list, func(i, j int) bool { return list[i].Seq < list[j].Seq })
 	return list
 }
 

@@ -5,7 +5,7 @@ package vault
 
 import (
 	"cmp"
-	"slices"
+	"sort"
 	"strings"
 	"unicode/utf8"
 )
@@ -70,8 +70,9 @@ func (r *Replica) Search(query string, limit int) []Hit {
 			found = append(found, candidate{rank, m.Created, c, m})
 		}
 	}
-	slices.SortStableFunc(found, func(a, b candidate) int {
-		return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(b.created, a.created))
+	sort.SliceStable(found, func(i, j int) bool {
+		a, b := found[i], found[j]
+		return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(b.created, a.created)) < 0
 	})
 	hits := make([]Hit, 0, min(limit, len(found)))
 	for _, f := range found[:min(limit, len(found))] {
@@ -154,7 +155,7 @@ func marks(text string, words []string) [][2]int {
 			from = end
 		}
 	}
-	slices.SortFunc(all, func(a, b [2]int) int { return cmp.Or(a[0]-b[0], b[1]-a[1]) })
+	sort.Slice(all, func(i, j int) bool { return cmp.Or(all[i][0]-all[j][0], all[j][1]-all[i][1]) < 0 })
 	merged := all[:0]
 	for _, m := range all {
 		if n := len(merged); n > 0 && m[0] <= merged[n-1][1] {

@@ -8,6 +8,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"slices"
+	"sort"
 	"strings"
 )
 
@@ -35,7 +36,7 @@ func (r *Replica) sortedChats() []*chat {
 			list = append(list, c)
 		}
 	}
-	slices.SortFunc(list, func(a, b *chat) int { return compareChats(&a.view, &b.view) })
+	sort.Slice(list, func(i, j int) bool { return compareChats(&list[i].view, &list[j].view) < 0 })
 	r.chatsSorted = list
 	return list
 }
@@ -163,8 +164,9 @@ func (c *chat) sort() {
 	}
 	for _, siblings := range children {
 		// Last first: they are put on a stack.
-		slices.SortFunc(siblings, func(a, b *message) int {
-			return cmp.Or(cmp.Compare(b.Created, a.Created), strings.Compare(b.ID, a.ID))
+		sort.Slice(siblings, func(i, j int) bool {
+			a, b := siblings[i], siblings[j]
+			return cmp.Or(cmp.Compare(b.Created, a.Created), strings.Compare(b.ID, a.ID)) < 0
 		})
 	}
 	ordered := make([]*message, 0, len(c.messages))

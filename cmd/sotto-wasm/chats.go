@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -156,7 +157,7 @@ func (c *core) view(id string) (viewDoc, error) {
 			v.Messages = append(v.Messages, a.doc())
 		}
 	}
-	slices.SortStableFunc(v.Messages, func(a, b messageDoc) int { return cmp.Compare(a.Created, b.Created) })
+	sort.SliceStable(v.Messages, func(i, j int) bool { return v.Messages[i].Created < v.Messages[j].Created })
 	v.Leaf = newestLeaf(v.Messages)
 	return v, nil
 }

@@ -7,7 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"slices"
+	"sort"
 
 	"github.com/sotto-chat/sotto/vault"
 )
@@ -307,7 +307,7 @@ func (c *core) erasing(context.Context) (erasingResult, error) {
 			delete(v.kept, id)
 		}
 	}
-	slices.Sort(seqs)
+	sort.Slice(seqs, func(i, j int) bool { return seqs[i] < seqs[j] })
 	return erasingResult{seqs}, nil
 }
 
