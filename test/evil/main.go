@@ -85,6 +85,10 @@ type pinned struct {
 	URL    string                 `json:"url"`
 	Policy attest.Policy          `json:"policy"`
 	Roots  map[string][]cert.Root `json:"roots"`
+
+	// What this person has seen before, while the operator was honest.
+	Releases []string `json:"releases"`
+	LogSeen  []byte   `json:"log_seen"`
 }
 
 // operate is the operator of one attack, until ctx ends.
@@ -110,7 +114,15 @@ func operate(ctx context.Context, out io.Writer, name, listen string) error {
 	if err := w.startAccount(origin); err != nil {
 		return err
 	}
-	w.page = web.Handler()
+	if a.Class != classWeb {
+		w.page = web.Handler()
+	}
+	if a.Class == classLog || a.Class == classWeb {
+		// The person comes back: they have seen the log before.
+		if err := a.attempt(ctx, w); err != nil {
+			return err
+		}
+	}
 	if err := a.Arm(ctx, w); err != nil {
 		return err
 	}
@@ -119,7 +131,7 @@ func operate(ctx context.Context, out io.Writer, name, listen string) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	p := pinned{URL: w.URL, Policy: w.victim.policy, Roots: rootsOf(w.victim.platforms)}
+	p := pinned{URL: w.URL, Policy: w.victim.policy, Roots: rootsOf(w.victim.platforms), Releases: w.victim.releases, LogSeen: w.victim.logSeen}
 	for file, v := range map[string]any{"victim.json": p, "policy.json": p.Policy} {
 		b, err := json.MarshalIndent(v, "", "  ")
 		if err != nil {
@@ -176,7 +188,7 @@ func suffer(ctx context.Context, out io.Writer, dir, text string) error {
 	c := client.New(client.Config{Transport: nethttp.New(p.URL), Policy: p.Policy, Platforms: []attest.Platform{
 		snp.Platform{Roots: p.Roots[snp.Name]}, tdx.Platform{Roots: p.Roots[tdx.Name]}, tpm.Platform{Roots: p.Roots[tpm.Name]},
 		nvidia.Platform{Roots: p.Roots[nvidia.Name]}, software.Platform{},
-	}})
+	}, Seen: p.Releases, LogSeen: p.LogSeen})
 	defer c.Close()
 	err = talk(ctx, out, c, text)
 	fmt.Fprintf(out, "\n%s\n", c.Status().Line)
