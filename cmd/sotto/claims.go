@@ -332,14 +332,16 @@ func pageClaim(s *snapshot, r *report, log *client.LogStatus) claim {
 	}
 	const rest = " These files name all others by their digests; “sotto verify-web” compares those too. A server can still give one person another page: “sotto app” doesn’t need it."
 	switch {
-	case len(found) > 0 && (logged || log != nil):
+	case len(found) > 0 && logged:
 		c.Status, c.Detail = attest.StatusFail, "The page is not that of "+against+": "+sentenceOf(found[0])+"."
 	case len(found) > 0:
 		c.Status, c.Detail = attest.StatusWarn, "The page is not the one in this program, and no log says which is right: "+sentenceOf(found[0])+"."
 	case logged && r.Log != nil && !r.Log.Offered:
 		c.Status, c.Detail = attest.StatusOK, "It is the page of "+against+" in the public log."+rest
+	case logged:
+		c.Status, c.Detail = attest.StatusWarn, "It is the page of "+against+", but it was the server itself that said which log to look at."+rest
 	default:
-		c.Status, c.Detail = attest.StatusWarn, "It is "+against+", but no log that you know of says that this is the published one."+rest
+		c.Status, c.Detail = attest.StatusWarn, "It is "+against+", but no log says that this is the published one."+rest
 	}
 	return c
 }

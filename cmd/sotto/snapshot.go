@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
@@ -97,8 +98,13 @@ func thisProgram() program {
 			}
 		}
 	}
-	if files, err := ownFiles(); err == nil {
-		p.Page = livesite.Entrances(files)
+	// Only the entrances: hashing all of the page takes longer than the whole check.
+	if dist, err := web.Files(); err == nil {
+		for _, name := range livesite.EntranceNames {
+			if b, err := fs.ReadFile(dist, name); err == nil {
+				p.Page = append(p.Page, release.File{Path: name, SHA256: release.Digest(b)})
+			}
+		}
 	}
 	return p
 }
@@ -130,7 +136,11 @@ func (s *snapshot) readPolicy(known []attest.Platform) (attest.Policy, error) {
 func (s *snapshot) fetchSite(ctx context.Context, base *url.URL) {
 	fetch := livesite.New(base)
 	var wg sync.WaitGroup
-	for _, p := range []string{"/", "/core.html", "/sw.js", pathSession} {
+	paths := []string{pathSession}
+	for _, name := range livesite.EntranceNames {
+		paths = append(paths, livesite.Path(name))
+	}
+	for _, p := range paths {
 		wg.Go(func() {
 			a, err := fetch(ctx, p, "")
 			out := answer{Status: a.Status, Header: a.Header, body: a.Body}

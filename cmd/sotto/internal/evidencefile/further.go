@@ -159,11 +159,11 @@ func (p Piece) pack(files []known) ([]byte, error) {
 	case p.Data != nil:
 		return p.Data, nil
 	case p.Platform == "snp":
-		table, crls, err := snpdata.ParseCertTable(p.Beside)
+		table, err := snpdata.ParseCertTable(p.Beside)
 		if err != nil {
 			return nil, err
 		}
-		return snpdata.FromReport(p.Raw, append(table, certs...), crls)
+		return snpdata.FromReport(p.Raw, append(table, certs...))
 	case p.Platform == "tdx":
 		return tdxdata.FromQuote(p.Raw, append(certs, of(files, kindIntel)...), one(of(files, kindLog)))
 	case p.Platform == "tpm":

@@ -150,12 +150,15 @@ func ask(h http.Header, path, accept string) {
 // routes are addresses at which the app itself shows something: index.html.
 var routes = []string{"/", "/settings", "/settings/devices", "/chat/00000000000000000000000000000000", "/link/00000000000000000000000000000000"}
 
-// Entrances are the files that say, by digest or name, what everything else is: with
-// these as published, and a browser that keeps to them, so is the rest.
+// EntranceNames are the files that say, by digest or name, what everything else is:
+// with these as published, and a browser that keeps to them, so is the rest.
+var EntranceNames = []string{"core.html", "index.html", headers.ServiceWorkerPath}
+
+// Entrances returns those of files that have one of [EntranceNames].
 func Entrances(files []release.File) []release.File {
 	var out []release.File
 	for _, f := range files {
-		if strings.HasSuffix(f.Path, ".html") || f.Path == headers.ServiceWorkerPath {
+		if slices.Contains(EntranceNames, f.Path) {
 			out = append(out, f)
 		}
 	}
