@@ -162,10 +162,12 @@ var ggufSizes = map[uint32]int64{0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1,
 func ggufParts(r io.Reader) (tokenizer, template string, err error) {
 	g := &ggufReader{r: r}
 	version, _, keys := g.u32(), g.u64(), g.u64()
-	if g.err == nil && version != 2 && version != 3 {
+	switch {
+	case g.err != nil:
+		return "", "", g.err
+	case version != 2 && version != 3:
 		return "", "", fmt.Errorf("its version is %d", version)
-	}
-	if keys > maxGGUFKeys {
+	case keys > maxGGUFKeys:
 		return "", "", errors.New("it has too many keys")
 	}
 	sum, found := sha256.New(), false
