@@ -5,6 +5,7 @@ package engine
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -168,17 +169,8 @@ func (u *upstream) quote(predicate, words string) string {
 }
 
 func (d *dialect) matches(msg string, said serverError) bool {
-	for _, t := range d.types {
-		if strings.EqualFold(said.kind, t) || strings.EqualFold(said.code, t) {
-			return true
-		}
-	}
-	for _, w := range d.words {
-		if containsInOrder(msg, w) {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(d.types, strings.ToLower(said.kind)) || slices.Contains(d.types, strings.ToLower(said.code)) ||
+		slices.ContainsFunc(d.words, func(w string) bool { return containsInOrder(msg, w) })
 }
 
 // containsInOrder reports whether the parts of pattern between "*" stand in s

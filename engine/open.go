@@ -3,10 +3,7 @@
 
 package engine
 
-import (
-	"cmp"
-	"time"
-)
+import "time"
 
 // Options say which model server to open.
 type Options struct {
@@ -29,5 +26,5 @@ func Open(o Options) (Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newUpstream(cmp.Or(o.Name, "model server at "+a.String()), a, o.APIKey, o), nil
+	return newUpstream(a, o), nil
 }

@@ -112,7 +112,7 @@ func (s *eventStream) finish() {
 
 // deliver checks the event in ev and puts it out, or puts out an error instead.
 func (s *eventStream) deliver() {
-	data, name, ok := eventData(s.ev)
+	data, name, ok := EventData(s.ev)
 	switch {
 	case !ok:
 		// A server that fails midway may fall back to a bare JSON document.
@@ -160,10 +160,10 @@ func (s *eventStream) deliver() {
 	s.out = s.ev
 }
 
-// eventData joins the data lines of an event and returns its name. ok is false
+// EventData joins the data lines of a server-sent event and returns its name. ok is false
 // if a line isn't of the format. data is nil when there is no data line; for the
 // usual single line it points into ev.
-func eventData(ev []byte) (data []byte, name string, ok bool) {
+func EventData(ev []byte) (data []byte, name string, ok bool) {
 	lines := 0
 	for line := range bytes.Lines(ev) {
 		line = bytes.TrimRight(line, "\r\n")

@@ -39,8 +39,8 @@ type upstream struct {
 	firstByte, whole, idle time.Duration
 }
 
-// newUpstream makes the engine; it connects to nothing yet.
-func newUpstream(name string, a address, key string, o Options) *upstream {
+// newUpstream makes the engine at a; it connects to nothing yet.
+func newUpstream(a address, o Options) *upstream {
 	d := &net.Dialer{Timeout: connectTimeout, KeepAlive: 30 * time.Second}
 	dial := d.DialContext
 	if a.socket != "" {
@@ -48,9 +48,9 @@ func newUpstream(name string, a address, key string, o Options) *upstream {
 			return d.DialContext(ctx, "unix", a.socket)
 		}
 	}
-	u := &upstream{
-		name: name, addr: a, key: key,
-		firstByte: firstByteTimeout, whole: wholeTimeout, idle: idleTimeout,
+	return &upstream{
+		name: cmp.Or(o.Name, "model server at "+a.String()), addr: a, key: o.APIKey,
+		firstByte: cmp.Or(o.FirstByte, firstByteTimeout), whole: cmp.Or(o.FirstByte, wholeTimeout), idle: cmp.Or(o.Idle, idleTimeout),
 		client: &http.Client{
 			Transport: &http.Transport{
 				// A proxy from the environment would be shown the words.
@@ -67,13 +67,6 @@ func newUpstream(name string, a address, key string, o Options) *upstream {
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
-	if o.FirstByte > 0 {
-		u.firstByte, u.whole = o.FirstByte, o.FirstByte
-	}
-	if o.Idle > 0 {
-		u.idle = o.Idle
-	}
-	return u
 }
 
 func (u *upstream) Name() string { return u.name }
@@ -102,7 +95,7 @@ func (u *upstream) do(ctx context.Context, req *Request) (*Response, error) {
 		defer w.stop()
 		return nil, u.failure(w.cause(err))
 	}
-	body := &watchedBody{ReadCloser: res.Body, watch: w, first: wait, idle: u.idle}
+	body := &watchedBody{ReadCloser: res.Body, u: u, watch: w, first: wait, idle: u.idle}
 
 	if res.StatusCode < 200 || res.StatusCode > 299 {
 		defer body.Close()
@@ -125,14 +118,17 @@ func (u *upstream) do(ctx context.Context, req *Request) (*Response, error) {
 		refused, rest, err := peekError(body)
 		if err != nil {
 			body.Close()
-			return nil, u.failure(err)
+			return nil, err
 		}
 		if refused {
 			defer body.Close()
 			res.StatusCode = http.StatusBadGateway
 			return nil, u.refusal(req, res, rest)
 		}
-		out.Body = &plainBody{r: rest, c: body, u: u}
+		out.Body = struct {
+			io.Reader
+			io.Closer
+		}{rest, body}
 	}
 	return out, nil
 }
@@ -241,9 +237,11 @@ func (w *watch) stop() {
 }
 
 // watchedBody runs the watch around every read and ends the request when it is
-// closed, so that a stopped answer stops the model server.
+// closed, so that a stopped answer stops the model server. Its errors but io.EOF
+// are each an *Error.
 type watchedBody struct {
 	io.ReadCloser
+	u           *upstream
 	watch       *watch
 	first, idle time.Duration // limits before and after the first byte
 	started     bool
@@ -260,7 +258,7 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 	b.watch.timer.Stop()
 	b.started = b.started || n > 0
 	if err != nil && err != io.EOF {
-		err = b.watch.cause(err)
+		err = b.u.failure(b.watch.cause(err))
 	}
 	return n, err
 }
@@ -269,23 +267,6 @@ func (b *watchedBody) Close() error {
 	b.closed.Do(b.watch.stop)
 	return b.ReadCloser.Close()
 }
-
-// plainBody is an answer in one piece: JSON, audio, an image.
-type plainBody struct {
-	r io.Reader
-	c io.Closer
-	u *upstream
-}
-
-func (b *plainBody) Read(p []byte) (int, error) {
-	n, err := b.r.Read(p)
-	if err != nil && err != io.EOF {
-		err = b.u.failure(err)
-	}
-	return n, err
-}
-
-func (b *plainBody) Close() error { return b.c.Close() }
 
 // peekError looks at the start of a body. It reports whether the whole of it is
 // a JSON error document, and returns a reader of the body from its beginning.

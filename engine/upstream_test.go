@@ -434,7 +434,7 @@ func FuzzEventStream(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
-		u := newUpstream("x", address{}, "", Options{})
+		u := newUpstream(address{socket: "/x"}, Options{})
 		s := newEventStream(io.NopCloser(strings.NewReader(string(in))), u)
 		out, err := io.ReadAll(s)
 		if err != nil {
@@ -442,7 +442,7 @@ func FuzzEventStream(f *testing.F) {
 		}
 		ended := false
 		for event := range strings.SplitSeq(strings.ReplaceAll(string(out), "\r\n", "\n"), "\n\n") {
-			data, _, ok := eventData([]byte(event + "\n\n"))
+			data, _, ok := EventData([]byte(event + "\n\n"))
 			if !ok {
 				t.Fatalf("%q isn't an event", event)
 			}

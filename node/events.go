@@ -7,6 +7,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+
+	"github.com/sotto-chat/sotto/engine"
 )
 
 // maxEvent bounds one server-sent event: a generated image is the largest
@@ -92,29 +94,9 @@ func pushEvent(q *queue, ev []byte) error {
 		q.pushEvent(ev, from, to, true)
 		return nil
 	}
-	var data []byte
-	lines, dataLines, offset := 0, 0, 0
-	for rest := ev; len(rest) > 0; {
-		nl := bytes.IndexByte(rest, '\n')
-		if nl < 0 {
-			return errMalformed
-		}
-		line := bytes.TrimSuffix(rest[:nl], cr)
-		if value, ok := bytes.CutPrefix(line, dataField); ok {
-			value = bytes.TrimPrefix(value, []byte(" "))
-			if dataLines++; dataLines == 1 {
-				data = value
-				offset = len(ev) - len(rest) + len(line) - len(value)
-			} else {
-				data = append(append(data[:len(data):len(data)], '\n'), value...)
-			}
-		} else if !harmless(line) {
-			return errMalformed
-		}
-		if len(line) > 0 {
-			lines++
-		}
-		rest = rest[nl+1:]
+	data, _, ok := engine.EventData(ev)
+	if !ok {
+		return errMalformed
 	}
 	switch {
 	case len(data) == 0 || bytes.Equal(data, doneMark):
@@ -122,25 +104,12 @@ func pushEvent(q *queue, ev []byte) error {
 		return nil
 	case !json.Valid(data):
 		return errMalformed
-	case lines != 1:
+	case !bytes.HasPrefix(ev, dataField) || bytes.Count(ev, []byte{'\n'}) != 2: // more than a line of data and a blank one
 		q.push(ev)
 		return nil
 	}
+	offset := bytes.Index(ev, data)
 	from, to, ok := contentSpan(data)
 	q.pushEvent(ev, offset+from, offset+to, ok)
 	return nil
-}
-
-// harmless reports whether a line without data may stand in an event stream:
-// a blank one, a comment, or a field that the standard knows.
-func harmless(line []byte) bool {
-	if len(line) == 0 || line[0] == ':' {
-		return true
-	}
-	name, _, _ := bytes.Cut(line, []byte(":"))
-	switch string(name) {
-	case "event", "id", "retry", "data":
-		return true
-	}
-	return false
 }

@@ -14,6 +14,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Limits of the two documents, checked before anything is decoded.
@@ -118,35 +119,23 @@ func (c *KeyConfig) Check() error {
 
 // KeyID returns the id of the key that the exact bytes of a key config
 // describe: the first 16 bytes of SHA-256("sotto/1 key id\x00" ‖ config).
-func KeyID(config []byte) (id [KeyIDSize]byte) {
-	h := sha256.New()
-	h.Write([]byte("sotto/1 key id\x00"))
-	h.Write(config)
-	copy(id[:], h.Sum(nil))
-	return id
+func KeyID(config []byte) [KeyIDSize]byte {
+	sum := sha256.Sum256(slices.Concat([]byte("sotto/1 key id\x00"), config))
+	return [KeyIDSize]byte(sum[:])
 }
 
 // ReportData returns what the hardware signs for the exact bytes of a key
 // config: SHA-512("sotto/1 key config\x00" ‖ config).
-func ReportData(config []byte) (rd [64]byte) {
-	h := sha512.New()
-	h.Write([]byte("sotto/1 key config\x00"))
-	h.Write(config)
-	h.Sum(rd[:0])
-	return rd
+func ReportData(config []byte) [64]byte {
+	return sha512.Sum512(slices.Concat([]byte("sotto/1 key config\x00"), config))
 }
 
 // FreshData returns what the hardware signs for somebody who asks with a nonce of
 // their own, about a key that is in use already (spec/evidence.md, "Fresh
 // evidence"): SHA-512("sotto/1 fresh\x00" ‖ nonce ‖ config). It differs from
 // [ReportData] in its label, so that neither can be taken for the other.
-func FreshData(nonce [32]byte, config []byte) (rd [64]byte) {
-	h := sha512.New()
-	h.Write([]byte("sotto/1 fresh\x00"))
-	h.Write(nonce[:])
-	h.Write(config)
-	h.Sum(rd[:0])
-	return rd
+func FreshData(nonce [32]byte, config []byte) [64]byte {
+	return sha512.Sum512(slices.Concat([]byte("sotto/1 fresh\x00"), nonce[:], config))
 }
 
 // Anchor returns how a key config names the exact bytes of a checkpoint:
@@ -161,12 +150,8 @@ func Anchor(checkpoint []byte) string {
 
 // Nonce returns what stands for the report data in hardware that has only 32
 // bytes for it: SHA-256("sotto/1 <platform> nonce\x00" ‖ report data).
-func Nonce(platform string, reportData [64]byte) (n [32]byte) {
-	h := sha256.New()
-	h.Write([]byte("sotto/1 " + platform + " nonce\x00"))
-	h.Write(reportData[:])
-	h.Sum(n[:0])
-	return n
+func Nonce(platform string, reportData [64]byte) [32]byte {
+	return sha256.Sum256(slices.Concat([]byte("sotto/1 "), []byte(platform), []byte(" nonce\x00"), reportData[:]))
 }
 
 // Evidence is one platform's statement about a key config.

@@ -10,6 +10,9 @@ package pile
 import (
 	"bytes"
 	"encoding/pem"
+	"errors"
+	"slices"
+	"strconv"
 )
 
 // Object is a certificate or a revocation list, opened as far as it takes to
@@ -38,6 +41,33 @@ func Open(b []byte) (found []Object, ok bool) {
 		return nil, false
 	}
 	return []Object{o}, true
+}
+
+// OpenAll opens files and parts certificates from lists. What is there twice it
+// returns once.
+func OpenAll(files [][]byte) (certs, lists []Object, err error) {
+	for i, f := range files {
+		found, ok := Open(f)
+		if !ok {
+			return nil, nil, errors.New("number " + strconv.Itoa(i+1) + " of the files is neither a certificate nor a revocation list")
+		}
+		for _, o := range found {
+			if o.List {
+				lists = Add(lists, o)
+			} else {
+				certs = Add(certs, o)
+			}
+		}
+	}
+	return certs, lists, nil
+}
+
+// Add adds an object to a list that doesn't have it yet.
+func Add(list []Object, o Object) []Object {
+	if slices.ContainsFunc(list, func(p Object) bool { return bytes.Equal(p.Raw, o.Raw) }) {
+		return list
+	}
+	return append(list, o)
 }
 
 // openDER reads one certificate (RFC 5280, section 4.1) or list (section 5.1).

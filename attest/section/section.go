@@ -19,7 +19,7 @@ import (
 	"errors"
 	"strconv"
 
-	"github.com/sotto-chat/sotto/attest/section/rule"
+	"github.com/sotto-chat/sotto/attest/section/write"
 )
 
 // MaxSections is the most that a container may hold, of all kinds together.
@@ -28,7 +28,12 @@ const MaxSections = 128
 const headSize = 5
 
 // Rule says how often a kind may stand in a container and how long it may be.
-type Rule = rule.Rule
+type Rule struct {
+	Kind     byte
+	Name     string // for errors: "report", "certificate"
+	Min, Max int    // how many
+	MaxLen   int    // bytes of each
+}
 
 // Sections is an opened container. Its bytes are those that [Parse] was given.
 type Sections struct {
@@ -118,5 +123,5 @@ func (s Sections) All(kind byte) [][]byte {
 	return out
 }
 
-// Append is [rule.Append].
-func Append(dst []byte, kind byte, data []byte) []byte { return rule.Append(dst, kind, data) }
+// Append is [write.Append].
+func Append(dst []byte, kind byte, data []byte) []byte { return write.Append(dst, kind, data) }

@@ -381,10 +381,22 @@ type evidence struct {
 	crls               []*cert.CRL
 }
 
+// Sections are the rules of the container. Certificates and lists may be missing:
+// whether that matters is a judgement, not a form.
+func Sections() []section.Rule {
+	return []section.Rule{
+		{Kind: snpdata.KindReport, Name: "report", Min: 1, Max: 1, MaxLen: snpdata.ReportSize},
+		{Kind: snpdata.KindLeaf, Name: "certificate of the chip's key", Max: 1, MaxLen: snpdata.MaxCert},
+		{Kind: snpdata.KindIntermediate, Name: "certificate of the signing key", Max: 1, MaxLen: snpdata.MaxCert},
+		{Kind: snpdata.KindRoot, Name: "certificate of the root key", Max: 1, MaxLen: snpdata.MaxCert},
+		{Kind: snpdata.KindCRL, Name: "revocation list", Max: snpdata.MaxCRLs, MaxLen: snpdata.MaxCRL},
+	}
+}
+
 // parse opens the data of a piece of evidence. It is total and bounded: whatever
 // comes is opened as a whole or refused.
 func parse(data []byte) (*evidence, error) {
-	s, err := section.Parse(data, snpdata.Sections())
+	s, err := section.Parse(data, Sections())
 	if err != nil {
 		return nil, err
 	}

@@ -24,8 +24,21 @@ type evidence struct {
 	log        *tcg.Log
 }
 
+// Sections are the rules of the container. All but the quote may be missing:
+// whether that matters is a judgement, not a form.
+func Sections() []section.Rule {
+	return []section.Rule{
+		{Kind: tdxdata.KindQuote, Name: "quote", Min: 1, Max: 1, MaxLen: tdxdata.MaxQuote},
+		{Kind: tdxdata.KindCertificate, Name: "certificate", Max: 4, MaxLen: tdxdata.MaxCert},
+		{Kind: tdxdata.KindTCBInfo, Name: "TCB info", Max: 1, MaxLen: tdxdata.MaxTCBInfo},
+		{Kind: tdxdata.KindQEIdentity, Name: "QE identity", Max: 1, MaxLen: tdxdata.MaxQEIdentity},
+		{Kind: tdxdata.KindCRL, Name: "revocation list", Max: 4, MaxLen: tdxdata.MaxCRL},
+		{Kind: tdxdata.KindEventLog, Name: "event log", Max: 1, MaxLen: tdxdata.MaxLog},
+	}
+}
+
 func parse(data []byte) (*evidence, error) {
-	s, err := section.Parse(data, tdxdata.Sections())
+	s, err := section.Parse(data, Sections())
 	if err != nil {
 		return nil, err
 	}

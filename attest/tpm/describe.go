@@ -27,7 +27,7 @@ func Describe(data []byte) ([]attest.Field, error) {
 		}
 		return q.describe(), nil
 	}
-	s, err := section.Parse(data, tpmdata.Sections())
+	s, err := section.Parse(data, Sections())
 	if err != nil {
 		return nil, err
 	}

@@ -71,8 +71,21 @@ type parsed struct {
 	log       *tcg.Log // nil if there is none
 }
 
+// Sections are the rules of the container.
+func Sections() []section.Rule {
+	return []section.Rule{
+		{Kind: tpmdata.KindQuote, Name: "quote", Min: 1, Max: 1, MaxLen: 1024},
+		{Kind: tpmdata.KindSignature, Name: "signature", Min: 1, Max: 1, MaxLen: 1024},
+		{Kind: tpmdata.KindPublic, Name: "key", Min: 1, Max: 1, MaxLen: 1024},
+		{Kind: tpmdata.KindCertificate, Name: "certificate", Min: 0, Max: 8, MaxLen: 8192},
+		{Kind: tpmdata.KindCRL, Name: "revocation list", Min: 0, Max: 8, MaxLen: 256 << 10},
+		{Kind: tpmdata.KindValues, Name: "registers", Min: 0, Max: 1, MaxLen: 16 * 24 * 64},
+		{Kind: tpmdata.KindEventLog, Name: "event log", Min: 0, Max: 1, MaxLen: tpmdata.MaxLog},
+	}
+}
+
 func parse(data []byte) (p parsed, err error) {
-	s, err := section.Parse(data, tpmdata.Sections())
+	s, err := section.Parse(data, Sections())
 	if err != nil {
 		return p, err
 	}

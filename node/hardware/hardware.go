@@ -63,7 +63,7 @@ type Machine struct {
 // source is one kind of hardware.
 type source struct {
 	platform string
-	evidence func(reportData [64]byte, files []collateral.File) ([]bundle.Evidence, error)
+	evidence func(reportData [64]byte, files [][]byte) ([]bundle.Evidence, error)
 }
 
 // known are the platforms, in the order in which they stand in a bundle, each
@@ -127,8 +127,12 @@ func (m *Machine) Platforms() (names []string) {
 // what did, which must not be used: an error is about the machine as a whole.
 func (m *Machine) Evidence(reportData [64]byte) (all []bundle.Evidence, err error) {
 	for _, s := range m.sources {
-		files, e := collateral.Read(m.collateral, s.platform)
+		found, e := collateral.Read(m.collateral, s.platform)
 		if e == nil {
+			var files [][]byte
+			for _, f := range found {
+				files = append(files, f.Data)
+			}
 			var pieces []bundle.Evidence
 			pieces, e = s.evidence(reportData, files)
 			all = append(all, pieces...)
@@ -144,7 +148,7 @@ func (m *Machine) Evidence(reportData [64]byte) (all []bundle.Evidence, err erro
 }
 
 // processor looks for a processor that signs for the whole machine.
-func processor(o Options, platform, provider, device string, pack func(tsm.Report, []collateral.File) ([]byte, error)) (*source, error) {
+func processor(o Options, platform, provider, device string, pack func(tsm.Report, [][]byte) ([]byte, error)) (*source, error) {
 	t := o.Processor
 	if t == nil {
 		found, err := tsm.Open("")
@@ -161,7 +165,7 @@ func processor(o Options, platform, provider, device string, pack func(tsm.Repor
 		}
 		return nil, nil
 	}
-	return &source{platform, func(reportData [64]byte, files []collateral.File) ([]bundle.Evidence, error) {
+	return &source{platform, func(reportData [64]byte, files [][]byte) ([]bundle.Evidence, error) {
 		r, err := t.Report(reportData)
 		if err != nil {
 			return nil, err
@@ -186,8 +190,8 @@ func lookTPM(o Options) (*source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &source{"tpm", func(reportData [64]byte, files []collateral.File) ([]bundle.Evidence, error) {
-		return t.Evidence(reportData, contents(files)...)
+	return &source{"tpm", func(reportData [64]byte, files [][]byte) ([]bundle.Evidence, error) {
+		return t.Evidence(reportData, files...)
 	}}, nil
 }
 
@@ -201,33 +205,26 @@ func lookNVIDIA(o Options) (*source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &source{"nvidia", func(reportData [64]byte, files []collateral.File) ([]bundle.Evidence, error) {
-		return g.Evidence(reportData, contents(files)...)
+	return &source{"nvidia", func(reportData [64]byte, files [][]byte) ([]bundle.Evidence, error) {
+		return g.Evidence(reportData, files...)
 	}}, nil
 }
 
-func contents(files []collateral.File) (out [][]byte) {
-	for _, f := range files {
-		out = append(out, f.Data)
-	}
-	return out
-}
-
 // tdx puts Intel's documents and the log of the start beside the quote.
-func (o Options) tdx(r tsm.Report, files []collateral.File) ([]byte, error) {
+func (o Options) tdx(r tsm.Report, files [][]byte) ([]byte, error) {
 	log, err := collateral.ReadFile(cmp.Or(o.EventLog, eventLog), 1<<20)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) { // some firmware keeps none
 		return nil, err
 	}
-	return tdxdata.FromQuote(r.Out, contents(files), log)
+	return tdxdata.FromQuote(r.Out, files, log)
 }
 
 // snp puts the host's certificates beside the operator's: either may have what
 // the other lacks.
-func snp(r tsm.Report, files []collateral.File) ([]byte, error) {
-	certs, crls, err := snpdata.ParseCertTable(r.Aux)
+func snp(r tsm.Report, files [][]byte) ([]byte, error) {
+	certs, err := snpdata.ParseCertTable(r.Aux)
 	if err != nil {
 		return nil, err
 	}
-	return snpdata.FromReport(r.Out, append(certs, contents(files)...), crls)
+	return snpdata.FromReport(r.Out, append(certs, files...))
 }

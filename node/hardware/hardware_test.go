@@ -18,7 +18,6 @@ import (
 	"github.com/sotto-chat/sotto/attest/snp/snpdata"
 	"github.com/sotto-chat/sotto/attest/tdx"
 	"github.com/sotto-chat/sotto/attest/tdx/tdxtest"
-	"github.com/sotto-chat/sotto/internal/collateral"
 	"github.com/sotto-chat/sotto/node/hardware/tsm"
 )
 
@@ -174,7 +173,7 @@ func TestEvidenceOfTDX(t *testing.T) {
 func TestEvidenceOfSeveral(t *testing.T) {
 	silent := errors.New("silent")
 	piece := func(platform string, n int, err error) source {
-		return source{platform, func([64]byte, []collateral.File) ([]attest.Evidence, error) {
+		return source{platform, func([64]byte, [][]byte) ([]attest.Evidence, error) {
 			return slices.Repeat([]attest.Evidence{{Platform: platform, Data: []byte("x")}}, n), err
 		}}
 	}

@@ -9,8 +9,8 @@
 // A machine gets its report, and often a table of certificates with it, from
 // its firmware and host:
 //
-//	certs, crls, err := snpdata.ParseCertTable(auxblob)
-//	data, err := snpdata.FromReport(outblob, certs, crls)
+//	files, err := snpdata.ParseCertTable(auxblob)
+//	data, err := snpdata.FromReport(outblob, files)
 //
 // The format of the data is that of spec/evidence-snp.md.
 package snpdata
@@ -27,7 +27,7 @@ import (
 	"strconv"
 
 	"github.com/sotto-chat/sotto/attest/pile"
-	"github.com/sotto-chat/sotto/attest/section/rule"
+	"github.com/sotto-chat/sotto/attest/section/write"
 )
 
 // Kinds of sections, in the order in which they stand.
@@ -49,60 +49,36 @@ const (
 	MaxCRLs = 4
 )
 
-// Sections are the rules of the container, for package section. Certificates and
-// lists may be missing: whether that matters is a judgement, not a form.
-func Sections() []rule.Rule {
-	return []rule.Rule{
-		{Kind: KindReport, Name: "report", Min: 1, Max: 1, MaxLen: ReportSize},
-		{Kind: KindLeaf, Name: "certificate of the chip's key", Max: 1, MaxLen: MaxCert},
-		{Kind: KindIntermediate, Name: "certificate of the signing key", Max: 1, MaxLen: MaxCert},
-		{Kind: KindRoot, Name: "certificate of the root key", Max: 1, MaxLen: MaxCert},
-		{Kind: KindCRL, Name: "revocation list", Max: MaxCRLs, MaxLen: MaxCRL},
-	}
-}
-
-// FromReport makes the evidence of a report of [ReportSize] bytes. The
-// certificates and lists may be DER or PEM, several in one, in any order, and of
+// FromReport makes the evidence of a report of [ReportSize] bytes. The files,
+// certificates and revocation lists, may be DER or PEM, several in one, in any order, and of
 // more chips than the report's: it takes the certificate whose key signed the
 // report, those above it, and the lists of its root. Those that it doesn't find it
 // leaves out, and the verdict will say so. It fails on a report of another length
 // and on bytes that are neither a certificate nor a list.
-func FromReport(report []byte, certs [][]byte, crls [][]byte) (data []byte, err error) {
+func FromReport(report []byte, files [][]byte) (data []byte, err error) {
 	if len(report) != ReportSize {
 		return nil, errors.New("a report is " + strconv.Itoa(ReportSize) + " bytes long, this one " + strconv.Itoa(len(report)))
 	}
-	var all, lists []pile.Object
-	for i, b := range slices.Concat(certs, crls) {
-		found, ok := pile.Open(b)
-		if !ok {
-			return nil, errors.New("number " + strconv.Itoa(i+1) + " of the certificates and lists is neither")
-		}
-		for _, o := range found {
-			if o.List {
-				lists = append(lists, o)
-			} else {
-				all = append(all, o)
-			}
-		}
+	certs, lists, err := pile.OpenAll(files)
+	if err != nil {
+		return nil, err
 	}
-
-	data = rule.Append(nil, KindReport, report)
-	leaf := signer(report, all)
-	data = rule.Append(data, KindLeaf, leaf.Raw)
-	parent := issuerOf(leaf, all)
-	data = rule.Append(data, KindIntermediate, parent.Raw)
-	root := issuerOf(parent, all)
-	data = rule.Append(data, KindRoot, root.Raw)
+	data = write.Append(nil, KindReport, report)
+	leaf := signer(report, certs)
+	data = write.Append(data, KindLeaf, leaf.Raw)
+	parent := issuerOf(leaf, certs)
+	data = write.Append(data, KindIntermediate, parent.Raw)
+	root := issuerOf(parent, certs)
+	data = write.Append(data, KindRoot, root.Raw)
 	n := 0
-	for i, l := range lists {
-		again := slices.ContainsFunc(lists[:i], func(o pile.Object) bool { return bytes.Equal(o.Raw, l.Raw) })
-		if root.Raw == nil || !bytes.Equal(l.Issuer, root.Subject) || again {
+	for _, l := range lists {
+		if root.Raw == nil || !bytes.Equal(l.Issuer, root.Subject) {
 			continue
 		}
 		if n++; n > MaxCRLs {
 			return nil, errors.New("there are more than " + strconv.Itoa(MaxCRLs) + " revocation lists")
 		}
-		data = rule.Append(data, KindCRL, l.Raw)
+		data = write.Append(data, KindCRL, l.Raw)
 	}
 	return data, nil
 }
@@ -113,12 +89,12 @@ func FromReport(report []byte, certs [][]byte, crls [][]byte) (data []byte, err 
 // auxblob. Entries of other kinds, such as a host's own, are passed over. What an
 // entry is shows in its bytes; the GUID beside it is not needed, and hosts differ
 // in its byte order.
-func ParseCertTable(table []byte) (certs, crls [][]byte, err error) {
+func ParseCertTable(table []byte) (files [][]byte, err error) {
 	const entry, most = 24, 32 // GUID [16] ‖ offset [4] ‖ length [4], little-endian
 	for i := 0; len(table) > 0; i++ {
 		at := i * entry
 		if at+entry > len(table) || i == most {
-			return nil, nil, errors.New("the table of certificates has no end")
+			return nil, errors.New("the table of certificates has no end")
 		}
 		e := table[at : at+entry]
 		if bytes.Count(e, []byte{0}) == entry {
@@ -126,18 +102,14 @@ func ParseCertTable(table []byte) (certs, crls [][]byte, err error) {
 		}
 		off, n := uint64(binary.LittleEndian.Uint32(e[16:])), uint64(binary.LittleEndian.Uint32(e[20:]))
 		if off+n > uint64(len(table)) {
-			return nil, nil, errors.New("entry " + strconv.Itoa(i+1) + " of the table of certificates lies outside it")
+			return nil, errors.New("entry " + strconv.Itoa(i+1) + " of the table of certificates lies outside it")
 		}
 		found, _ := pile.Open(table[off : off+n]) // nothing, of another kind
 		for _, o := range found {
-			if o.List {
-				crls = append(crls, o.Raw)
-			} else {
-				certs = append(certs, o.Raw)
-			}
+			files = append(files, o.Raw)
 		}
 	}
-	return certs, crls, nil
+	return files, nil
 }
 
 // pointSize is the length of an uncompressed point of P-384.

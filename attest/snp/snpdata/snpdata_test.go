@@ -10,10 +10,13 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/pem"
+	"errors"
 	"slices"
 	"testing"
 
+	"github.com/sotto-chat/sotto/attest/pile"
 	"github.com/sotto-chat/sotto/attest/section"
+	"github.com/sotto-chat/sotto/attest/snp"
 	"github.com/sotto-chat/sotto/attest/snp/snpdata"
 	"github.com/sotto-chat/sotto/attest/snp/snptest"
 )
@@ -81,11 +84,11 @@ func TestFromReport(t *testing.T) {
 		"no leaf":                      {[][]byte{signer, root}, [][]byte{crl}, without(snpdata.KindLeaf, snpdata.KindIntermediate, snpdata.KindRoot, snpdata.KindCRL)},
 		"nothing":                      {nil, nil, without(snpdata.KindLeaf, snpdata.KindIntermediate, snpdata.KindRoot, snpdata.KindCRL)},
 	} {
-		got, err := snpdata.FromReport(report, tt.certs, tt.crls)
+		got, err := snpdata.FromReport(report, slices.Concat(tt.certs, tt.crls))
 		if err != nil || !bytes.Equal(got, tt.want) {
 			t.Errorf("%s: %d bytes (%v), want %d", name, len(got), err, len(tt.want))
 		}
-		if _, err := section.Parse(got, snpdata.Sections()); err != nil {
+		if _, err := section.Parse(got, snp.Sections()); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -94,22 +97,22 @@ func TestFromReport(t *testing.T) {
 	// what is wrong: the first.
 	changed := bytes.Clone(report)
 	changed[0x90] ^= 1
-	got, err := snpdata.FromReport(changed, [][]byte{signer, otherLeaf, leaf}, nil)
+	got, err := snpdata.FromReport(changed, [][]byte{signer, otherLeaf, leaf})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := section.Parse(got, snpdata.Sections())
+	s, err := section.Parse(got, snp.Sections())
 	if err != nil || !bytes.Equal(s.One(snpdata.KindLeaf), otherLeaf) || !bytes.Equal(s.One(snpdata.KindIntermediate), signer) {
 		t.Errorf("an unsigned report: %v", err)
 	}
 	for _, at := range []int{0x2a0, 0x2cf, 0x2e8, 0x317, 0x29f} { // a leaf is found by all of the signature
 		changed := bytes.Clone(report)
 		changed[at] ^= 1
-		got, err := snpdata.FromReport(changed, [][]byte{otherLeaf, leaf}, nil)
+		got, err := snpdata.FromReport(changed, [][]byte{otherLeaf, leaf})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s, err := section.Parse(got, snpdata.Sections()); err != nil || !bytes.Equal(s.One(snpdata.KindLeaf), otherLeaf) {
+		if s, err := section.Parse(got, snp.Sections()); err != nil || !bytes.Equal(s.One(snpdata.KindLeaf), otherLeaf) {
 			t.Errorf("byte %#x: %v", at, err)
 		}
 	}
@@ -118,7 +121,7 @@ func TestFromReport(t *testing.T) {
 	for i := range snpdata.MaxCRLs + 1 {
 		lists = append(lists, m.AMD.CRL(snptest.List{ThisUpdate: snptest.Now, NextUpdate: snptest.Now + int64(i)}))
 	}
-	if _, err := snpdata.FromReport(report, [][]byte{leaf, signer, root}, lists[1:]); err != nil {
+	if _, err := snpdata.FromReport(report, append([][]byte{leaf, signer, root}, lists[1:]...)); err != nil {
 		t.Error(err)
 	}
 	tbs := func(der []byte, cut int) []byte { // keeps the outer length, breaks what is in it
@@ -149,7 +152,7 @@ func TestFromReport(t *testing.T) {
 		"list's algorithm":    {report, nil, [][]byte{tbs(crl, bytes.Index(crl, []byte{2, 1, 1})+3)}},
 		"list's issuer":       {report, nil, [][]byte{tbs(crl, bytes.Index(crl, []byte{0x31, 0x0b})-2)}},
 	} {
-		if got, err := snpdata.FromReport(tt.report, tt.certs, tt.crls); err == nil {
+		if got, err := snpdata.FromReport(tt.report, slices.Concat(tt.certs, tt.crls)); err == nil {
 			t.Errorf("%s: %d bytes", name, len(got))
 		}
 	}
@@ -195,7 +198,7 @@ func TestNames(t *testing.T) {
 		"a leaf below a signer":  {[][]byte{leaf, certificate("C", "A", nil), certificate("C", "C", nil)}, []snptest.Section{{Kind: snpdata.KindLeaf, Data: leaf}, {Kind: snpdata.KindIntermediate, Data: certificate("C", "A", nil)}, {Kind: snpdata.KindRoot, Data: certificate("C", "C", nil)}}},
 		"nobody's list and root": {[][]byte{leaf, certificate("", "A", nil), nameless, nobodysList}, []snptest.Section{{Kind: snpdata.KindLeaf, Data: leaf}, {Kind: snpdata.KindIntermediate, Data: certificate("", "A", nil)}, {Kind: snpdata.KindRoot, Data: nameless}, {Kind: snpdata.KindCRL, Data: nobodysList}}},
 	} {
-		got, err := snpdata.FromReport(report, tt.certs, nil)
+		got, err := snpdata.FromReport(report, tt.certs)
 		want := append(section.Append(nil, snpdata.KindReport, report), snptest.Join(tt.want)...)
 		if err != nil || !bytes.Equal(got, want) {
 			t.Errorf("%s: %x (%v)", name, got[min(len(got), 5+snpdata.ReportSize):], err)
@@ -212,16 +215,31 @@ func TestNames(t *testing.T) {
 		"endless inside":    element(0x30, element(0x30, element(0x02, []byte{1}), []byte{0x30, 0x80}, element(0x30))),
 		"four-byte lengths": append([]byte{0x30, 0x84, 0, 0, 0}, nobodysList[1:]...),
 	} {
-		if _, err := snpdata.FromReport(report, [][]byte{b}, nil); err == nil {
+		if _, err := snpdata.FromReport(report, [][]byte{b}); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}
 }
 
+// parseCertTable parts what a table holds.
+func parseCertTable(table []byte) (certs, crls [][]byte, err error) {
+	files, err := snpdata.ParseCertTable(table)
+	for _, f := range files {
+		if o, ok := pile.Open(f); !ok || len(o) != 1 {
+			return nil, nil, errors.New("a file of the table is nothing, or several")
+		} else if o[0].List {
+			crls = append(crls, f)
+		} else {
+			certs = append(certs, f)
+		}
+	}
+	return certs, crls, err
+}
+
 func TestParseCertTable(t *testing.T) {
 	_, leaf, signer, root, crl := parts(snptest.New("Turin", [64]byte{1}))
 	table := snptest.CertTable(leaf, signer, root, crl, []byte("a host's own"), inPEM("CERTIFICATE", signer, root))
-	certs, crls, err := snpdata.ParseCertTable(table)
+	certs, crls, err := parseCertTable(table)
 	if err != nil || len(certs) != 5 || len(crls) != 1 || !bytes.Equal(certs[0], leaf) || !bytes.Equal(certs[4], root) || !bytes.Equal(crls[0], crl) {
 		t.Errorf("%d certificates, %d lists, %v", len(certs), len(crls), err)
 	}
@@ -230,11 +248,11 @@ func TestParseCertTable(t *testing.T) {
 		many[i] = leaf
 	}
 	for name, table := range map[string][]byte{"nothing": nil, "zeros": make([]byte, 4096), "its end only": make([]byte, 24)} {
-		if certs, crls, err := snpdata.ParseCertTable(table); err != nil || certs != nil || crls != nil {
+		if certs, crls, err := parseCertTable(table); err != nil || certs != nil || crls != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if certs, _, err := snpdata.ParseCertTable(snptest.CertTable(many...)); err != nil || len(certs) != 31 {
+	if certs, _, err := parseCertTable(snptest.CertTable(many...)); err != nil || len(certs) != 31 {
 		t.Errorf("31 entries: %d, %v", len(certs), err)
 	}
 	change := func(at int, v uint32) []byte {
@@ -251,12 +269,12 @@ func TestParseCertTable(t *testing.T) {
 		"overflow":      change(20, 0xffffffff),
 		"one byte over": change(20, uint32(len(table))-binary.LittleEndian.Uint32(table[16:])+1),
 	} {
-		if _, _, err := snpdata.ParseCertTable(b); err == nil {
+		if _, _, err := parseCertTable(b); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}
 	// An entry up to the very end is inside.
-	if _, _, err := snpdata.ParseCertTable(change(20, uint32(len(table))-binary.LittleEndian.Uint32(table[16:]))); err != nil {
+	if _, _, err := parseCertTable(change(20, uint32(len(table))-binary.LittleEndian.Uint32(table[16:]))); err != nil {
 		t.Error(err)
 	}
 }
@@ -266,7 +284,7 @@ func FuzzParseCertTable(f *testing.F) {
 	f.Add(snptest.CertTable(leaf, signer, root, crl))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, table []byte) {
-		certs, crls, err := snpdata.ParseCertTable(table)
+		certs, crls, err := parseCertTable(table)
 		if err != nil && (certs != nil || crls != nil) {
 			t.Fatal("an error and a result")
 		}
@@ -285,7 +303,7 @@ func FuzzFromReport(f *testing.F) {
 	f.Add(report, leaf, signer, root, crl)
 	f.Add(report, inPEM("CERTIFICATE", signer, root), leaf, []byte{0x30, 0}, crl)
 	f.Fuzz(func(t *testing.T, report, a, b, c, crl []byte) {
-		data, err := snpdata.FromReport(report, [][]byte{a, b, c}, [][]byte{crl})
+		data, err := snpdata.FromReport(report, [][]byte{a, b, c, crl})
 		if err != nil {
 			return
 		}
@@ -293,7 +311,7 @@ func FuzzFromReport(f *testing.F) {
 		if max(len(a), len(b), len(c)) > snpdata.MaxCert || len(crl) > snpdata.MaxCRL {
 			return
 		}
-		if _, err := section.Parse(data, snpdata.Sections()); err != nil {
+		if _, err := section.Parse(data, snp.Sections()); err != nil {
 			t.Fatal(err)
 		}
 	})

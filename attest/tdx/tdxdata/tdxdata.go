@@ -20,7 +20,7 @@ import (
 	"strconv"
 
 	"github.com/sotto-chat/sotto/attest/pile"
-	"github.com/sotto-chat/sotto/attest/section/rule"
+	"github.com/sotto-chat/sotto/attest/section/write"
 )
 
 // Kinds of sections, in the order in which they stand.
@@ -42,19 +42,6 @@ const (
 	MaxCert       = 8 << 10   // 1 KB
 	MaxLog        = 512 << 10 // 15 to 60 KB
 )
-
-// Sections are the rules of the container, for package section. All but the quote may
-// be missing: whether that matters is a judgement, not a form.
-func Sections() []rule.Rule {
-	return []rule.Rule{
-		{Kind: KindQuote, Name: "quote", Min: 1, Max: 1, MaxLen: MaxQuote},
-		{Kind: KindCertificate, Name: "certificate", Max: 4, MaxLen: MaxCert},
-		{Kind: KindTCBInfo, Name: "TCB info", Max: 1, MaxLen: MaxTCBInfo},
-		{Kind: KindQEIdentity, Name: "QE identity", Max: 1, MaxLen: MaxQEIdentity},
-		{Kind: KindCRL, Name: "revocation list", Max: 4, MaxLen: MaxCRL},
-		{Kind: KindEventLog, Name: "event log", Max: 1, MaxLen: MaxLog},
-	}
-}
 
 // headSize is the length of a quote's header, and the parts of a quote after it
 // that a length can be read from (Intel, TDX DCAP Quoting Library API, A.3).
@@ -107,28 +94,22 @@ func FromQuote(quote []byte, files [][]byte, eventLog []byte) ([]byte, error) {
 	}
 	own := quoteCertificates(quote)
 
-	data := rule.Append(nil, KindQuote, quote)
-	n := 0
-	for _, crt := range c.certs {
-		if contains(own, crt.Raw) {
-			continue
-		}
-		if n++; n > 4 {
-			return nil, errors.New("there are more than 4 certificates that aren't in the quote")
-		}
-		data = rule.Append(data, KindCertificate, crt.Raw)
+	data := write.Append(nil, KindQuote, quote)
+	further := slices.DeleteFunc(c.certs, func(o pile.Object) bool { return contains(own, o.Raw) })
+	lists := slices.DeleteFunc(c.crls, func(o pile.Object) bool { return !issued(own, o) })
+	switch {
+	case len(further) > 4:
+		return nil, errors.New("there are more than 4 certificates that aren't in the quote")
+	case len(lists) > 4:
+		return nil, errors.New("there are more than 4 revocation lists")
 	}
-	data = rule.Append(data, KindTCBInfo, tcbInfoOf(c.tcbInfos, own))
-	data = rule.Append(data, KindQEIdentity, c.qeIdentity)
-	n = 0
-	for _, l := range c.crls {
-		if !issued(own, l) {
-			continue
-		}
-		if n++; n > 4 {
-			return nil, errors.New("there are more than 4 revocation lists")
-		}
-		data = rule.Append(data, KindCRL, l.Raw)
+	for _, crt := range further {
+		data = write.Append(data, KindCertificate, crt.Raw)
+	}
+	data = write.Append(data, KindTCBInfo, tcbInfoOf(c.tcbInfos, own))
+	data = write.Append(data, KindQEIdentity, c.qeIdentity)
+	for _, l := range lists {
+		data = write.Append(data, KindCRL, l.Raw)
 	}
 	if len(eventLog) > 0 {
 		if eventLog, err = trimLog(eventLog); err != nil {
@@ -137,7 +118,7 @@ func FromQuote(quote []byte, files [][]byte, eventLog []byte) ([]byte, error) {
 		if len(eventLog) > MaxLog {
 			return nil, errors.New("the event log is too long")
 		}
-		data = rule.Append(data, KindEventLog, eventLog)
+		data = write.Append(data, KindEventLog, eventLog)
 	}
 	return data, nil
 }
@@ -177,10 +158,10 @@ func (c *collateral) addDER(b []byte) bool {
 		switch {
 		case o.List && len(o.Raw) > MaxCRL, !o.List && len(o.Raw) > MaxCert:
 			return false
-		case o.List && !contains(c.crls, o.Raw):
-			c.crls = append(c.crls, o)
-		case !o.List && !contains(c.certs, o.Raw):
-			c.certs = append(c.certs, o)
+		case o.List:
+			c.crls = pile.Add(c.crls, o)
+		default:
+			c.certs = pile.Add(c.certs, o)
 		}
 	}
 	return ok

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/sotto-chat/sotto/attest/section"
+	"github.com/sotto-chat/sotto/attest/tdx"
 	"github.com/sotto-chat/sotto/attest/tdx/tdxdata"
 	"github.com/sotto-chat/sotto/attest/tdx/tdxtest"
 )
@@ -70,7 +71,7 @@ func TestFromQuote(t *testing.T) {
 	}
 	// A list for another model is better than none: the verdict then says so.
 	got, err = tdxdata.FromQuote(quote, [][]byte{other.Document("tcbInfo")}, nil)
-	if s, _ := section.Parse(got, tdxdata.Sections()); err != nil || !bytes.Contains(s.One(tdxdata.KindTCBInfo), []byte("50806f000009")) {
+	if s, _ := section.Parse(got, tdx.Sections()); err != nil || !bytes.Contains(s.One(tdxdata.KindTCBInfo), []byte("50806f000009")) {
 		t.Errorf("another model: %v", err)
 	}
 }
@@ -168,7 +169,7 @@ func FuzzFromQuote(f *testing.F) {
 		if err != nil {
 			return
 		}
-		s, err := section.Parse(data, tdxdata.Sections())
+		s, err := section.Parse(data, tdx.Sections())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/sotto-chat/sotto/attest/section"
+	"github.com/sotto-chat/sotto/attest/tpm"
 	"github.com/sotto-chat/sotto/attest/tpm/tpmdata"
 	"github.com/sotto-chat/sotto/attest/tpm/tpmtest"
 )
@@ -78,7 +79,7 @@ func TestAddRefuses(t *testing.T) {
 
 func TestAppend(t *testing.T) {
 	p := tpmtest.New().Parts()
-	s, err := section.Parse(p.Append([]byte{}), tpmdata.Sections())
+	s, err := section.Parse(p.Append([]byte{}), tpm.Sections())
 	if err != nil {
 		t.Fatal(err)
 	}

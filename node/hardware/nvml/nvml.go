@@ -23,7 +23,7 @@ import (
 
 	"github.com/sotto-chat/sotto/attest/bundle"
 	"github.com/sotto-chat/sotto/attest/pile"
-	"github.com/sotto-chat/sotto/attest/section/rule"
+	"github.com/sotto-chat/sotto/attest/section/write"
 )
 
 // Library is what [Open] loads when it is given no path.
@@ -172,13 +172,6 @@ func (g *GPUs) confidential() error {
 	return nil
 }
 
-// Close ends the use of NVML.
-func (g *GPUs) Close() error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return errors.Join(result("nvmlShutdown", g.shutdown()), purego.Dlclose(g.library))
-}
-
 // Evidence asks every GPU to vouch for report data; a GPU that doesn't is an
 // error. Collateral is tables of measurements and revocation lists, in any order.
 func (g *GPUs) Evidence(reportData [64]byte, collateral ...[]byte) ([]bundle.Evidence, error) {
@@ -209,8 +202,8 @@ func (g *GPUs) Evidence(reportData [64]byte, collateral ...[]byte) ([]bundle.Evi
 		if chain == nil {
 			return nil, fmt.Errorf("GPU %d: there is no chain of certificates", i+1)
 		}
-		data = rule.Append(data, kindReport, one)
-		chains = rule.Append(chains, kindChain, chain)
+		data = write.Append(data, kindReport, one)
+		chains = write.Append(chains, kindChain, chain)
 	}
 	data = append(data, chains...)
 	var crls []byte
@@ -218,9 +211,9 @@ func (g *GPUs) Evidence(reportData [64]byte, collateral ...[]byte) ([]bundle.Evi
 		found, _ := pile.Open(b)
 		switch {
 		case bytes.HasPrefix(b, []byte(tableMagic)):
-			data = rule.Append(data, kindTable, b)
+			data = write.Append(data, kindTable, b)
 		case len(found) == 1 && found[0].List: // and nothing else that begins as a list does
-			crls = rule.Append(crls, kindCRL, found[0].Raw)
+			crls = write.Append(crls, kindCRL, found[0].Raw)
 		default:
 			return nil, errors.New("the collateral holds something that is neither a table nor a revocation list")
 		}

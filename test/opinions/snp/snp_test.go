@@ -34,6 +34,7 @@ import (
 
 	"github.com/sotto-chat/sotto/attest"
 	"github.com/sotto-chat/sotto/attest/cert"
+	"github.com/sotto-chat/sotto/attest/pile"
 	"github.com/sotto-chat/sotto/attest/snp"
 	"github.com/sotto-chat/sotto/attest/snp/snpdata"
 	"github.com/sotto-chat/sotto/attest/snp/snptest"
@@ -156,7 +157,7 @@ func full(m *snptest.Machine) *rules {
 // recording is the real chip's.
 func recording(t testing.TB) piece {
 	t.Helper()
-	data, err := snpdata.FromReport(testdata.AttestationBytes, [][]byte{testdata.VcekBytes, trust.AskArkGenoaVcekBytes, trust.AskArkMilanVcekBytes}, nil)
+	data, err := snpdata.FromReport(testdata.AttestationBytes, [][]byte{testdata.VcekBytes, trust.AskArkGenoaVcekBytes, trust.AskArkMilanVcekBytes})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -421,9 +422,13 @@ func TestCertTable(t *testing.T) {
 	chain := &sevsnp.CertificateChain{VcekCert: real.leaf, AskCert: real.signer, ArkCert: real.root, Extras: map[string][]byte{
 		"92f81bc3-5811-4d3d-97ff-d19f88dc67ea": (&snptest.AMD{Product: "Milan"}).CRL(snptest.List{NextUpdate: 1}),
 	}}
-	certs, crls, err := snpdata.ParseCertTable(abi.CertsFromProto(chain).Marshal())
-	if err != nil || len(certs) != 3 || len(crls) != 1 || !bytes.Equal(certs[0], real.root) || !bytes.Equal(certs[2], real.leaf) {
-		t.Errorf("%d certificates, %d lists, %v", len(certs), len(crls), err)
+	files, err := snpdata.ParseCertTable(abi.CertsFromProto(chain).Marshal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	certs, lists, err := pile.OpenAll(files)
+	if err != nil || len(certs) != 3 || len(lists) != 1 || !bytes.Equal(certs[0].Raw, real.root) || !bytes.Equal(certs[2].Raw, real.leaf) {
+		t.Errorf("%d certificates, %d lists, %v", len(certs), len(lists), err)
 	}
 }
 

@@ -1,20 +1,11 @@
 // Copyright (c) Sotto authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package rule is the half of package section that writes: how a container is put
-// together, and the rules that one keeps. A program inside a machine opens none,
-// so it links this half only.
-package rule
+// Package write is the half of package section that writes: how a container is put
+// together. A program inside a machine opens none, so it links this half only.
+package write
 
 import "encoding/binary"
-
-// Rule says how often a kind may stand in a container and how long it may be.
-type Rule struct {
-	Kind     byte
-	Name     string // for errors: "report", "certificate"
-	Min, Max int    // how many
-	MaxLen   int    // bytes of each
-}
 
 // Append appends a section to a container. The caller appends kinds in order;
 // an empty section is left out, since a container can't hold one.
