@@ -55,6 +55,8 @@ func (n *Node) serveReady(w http.ResponseWriter, _ *http.Request) {
 	case n.degraded(now):
 		fmt.Fprintf(w, "ok\ndegraded: no new key since %s, because the machine's proof can't be made; the last one ends in %v\n",
 			n.keys.newest().UTC().Format(time.RFC3339), until.Sub(now).Round(time.Second))
+	case n.anchorAway():
+		fmt.Fprintf(w, "ok\ndegraded: the public log is away, and new keys name its checkpoint of %s\n", n.anchor.Load().came.UTC().Format(time.RFC3339))
 	default:
 		io.WriteString(w, "ok\n")
 	}

@@ -12,7 +12,6 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
@@ -58,6 +57,9 @@ func (n *Node) inside(ctx context.Context, opened *seal.Opened, out *wire) {
 		return
 	case req.Method == "POST" && path == "/sotto/v1/cancel":
 		n.answerNow(ctx, opened, out, n.cancel(req.Body))
+		return
+	case req.Method == "POST" && path == "/sotto/v1/fresh":
+		n.answerNow(ctx, opened, out, n.fresh(opened.KeyID, req.Body))
 		return
 	}
 	ask := &engine.Request{
@@ -206,7 +208,7 @@ func engineReply(err error, stream bool) *reply {
 	}
 	rep := &reply{status: e.Status, header: jsonHeader, class: seal.ClassBulk, text: e.JSON()}
 	if e.RetryAfter > 0 {
-		rep.header = append(rep.header[:1:1], bhttp.Field{Name: "retry-after", Value: strconv.Itoa(int((e.RetryAfter + time.Second - 1) / time.Second))})
+		rep.retryAfter(e.RetryAfter)
 	}
 	if stream {
 		rep.class = seal.ClassStream
@@ -224,8 +226,7 @@ func oops(status int, kind, code, message string) *reply {
 
 func busy() *reply {
 	rep := oops(http.StatusServiceUnavailable, "server_error", door.Busy, "This machine has all the work that it can take. Try again in a moment.")
-	rep.header = append(rep.header[:1:1], bhttp.Field{Name: "retry-after", Value: "2"})
-	return rep
+	return rep.retryAfter(2 * time.Second)
 }
 
 func (rep *reply) close() {

@@ -24,6 +24,8 @@ type liveKey struct {
 	ends    time.Time // a whole second, the config's not_after
 	bundle  []byte
 
+	config, checkpoint []byte // what is in the bundle beside the evidence
+
 	// seen holds the requests that were opened while this was the newest key.
 	// Any key that such a request names ends no later than this one, so the
 	// memory may go when this key goes.
@@ -47,6 +49,10 @@ const maxErased = 64
 // newKey makes a key and has the hardware vouch for it, which may take long.
 func (n *Node) newKey(ctx context.Context) (*liveKey, error) {
 	models := n.probe(ctx)
+	checkpoint, err := n.checkpoint(ctx)
+	if err != nil {
+		return nil, err
+	}
 	private, err := seal.GenerateKey()
 	if err != nil {
 		return nil, fmt.Errorf("making a key: %w", err)
@@ -55,25 +61,25 @@ func (n *Node) newKey(ctx context.Context) (*liveKey, error) {
 	config, err := bundle.KeyConfig{
 		V: 1, Node: n.id, Suite: bundle.Suite, PublicKey: private.PublicKey(),
 		NotBefore: now.Unix(), NotAfter: now.Add(n.cfg.Lifetime).Unix(),
-		Release: n.cfg.Release, Models: describe(models),
+		Release: n.cfg.Release, Models: describe(models), Anchor: bundle.Anchor(checkpoint),
 	}.Encode()
 	if err != nil {
 		private.Erase()
 		return nil, fmt.Errorf("describing the key: %w", err)
 	}
-	evidence, err := n.cfg.Evidence(bundle.ReportData(config))
+	evidence, err := n.hardware.evidence(bundle.ReportData(config))
 	n.stats.countPieces(evidence)
 	if err != nil {
 		private.Erase()
 		return nil, fmt.Errorf("getting evidence: %w", err)
 	}
-	doc, err := bundle.Bundle{V: 1, KeyConfig: config, Evidence: evidence}.Encode()
+	doc, err := bundle.Bundle{V: 1, KeyConfig: config, Evidence: evidence, Checkpoint: checkpoint}.Encode()
 	if err != nil {
 		private.Erase()
 		return nil, fmt.Errorf("bundling evidence: %w", err)
 	}
 	return &liveKey{
-		id: bundle.KeyID(config), private: private, bundle: doc, made: now,
+		id: bundle.KeyID(config), private: private, bundle: doc, config: config, checkpoint: checkpoint, made: now,
 		ends: time.Unix(now.Add(n.cfg.Lifetime).Unix(), 0),
 		seen: make(map[replayID]struct{}),
 	}, nil
@@ -134,14 +140,22 @@ func (r *keyring) evidence() []byte {
 	return r.served
 }
 
-// lookup returns the private key of an id, nil when it isn't live at now.
-func (r *keyring) lookup(id seal.KeyID, now time.Time) *seal.PrivateKey {
+// get returns the key of an id, nil when it isn't live at now.
+func (r *keyring) get(id seal.KeyID, now time.Time) *liveKey {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	for _, k := range r.live {
 		if k.id == id && now.Before(k.ends) {
-			return k.private
+			return k
 		}
+	}
+	return nil
+}
+
+// lookup is get for the private key alone.
+func (r *keyring) lookup(id seal.KeyID, now time.Time) *seal.PrivateKey {
+	if k := r.get(id, now); k != nil {
+		return k.private
 	}
 	return nil
 }

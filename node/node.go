@@ -7,7 +7,8 @@
 // A request comes to the door (door.go), is opened with one of the two live
 // keys (keys.go) and refused if it was opened before (replay.go). What it says
 // is looked at inside (inside.go): most requests go to the engine, two speak of
-// an earlier answer. The answer of a model that writes word by word is shaped
+// an earlier answer, and one asks the machine's hardware to vouch for it anew
+// (fresh.go). The answer of a model that writes word by word is shaped
 // (pace.go): records of one size on one tick, in which neighbouring words are
 // merged (events.go, merge.go); all other answers go out at full speed
 // (bulk.go). Where the client named an id for its answer, the sealed records
@@ -63,10 +64,16 @@ type Config struct {
 	Engine engine.Engine
 
 	// Evidence asks the machine's hardware to vouch for report data. It is
-	// called when a key is made, never on the way of a request, and by one
-	// goroutine at a time. An error means no new key: the node goes on with those
-	// it has until they run out. What it returns beside an error is only counted.
+	// called when a key is made and when somebody asks for fresh evidence, never on
+	// the way of a question, and by one goroutine at a time. An error means no new
+	// key: the node goes on with those it has until they run out. What it returns
+	// beside an error is only counted.
 	Evidence func(reportData [64]byte) ([]bundle.Evidence, error)
+
+	// Checkpoint gets the newest checkpoint of the public log of releases, which a
+	// new key names: see [FollowLog]. An error means that the key names the last
+	// one, and at the start of the node that there is no key. Nil: no log.
+	Checkpoint func(context.Context) ([]byte, error)
 
 	// Release is the digest of the release that this program belongs to,
 	// "sha256:<hex>"; "" and "none" mean that it belongs to none.
@@ -104,14 +111,16 @@ type Limits struct {
 
 // Node answers sealed requests. Make one with [New].
 type Node struct {
-	cfg   Config
-	log   *slog.Logger
-	id    string
-	keys  *keyring
-	gate  *door.Gate
-	shelf *shelf
-	stats stats
-	mux   *http.ServeMux
+	cfg      Config
+	log      *slog.Logger
+	id       string
+	keys     *keyring
+	hardware hardware
+	anchor   atomic.Pointer[anchor] // nil where no log is followed
+	gate     *door.Gate
+	shelf    *shelf
+	stats    stats
+	mux      *http.ServeMux
 
 	engineUp atomic.Bool
 	failing  atomic.Bool // the last new key could not be made
@@ -132,6 +141,7 @@ func New(cfg Config) (*Node, error) {
 	n.gate = door.NewGate(int64(cfg.Limits.Requests), cfg.Limits.RequestBytes)
 	n.shelf = newShelf(cfg.KeepAnswers, cfg.Limits.KeptBytes)
 	n.keys = &keyring{replayLimit: cfg.Limits.Replay}
+	n.hardware = hardware{ask: cfg.Evidence, turn: make(chan struct{}, 1)}
 	n.mux = n.routes()
 	k, err := n.newKey(n.life)
 	if err != nil {

@@ -21,9 +21,10 @@ import (
 
 // stats are sums over everybody: none is per person, per request or per model.
 type stats struct {
-	opened, resumed, records, panics, evidenceFailures atomic.Int64
-	live                                               atomic.Int64
-	turnedAway                                         [len(codes)]atomic.Int64 // by place in codes
+	opened, resumed, fresh, records, panics atomic.Int64
+	evidenceFailures, checkpointFailures    atomic.Int64
+	live                                    atomic.Int64
+	turnedAway                              [len(codes)]atomic.Int64 // by place in codes
 
 	piecesMu sync.Mutex
 	pieces   map[string]int64 // of evidence for the newest key, by platform
@@ -72,7 +73,7 @@ func (n *Node) WriteMetrics(w io.Writer) {
 	if keys > 0 {
 		metric("key_seconds_left", "gauge", "Seconds until the newest key ends.", int64(until.Sub(now)/time.Second))
 	}
-	metric("evidence_failures_total", "counter", "Times that the hardware did not vouch for a new key.", n.stats.evidenceFailures.Load())
+	metric("evidence_failures_total", "counter", "Times that the hardware did not vouch for a key.", n.stats.evidenceFailures.Load())
 	metric("evidence_age_seconds", "gauge", "Seconds since the hardware vouched for the newest key.", int64(now.Sub(n.keys.newest())/time.Second))
 	fmt.Fprint(w, "# HELP sotto_node_evidence_pieces What each kind of hardware gave when it was last asked.\n# TYPE sotto_node_evidence_pieces gauge\n")
 	n.stats.piecesMu.Lock()
@@ -80,6 +81,11 @@ func (n *Node) WriteMetrics(w io.Writer) {
 		fmt.Fprintf(w, "sotto_node_evidence_pieces{platform=%q} %d\n", p, n.stats.pieces[p])
 	}
 	n.stats.piecesMu.Unlock()
+	if a := n.anchor.Load(); a != nil {
+		metric("checkpoint_failures_total", "counter", "Times that the public log did not give its checkpoint for a new key.", n.stats.checkpointFailures.Load())
+		metric("checkpoint_age_seconds", "gauge", "Seconds since the checkpoint came that the newest key names.", int64(now.Sub(a.came)/time.Second))
+	}
+	metric("fresh_evidence_total", "counter", "Times that the hardware vouched for somebody's own nonce.", n.stats.fresh.Load())
 	metric("requests_opened_total", "counter", "Requests opened.", n.stats.opened.Load())
 	fmt.Fprint(w, "# HELP sotto_node_requests_turned_away_total Requests refused before they were opened.\n# TYPE sotto_node_requests_turned_away_total counter\n")
 	for i, code := range codes {

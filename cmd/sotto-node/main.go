@@ -25,6 +25,8 @@
 //	                       each kind (docs/hardware.md); read anew for each key
 //	-release DIGEST        the release that this program belongs to, "sha256:<hex>";
 //	                       it stands in every key's description (none)
+//	-log URL               the public log of releases; every key names the newest
+//	                       checkpoint that it gave (none)
 //	-keep-answers TIME     how long a finished answer can be fetched again (5m)
 //	-kept-memory MIB       memory for such answers (256)
 //	-max-requests N        requests under way at once; beyond it: busy (8192)
@@ -45,6 +47,17 @@
 // to 503 when the last key has ended, sotto_node_evidence_failures_total counts,
 // sotto_node_evidence_age_seconds grows, and sotto_node_evidence_pieces shows
 // which kind fell silent.
+//
+// It is also asked for whoever sends a nonce of their own in a sealed request, once
+// in two seconds at most; sotto_node_fresh_evidence_total counts those.
+//
+// # The public log
+//
+// With -log the node fetches URL/checkpoint for each new key. It doesn't judge what
+// it gets; clients compare it with the log that they see themselves. At the start
+// the log has to answer. When it is away later, new keys name its last checkpoint:
+// /readyz says "degraded", sotto_node_checkpoint_age_seconds grows, and clients
+// refuse the node once they find the checkpoint too old.
 //
 // NVIDIA's GPUs are asked through the library of their driver, which is loaded when
 // there are any. For its sake the program is linked to the C library of the system,
@@ -99,7 +112,7 @@ func main() {
 type options struct {
 	engine, engineKeyFile string
 	listen, debugListen   string
-	release               string
+	release, publicLog    string
 	hardware              hardware.Options
 	keepAnswers, drain    time.Duration
 	keptMemory            int64
@@ -123,6 +136,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	})
 	f.StringVar(&o.hardware.Collateral, "collateral", "", "`folder` of what makers publish about their hardware")
 	f.StringVar(&o.release, "release", "none", "`digest` of the release that this program belongs to")
+	f.StringVar(&o.publicLog, "log", "", "the public log's `URL`; none by default")
 	f.DurationVar(&o.keepAnswers, "keep-answers", node.DefaultKeepAnswers, "how long a finished answer can be fetched again")
 	f.Int64Var(&o.keptMemory, "kept-memory", 256, "`MiB` for kept answers")
 	f.IntVar(&o.maxRequests, "max-requests", 8192, "requests under way at once")
@@ -192,10 +206,16 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 		return fmt.Errorf("opening the engine: %w", err)
 	}
 	defer eng.Close()
-	n, err := node.New(node.Config{
+	cfg := node.Config{
 		Engine: eng, Evidence: hw.evidence, Release: o.release, Logger: log, KeepAnswers: o.keepAnswers,
 		Limits: node.Limits{Requests: o.maxRequests, KeptBytes: o.keptMemory << 20},
-	})
+	}
+	if o.publicLog != "" {
+		if cfg.Checkpoint, err = node.FollowLog(o.publicLog); err != nil {
+			return fmt.Errorf("-log: %w", err)
+		}
+	}
+	n, err := node.New(cfg)
 	if err != nil {
 		return err
 	}
