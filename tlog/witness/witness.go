@@ -84,6 +84,7 @@ type log struct {
 	root   tlog.Hash  // the empty tree's where nothing has been cosigned
 	tokens float64    // growth that is allowed at once
 	since  time.Time  // when tokens was right
+	told   time.Time  // when something wrong was last written to the program's log
 }
 
 // roster is the file that names the logs of which something has been cosigned.
@@ -218,11 +219,11 @@ func (w *Witness) cosign(body []byte) ([]byte, error) {
 		return nil, &refusal{http.StatusConflict, SizeType, strconv.FormatInt(l.size, 10) + "\n"}
 	}
 	if cp.Size == l.size && cp.Root != l.root {
-		w.cfg.Logger.Error("a log showed a second tree of the size that was cosigned", slog.String("log", l.origin), slog.Int64("size", cp.Size), slog.String("checkpoint", string(r.Checkpoint)))
+		w.tell(l, "a log showed a second tree of the size that was cosigned", r.Checkpoint)
 		return nil, refuse(http.StatusConflict, "a tree of this size with another root has been cosigned")
 	}
 	if err := tlog.VerifyConsistency(l.size, cp.Size, l.root, cp.Root, r.Proof); err != nil {
-		w.cfg.Logger.Error("a log's tree doesn't continue the one that was cosigned, or the proof is wrong", slog.String("log", l.origin), slog.Int64("cosigned", l.size), slog.Int64("size", cp.Size), slog.String("checkpoint", string(r.Checkpoint)))
+		w.tell(l, "a log's tree doesn't continue the one that was cosigned, or the proof is wrong", r.Checkpoint)
 		return nil, refuse(http.StatusUnprocessableEntity, "the proof doesn't show that this tree continues the one of size "+strconv.FormatInt(l.size, 10))
 	}
 	grown := cp.Size > l.size
@@ -238,6 +239,17 @@ func (w *Witness) cosign(body []byte) ([]byte, error) {
 		l.size, l.root = cp.Size, cp.Root
 	}
 	return signed[len(note.Text)+1:], nil
+}
+
+// tell writes down what may be proof of a log's second history, now and then: whoever
+// sends it can send more. The caller holds the log's lock.
+func (w *Witness) tell(l *log, what string, checkpoint []byte) {
+	now := w.cfg.Now()
+	if d := now.Sub(l.told); d >= 0 && d < 10*time.Second {
+		return
+	}
+	l.told = now
+	w.cfg.Logger.Error(what, slog.String("log", l.origin), slog.Int64("cosigned", l.size), slog.String("checkpoint", string(checkpoint)))
 }
 
 // allow takes one of the growths that a log may have by now.

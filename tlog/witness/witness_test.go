@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -455,6 +456,39 @@ func TestGrowthIsBounded(t *testing.T) {
 	now = now.Add(-time.Hour) // a clock that goes back gives nothing
 	if n := burst(); n != 0 {
 		t.Errorf("%d after a clock went back", n)
+	}
+}
+
+// Whoever offers a second history over and over doesn't fill the witness's disk.
+func TestTellsNowAndThen(t *testing.T) {
+	l := newLog(t, "good.example/log")
+	l.grow(9, "entry")
+	fork := &aLog{signer: l.signer}
+	fork.grow(9, "another")
+	var lines bytes.Buffer
+	now := at
+	w, err := Open(Config{Dir: t.TempDir(), Key: cosigner(t, "w.example"), Logs: []tlog.Key{l.signer.Key()}, Now: func() time.Time { return now }, Logger: slog.New(slog.NewTextHandler(&lines, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rec := post(w, l.request(t, 0, 5)); rec.Code != 200 {
+		t.Fatal(rec.Code)
+	}
+	for range 11 {
+		for _, size := range []int64{5, 9} {
+			if rec := post(w, fork.request(t, 5, size)); rec.Code == 200 {
+				t.Fatal("cosigned a second history")
+			}
+		}
+		now = now.Add(time.Second)
+	}
+	if n := strings.Count(lines.String(), "cosigned=5"); n != 2 {
+		t.Errorf("told %d times:\n%s", n, lines.String())
+	}
+	now = now.Add(-time.Hour)
+	post(w, fork.request(t, 5, 9))
+	if n := strings.Count(lines.String(), "cosigned=5"); n != 3 {
+		t.Errorf("told %d times after a clock went back", n)
 	}
 }
 
