@@ -596,11 +596,8 @@ func (t *TDX) usual(fw *ovmf.Image, w *writer) (list boot.List, err error) {
 	list.Add(last, boot.Separator())
 	w.in("last separator", strconv.Itoa(last))
 
-	_, unified, err := kernel.Section(".linux")
-	if err != nil {
-		return nil, err
-	}
-	if unified {
+	// Of two such sections, what follows has something to say.
+	if _, unified, _ := kernel.Section(".linux"); unified {
 		if t.Initrd != nil || t.Cmdline != "" {
 			return nil, errors.New("the kernel is a unified kernel image, which brings its own initrd and command line: leave yours out")
 		}
@@ -743,8 +740,8 @@ func plain(s string) string {
 }
 
 func unhex(s string) ([]byte, error) {
-	b, err := hex.DecodeString(s)
-	if err != nil || hex.EncodeToString(b) != s {
+	b, _ := hex.DecodeString(s) // of what it can't decode, the text of b is shorter
+	if hex.EncodeToString(b) != s {
 		return nil, errors.New("something isn't lower-case hex")
 	}
 	return b, nil
@@ -847,9 +844,9 @@ func (e *Event) events(fw *firmware) ([]boot.Event, error) {
 		if err := wants(allowed...); err != nil {
 			return nil, err
 		}
-		d2, err2 := unhex(e.SHA256)
-		d3, err3 := unhex(e.SHA384)
-		if err2 != nil || err3 != nil || len(d3) != 48 || len(d2) != 32 && fw == nil {
+		d2, _ := unhex(e.SHA256) // nil if it isn't hex
+		d3, _ := unhex(e.SHA384)
+		if len(d3) != 48 || len(d2) != 32 && fw == nil {
 			return nil, errors.New("a digest is not 64 or 96 hex digits")
 		}
 		copy(d.SHA256[:], d2)
@@ -930,9 +927,7 @@ func (p *TPM) compute(r *TPMRules, w *writer) error {
 		bank := boot.Bank(b)
 		values := list.Replay(bank)
 		for _, n := range still {
-			if values[n] == nil {
-				values[n] = make([]byte, bank.New().Size())
-			}
+			values[n] = make([]byte, bank.New().Size())
 		}
 		for n := range 24 {
 			switch {
@@ -940,7 +935,7 @@ func (p *TPM) compute(r *TPMRules, w *writer) error {
 			case n == boot.PCRUnifiedImage:
 				// Software measures there how far the start has come, so only the
 				// beginning is known.
-				w.out(fmt.Sprintf("%s pcr%02d begins to", b, n), r.begin(b, n, list.Digests(bank, n), values[n]))
+				w.out(fmt.Sprintf("%s pcr%02d begins to", b, n), r.begin(b, list.Digests(bank, n), values[n]))
 			default:
 				w.out(fmt.Sprintf("%s pcr%02d", b, n), r.value(b, n, values[n]))
 			}
@@ -999,10 +994,10 @@ func (r *TPMRules) value(bank string, pcr int, v []byte) string {
 	return add(&r.PCRs[i].Values, v)
 }
 
-func (r *TPMRules) begin(bank string, pcr int, digests []string, v []byte) string {
-	i := slices.IndexFunc(r.Events, func(x EventRule) bool { return x.Bank == bank && x.PCR == pcr })
+func (r *TPMRules) begin(bank string, digests []string, v []byte) string {
+	i := slices.IndexFunc(r.Events, func(x EventRule) bool { return x.Bank == bank })
 	if i < 0 {
-		i, r.Events = len(r.Events), append(r.Events, EventRule{Bank: bank, PCR: pcr})
+		i, r.Events = len(r.Events), append(r.Events, EventRule{Bank: bank, PCR: boot.PCRUnifiedImage})
 	}
 	if !slices.ContainsFunc(r.Events[i].Begin, func(l []string) bool { return slices.Equal(l, digests) }) {
 		r.Events[i].Begin = append(r.Events[i].Begin, digests)

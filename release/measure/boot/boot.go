@@ -302,11 +302,11 @@ func stub(m *pe.Image) (int, error) {
 // each section its name with a zero byte, and what it holds.
 func UnifiedImage(m *pe.Image) ([]Event, error) {
 	for _, name := range choices {
-		if _, ok, err := m.Section(name); ok || err != nil {
+		if _, ok, _ := m.Section(name); ok { // two are worse than one
 			return nil, errors.New("the unified kernel image has a section " + name + ", of which its start chooses, so what it measures can't be told before")
 		}
 	}
-	if _, ok, err := m.Section(".linux"); err != nil || !ok {
+	if _, ok, _ := m.Section(".linux"); !ok { // two are found below
 		return nil, errNotUnified
 	}
 	version, err := stub(m)
@@ -398,7 +398,7 @@ func KernelOptions(m *pe.Image) ([]Event, error) {
 	if err != nil || !ok {
 		return out, err
 	}
-	if _, ucode, err := m.Section(".ucode"); ucode || err != nil {
+	if _, ucode, _ := m.Section(".ucode"); ucode {
 		return nil, errors.New("the image has .ucode beside .initrd, and what Linux gets of both depends on the stub: list the events instead")
 	}
 	e, err := Stream("Linux initrd", func(w io.Writer) error { _, err := s.WriteTo(w); return err })

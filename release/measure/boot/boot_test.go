@@ -121,6 +121,7 @@ func TestVersions(t *testing.T) {
 		{Name: ".sbat", Data: []byte("1")}, {Name: ".uname", Data: []byte("2")}, {Name: ".ucode", Data: []byte("3")}, {Name: ".linux", Data: []byte("4")},
 		{Name: ".pcrpkey", Data: []byte("5")}, {Name: ".initrd", Data: []byte("6")},
 	}
+	long := "#### LoaderInfo: systemd-stub 252 " + strings.Repeat("#", 300)
 	image := func(magic string) *pe.Image {
 		return program(t, petest.Program(petest.Options{Sections: append([]petest.Section{{Name: ".sdmagic", Data: []byte(magic)}}, all...)}))
 	}
@@ -130,6 +131,10 @@ func TestVersions(t *testing.T) {
 		"#### LoaderInfo: systemd-stub 255~rc1 ####":          ".linux .initrd .uname .sbat .pcrpkey",
 		"#### LoaderInfo: systemd-stub 256.7 ####\x00":        ".linux .initrd .ucode .uname .sbat .pcrpkey",
 		"#### LoaderInfo: systemd-stub 258.1 ####":            ".linux .initrd .ucode .uname .sbat .pcrpkey",
+		"#### LoaderInfo: systemd-stub 252 ":                  ".linux .initrd .pcrpkey",
+		"#### LoaderInfo: systemd-stub 252/":                  ".linux .initrd .pcrpkey",
+		"#### LoaderInfo: systemd-stub 252:":                  ".linux .initrd .pcrpkey",
+		long[:256]:                                            ".linux .initrd .pcrpkey",
 	} {
 		events, err := boot.UnifiedImage(image(magic))
 		if err != nil {
@@ -147,7 +152,10 @@ func TestVersions(t *testing.T) {
 		"#### LoaderInfo: systemd-stub x54 ####":     "doesn't say",
 		"#### LoaderInfo: systemd-stub 254":          "doesn't say",
 		"#### LoaderInfo: systemd-boot 254 ####":     "doesn't say",
-		strings.Repeat("#", 257):                     "doesn't say",
+		long[:257]:                                   "doesn't say",
+		"254 systemd-stub":                           "doesn't say",
+		"#### LoaderInfo: systemd-stub 2540 ####":    "doesn't say",
+		"#### LoaderInfo: systemd-stub 2549 ####":    "doesn't say",
 		"#### LoaderInfo: systemd-stub 2 4 ########": "doesn't say",
 	} {
 		if _, err := boot.UnifiedImage(image(magic)); err == nil || !strings.Contains(err.Error(), want) {
@@ -163,7 +171,7 @@ func TestUnifiedRefused(t *testing.T) {
 		want string
 	}{
 		"no kernel":   {petest.Unified(), "isn't a unified kernel image"},
-		"two kernels": {petest.Unified(linux, linux), "isn't a unified kernel image"},
+		"two kernels": {petest.Unified(linux, linux), ".linux twice"},
 		"two initrds": {petest.Unified(linux, petest.Section{Name: ".initrd"}, petest.Section{Name: ".initrd"}), ".initrd twice"},
 		"profile":     {petest.Unified(linux, petest.Section{Name: ".profile"}), "start chooses"},
 		"two of them": {petest.Unified(linux, petest.Section{Name: ".hwids"}, petest.Section{Name: ".hwids"}), "start chooses"},
@@ -175,7 +183,12 @@ func TestUnifiedRefused(t *testing.T) {
 		}
 	}
 	// Contents that aren't in the file.
-	for _, name := range []string{".linux", ".sdmagic", ".initrd"} {
+	b := petest.Program(petest.Options{Sections: []petest.Section{{Name: ".sdmagic"}, linux}})
+	b[bytes.Index(b, []byte(".sdmagic"))+8] = 40
+	if _, err := boot.UnifiedImage(program(t, b)); err == nil || !strings.Contains(err.Error(), "longer in memory") {
+		t.Errorf("a version that isn't in the file: %v", err)
+	}
+	for _, name := range []string{".linux", ".initrd"} {
 		b := petest.Unified(linux, petest.Section{Name: ".initrd", Data: []byte("6")})
 		at := bytes.Index(b, append([]byte(name), 0)[:min(8, len(name)+1)])
 		b[at+9] = 0xff
@@ -189,6 +202,15 @@ func TestUnifiedRefused(t *testing.T) {
 		}
 	}
 	kernel := petest.Program(petest.Options{Sections: []petest.Section{{Name: ".text", Data: []byte("kernel")}}})
+	inside := petest.Section{Name: ".linux", Data: kernel}
+	if _, err := boot.Inner(program(t, petest.Unified(inside, inside))); err == nil {
+		t.Error("one of two kernels is taken")
+	}
+	cut := petest.Unified(inside)
+	cut[bytes.Index(cut, []byte(".linux"))+10] = 0xff
+	if _, err := boot.Inner(program(t, cut)); err == nil {
+		t.Error("a kernel that is longer than its file is taken")
+	}
 	m, err := boot.Inner(program(t, petest.Unified(petest.Section{Name: ".linux", Data: kernel})))
 	if err != nil {
 		t.Fatal(err)
@@ -206,7 +228,7 @@ func TestKernelOptions(t *testing.T) {
 	linux := petest.Section{Name: ".linux", Data: []byte("4")}
 	cmdline := func(s string) petest.Section { return petest.Section{Name: ".cmdline", Data: []byte(s)} }
 	for s, want := range map[string]string{
-		"console=ttyS0": "console=ttyS0", "  console=ttyS0 \n\x00": "console=ttyS0", "a  b\n\n": "a  b",
+		"console=ttyS0": "console=ttyS0", "  console=ttyS0 \n\x00": "console=ttyS0", "a  b\n\n": "a  b", "a~": "a~",
 	} {
 		m := program(t, petest.Unified(linux, cmdline(s), petest.Section{Name: ".initrd", Data: []byte("disk")}))
 		if got, err := boot.UnifiedCmdline(m); err != nil || got != want {
@@ -238,7 +260,22 @@ func TestKernelOptions(t *testing.T) {
 			t.Errorf("%s: %v, want %q", name, err, v.want)
 		}
 	}
-	b := petest.Unified(linux, cmdline("abc"))
+	if got, err := boot.UnifiedCmdline(program(t, petest.Unified(cmdline(strings.Repeat("a", 16<<10))))); err != nil || len(got) != 16<<10 {
+		t.Errorf("the longest command line: %v", err)
+	}
+	if got, err := boot.UnifiedCmdline(program(t, petest.Unified(linux))); err != nil || got != "" {
+		t.Errorf("no command line: %q, %v", got, err)
+	}
+	b := petest.Unified(linux, cmdline("a"), petest.Section{Name: ".initrd"}, petest.Section{Name: ".ucode"}, petest.Section{Name: ".ucode"})
+	if _, err := boot.KernelOptions(program(t, b)); err == nil {
+		t.Error("two .ucode are none")
+	}
+	b = petest.Unified(linux, cmdline("a"), petest.Section{Name: ".initrd", Data: []byte("x")})
+	b[bytes.Index(b, []byte(".initrd"))+9] = 0x20
+	if _, err := boot.KernelOptions(program(t, b)); err == nil {
+		t.Error("an initial RAM disk beyond its file is measured")
+	}
+	b = petest.Unified(linux, cmdline("abc"))
 	b[bytes.Index(b, []byte(".cmdline"))+9] = 0x20
 	if _, err := boot.UnifiedCmdline(program(t, b)); err == nil {
 		t.Error("a command line beyond its file is read")
@@ -295,9 +332,63 @@ func TestStreams(t *testing.T) {
 	if _, err := boot.Contents("short", bytes.NewReader([]byte("abc")), 4); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Error(err)
 	}
+	if _, err := boot.Contents("broken", &failing{bytes.NewReader([]byte("abc")), 0}, 3); !errors.Is(err, errDisk) {
+		t.Error(err)
+	}
 	e, err := boot.Contents("file", bytes.NewReader([]byte("abc")), 3)
 	if err != nil || e.SHA256 != sha256.Sum256([]byte("abc")) || e.SHA384 != sha512.Sum384([]byte("abc")) {
 		t.Errorf("%v, %v", e, err)
+	}
+}
+
+var errDisk = errors.New("the disk is broken")
+
+// failing fails once, after a number of reads.
+type failing struct {
+	r     io.ReaderAt
+	after int
+}
+
+func (f *failing) ReadAt(p []byte, at int64) (int, error) {
+	if f.after--; f.after == -1 {
+		return 0, errDisk
+	}
+	return f.r.ReadAt(p, at)
+}
+
+// TestFailing: whichever read fails, nothing comes out.
+func TestFailing(t *testing.T) {
+	b := petest.Unified(petest.Section{Name: ".linux", Data: petest.Program(petest.Options{Sections: []petest.Section{{Name: "a", Data: []byte("a")}}})},
+		petest.Section{Name: ".cmdline", Data: []byte("console=ttyS0")}, petest.Section{Name: ".initrd", Data: []byte("disk")})
+	for name, measure := range map[string]func(m *pe.Image) error{
+		"image":   func(m *pe.Image) error { _, err := boot.Image("", m); return err },
+		"unified": func(m *pe.Image) error { _, err := boot.UnifiedImage(m); return err },
+		"options": func(m *pe.Image) error { _, err := boot.KernelOptions(m); return err },
+		"inner": func(m *pe.Image) error {
+			k, err := boot.Inner(m)
+			if err == nil {
+				_, err = boot.Image("", k)
+			}
+			return err
+		},
+	} {
+		for reads := 1; ; reads++ {
+			f := &failing{r: bytes.NewReader(b), after: reads}
+			m, err := pe.Parse(f, int64(len(b)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = measure(m)
+			if f.after >= 0 {
+				if err != nil || reads == 1 {
+					t.Errorf("%s: %v after %d reads", name, err, reads)
+				}
+				break
+			}
+			if !errors.Is(err, errDisk) {
+				t.Errorf("%s: read %d failed: %v", name, reads+1, err)
+			}
+		}
 	}
 }
 

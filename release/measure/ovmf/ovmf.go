@@ -227,7 +227,7 @@ func footer(image []byte) ([]entry, error) {
 func metadata(image, offset []byte, signature string, section int) ([]byte, error) {
 	broken := errors.New("the firmware's " + signature + " metadata is broken")
 	back := binary.LittleEndian.Uint32(offset)
-	if uint64(back) > uint64(len(image)) || back < 16 {
+	if uint64(back) > uint64(len(image)) || int64(back) < int64(16+section) {
 		return nil, broken
 	}
 	b := image[len(image)-int(back):]

@@ -188,6 +188,43 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// TestAllowed: what is just allowed.
+func TestAllowed(t *testing.T) {
+	le := binary.LittleEndian
+	for name, o := range map[string]ovmftest.Options{
+		"no entry":         {Change: func([]ovmftest.Entry) []ovmftest.Entry { return nil }},
+		"an entry of none": {Change: func([]ovmftest.Entry) []ovmftest.Entry { return []ovmftest.Entry{{GUID: ovmftest.Secrets}} }},
+		"all of the image": {Size: ovmf.Page, Change: func([]ovmftest.Entry) []ovmftest.Entry {
+			return []ovmftest.Entry{{GUID: ovmftest.Secrets, Data: make([]byte, ovmf.Page-32-2*18)}}
+		}},
+		"256 MiB":                      {TDX: []ovmf.TDXSection{{Size: ovmf.MaxMemory, Kind: ovmf.TempMem}}},
+		"the highest address and kind": {TDX: []ovmf.TDXSection{{Address: 1 << 52, Size: ovmf.Page, Kind: ovmf.PayloadParam}}},
+	} {
+		if _, err := ovmf.Parse(ovmftest.Image(o)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	o := ovmftest.AmdSev()
+	for i := range uint32(64 - len(o.SEV)) {
+		o.SEV = append(o.SEV, ovmf.SEVSection{Address: 0x900000 + i*0x1000, Size: 0x1000, Kind: ovmf.SecMem})
+	}
+	if m, err := ovmf.Parse(ovmftest.Image(o)); err != nil || len(m.SEV.Sections) != 64 {
+		t.Errorf("64 sections: %v", err)
+	}
+	// Metadata as the first bytes of the image, and as the last.
+	section := slices.Concat([]byte("ASEV"), le.AppendUint32(nil, 28), le.AppendUint32(nil, 1), le.AppendUint32(nil, 1),
+		le.AppendUint32(nil, 0x800000), le.AppendUint32(nil, 0x1000), le.AppendUint32(nil, ovmf.SecMem))
+	for _, back := range []int{4 * ovmf.Page, len(section)} {
+		b := ovmftest.Image(ovmftest.Options{Size: 4 * ovmf.Page, Change: func([]ovmftest.Entry) []ovmftest.Entry {
+			return []ovmftest.Entry{{GUID: ovmftest.SEV, Data: le.AppendUint32(nil, uint32(back))}}
+		}})
+		copy(b[len(b)-back:], section)
+		if m, err := ovmf.Parse(b); err != nil || len(m.SEV.Sections) != 1 {
+			t.Errorf("metadata %d bytes before the end: %v", back, err)
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	for _, o := range []ovmftest.Options{ovmftest.Both(), ovmftest.AmdSev(), ovmftest.TDVF(), {NoTable: true}} {
 		f.Add(ovmftest.Image(o)[15*ovmf.Page:])

@@ -66,20 +66,20 @@ func Parse(r io.ReaderAt, size int64) (*Image, error) {
 		return nil, errBroken
 	}
 	head := make([]byte, min(size, maxHeaders))
-	if err := read(r, head, 0); err != nil {
+	if _, err := io.ReadFull(io.NewSectionReader(r, 0, size), head); err != nil {
 		return nil, err
 	}
 	le := binary.LittleEndian
 	at := int64(le.Uint32(head[0x3c:]))
 	// Signature, file header, and of the optional header what comes before the
 	// directories.
-	if string(head[:2]) != "MZ" || at < 0x40 || at+24+112 > int64(len(head)) || string(head[at:at+4]) != "PE\x00\x00" {
+	if string(head[:2]) != "MZ" || at+24+112 > int64(len(head)) || string(head[at:at+4]) != "PE\x00\x00" {
 		return nil, errBroken
 	}
 	n, optional := int(le.Uint16(head[at+6:])), int64(le.Uint16(head[at+20:]))
 	opt := at + 24
 	table := opt + optional
-	if n == 0 || n > maxSections || table+int64(n)*40 > int64(len(head)) {
+	if n == 0 || n > maxSections {
 		return nil, errBroken
 	}
 	directories := opt + 96 // PE32
@@ -89,7 +89,7 @@ func Parse(r io.ReaderAt, size int64) (*Image, error) {
 		return nil, errBroken
 	}
 	count := int64(le.Uint32(head[directories-4:]))
-	if count > 16 || directories+8*count > table {
+	if directories+8*count > table {
 		return nil, errBroken
 	}
 	headers := int64(le.Uint32(head[opt+60:]))
@@ -210,17 +210,6 @@ func (s Section) Reader() (*io.SectionReader, error) {
 func copyAll(w io.Writer, r io.ReaderAt, at, n int64) error {
 	got, err := io.Copy(w, io.NewSectionReader(r, at, n))
 	if err == nil && got != n {
-		err = io.ErrUnexpectedEOF
-	}
-	return err
-}
-
-func read(r io.ReaderAt, b []byte, at int64) error {
-	n, err := r.ReadAt(b, at)
-	if n == len(b) {
-		return nil
-	}
-	if err == nil || err == io.EOF {
 		err = io.ErrUnexpectedEOF
 	}
 	return err

@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"io"
 	"slices"
 	"strings"
@@ -164,6 +165,17 @@ func (s short) ReadAt(p []byte, at int64) (int, error) {
 	return bytes.NewReader(s.b).ReadAt(p, at)
 }
 
+// endless is a file with zeros after its bytes.
+type endless struct{ b []byte }
+
+func (e endless) ReadAt(p []byte, at int64) (int, error) {
+	clear(p)
+	if at < int64(len(e.b)) {
+		copy(p, e.b[at:])
+	}
+	return len(p), nil
+}
+
 func TestRefused(t *testing.T) {
 	le := binary.LittleEndian
 	o := options()
@@ -175,17 +187,18 @@ func TestRefused(t *testing.T) {
 		"too short":          {func(b []byte) []byte { return b[:63] }, "headers are broken"},
 		"no MZ":              {func(b []byte) []byte { b[0] = 'N'; return b }, "headers are broken"},
 		"no PE":              {func(b []byte) []byte { b[petest.Header] = 'Q'; return b }, "headers are broken"},
-		"header inside MZ":   {func(b []byte) []byte { le.PutUint32(b[0x3c:], 0x3c); return b }, "headers are broken"},
 		"header beyond":      {func(b []byte) []byte { le.PutUint32(b[0x3c:], 0xfffffff0); return b }, "headers are broken"},
 		"header at the end":  {func(b []byte) []byte { le.PutUint32(b[0x3c:], uint32(len(b)-100)); return b }, "headers are broken"},
 		"magic":              {func(b []byte) []byte { b[petest.Optional] = 0; return b }, "headers are broken"},
 		"no sections":        {func(b []byte) []byte { le.PutUint16(b[petest.Header+6:], 0); return b }, "headers are broken"},
-		"many sections":      {func(b []byte) []byte { le.PutUint16(b[petest.Header+6:], 97); return b }, "headers are broken"},
+		"many sections":      {func(b []byte) []byte { return petest.Program(petest.Options{Sections: make([]petest.Section, 97)}) }, "headers are broken"},
 		"optional too long":  {func(b []byte) []byte { le.PutUint16(b[petest.Header+20:], 0xffff); return b }, "headers are broken"},
 		"optional too short": {func(b []byte) []byte { le.PutUint16(b[petest.Header+20:], 112+8*15); return b }, "headers are broken"},
 		"many directories":   {func(b []byte) []byte { le.PutUint32(b[petest.Optional+108:], 17); return b }, "headers are broken"},
 		"no end of headers":  {func(b []byte) []byte { le.PutUint32(b[petest.Optional+60:], uint32(table+4*40-1)); return b }, "headers are broken"},
 		"headers beyond":     {func(b []byte) []byte { le.PutUint32(b[petest.Optional+60:], uint32(len(b)+1)); return b }, "headers are broken"},
+		"name after a zero":  {func(b []byte) []byte { b[table] = 0; return b }, "headers are broken"},
+		"signature of none":  {func(b []byte) []byte { le.PutUint32(b[dir+4:], 0); return b }, "signature isn't the end"},
 		"name goes on":       {func(b []byte) []byte { b[table+7] = 'x'; return b }, "headers are broken"},
 		"signature early":    {func(b []byte) []byte { le.PutUint32(b[dir:], 8); le.PutUint32(b[dir+4:], uint32(len(b)-8)); return b }, "signature isn't the end"},
 		"signature short":    {func(b []byte) []byte { le.PutUint32(b[dir:], uint32(len(b)-7)); le.PutUint32(b[dir+4:], 7); return b }, "signature isn't the end"},
@@ -210,8 +223,8 @@ func TestRefused(t *testing.T) {
 	parse(t, b)
 
 	b = petest.Program(o)
-	if _, err := pe.Parse(short{b[:100]}, int64(len(b))); err == nil {
-		t.Error("headers that can't be read are read")
+	if _, err := pe.Parse(short{b[:100]}, int64(len(b))); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("headers that can't be read: %v", err)
 	}
 	m, err := pe.Parse(short{b[:2000]}, 64<<10)
 	if err == nil {
@@ -220,8 +233,14 @@ func TestRefused(t *testing.T) {
 	if err == nil {
 		t.Error("a file that ends early has a digest")
 	}
-	if _, err := pe.Parse(bytes.NewReader(b), pe.MaxSize+1); err == nil {
+	unsigned := options()
+	unsigned.Signature = nil
+	b = petest.Program(unsigned)
+	if _, err := pe.Parse(endless{b}, pe.MaxSize+8); err == nil {
 		t.Error("a file without end is read")
+	}
+	if _, err := pe.Parse(endless{b}, pe.MaxSize); err != nil {
+		t.Error(err)
 	}
 	big := petest.Program(petest.Options{Sections: []petest.Section{{Name: "big", Data: make([]byte, 128<<10)}}})
 	m = parse(t, big)
@@ -232,8 +251,69 @@ func TestRefused(t *testing.T) {
 	if _, err := early.Authenticode(sha256.New()); err == nil {
 		t.Error("a section that ends early has a digest")
 	}
+	s, _, err := early.Section("big")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.WriteTo(io.Discard); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("a section that ends early: %v", err)
+	}
+	broken, err := pe.Parse(&failing{r: bytes.NewReader(big), after: 1}, int64(len(big)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := broken.Authenticode(sha256.New()); !errors.Is(err, errDisk) {
+		t.Errorf("a disk that fails: %v", err)
+	}
 	if _, err := m.Authenticode(sha256.New()); err != nil {
 		t.Error(err)
+	}
+}
+
+var errDisk = errors.New("the disk is broken")
+
+// failing fails after a number of reads.
+type failing struct {
+	r     io.ReaderAt
+	after int
+}
+
+func (f *failing) ReadAt(p []byte, at int64) (int, error) {
+	if f.after--; f.after < 0 {
+		return 0, errDisk
+	}
+	return f.r.ReadAt(p, at)
+}
+
+// TestAllowed: what is just allowed.
+func TestAllowed(t *testing.T) {
+	// Three section headers end where the headers do, and here the file too, or with
+	// the shortest signature.
+	empty := petest.Options{Sections: make([]petest.Section, 3)}
+	b := petest.Program(empty)
+	if len(b) != petest.Align || empty.Table()+3*40 != petest.Align {
+		t.Fatalf("%d bytes", len(b))
+	}
+	base := digest(t, b)
+	empty.Signature = make([]byte, 8)
+	if digest(t, petest.Program(empty)) != base {
+		t.Error("a signature that follows the headers counts")
+	}
+	parse(t, petest.Program(petest.Options{Sections: make([]petest.Section, 96)}))
+	// With four directories there is no place for a signature, so all of it counts.
+	o := options()
+	o.Signature = nil
+	b = petest.Program(o)
+	b[petest.Optional+108] = 4
+	o.NoDirs = true
+	if got, want := digest(t, b), second(o, b); got != want {
+		t.Errorf("four directories: %s, the second time %s", got, want)
+	}
+	// A hash that was used before.
+	h := sha256.New()
+	h.Write([]byte("used"))
+	if d, err := parse(t, b).Authenticode(h); err != nil || hex.EncodeToString(d) != digest(t, b) {
+		t.Errorf("with a hash that was used: %x, %v", d, err)
 	}
 }
 

@@ -19,6 +19,8 @@ import (
 	"crypto/sha512"
 	"encoding/binary"
 	"errors"
+	"strconv"
+	"strings"
 
 	"github.com/sotto-chat/sotto/release/measure/ovmf"
 )
@@ -56,10 +58,9 @@ type Boot struct {
 // models are the CPU models that QEMU knows, and their family, model and
 // stepping. Versions of a model ("-v4") share them.
 var models = [...]struct {
-	name           string
-	versions       int
-	family, model_ uint32
-	stepping       uint32
+	name                    string
+	versions                int
+	family, model, stepping uint32
 }{
 	{"EPYC", 5, 23, 1, 2},
 	{"EPYC-IBPB", 0, 23, 1, 2},
@@ -70,45 +71,28 @@ var models = [...]struct {
 }
 
 // Signature returns CPUID Fn0000_0001_EAX of a CPU model as QEMU calls it
-// ("EPYC-v4", "EPYC-Milan"), or of "0x" and up to 8 hex digits.
+// ("EPYC-v4", "EPYC-Milan"), or of "0x" and lower-case hex.
 func Signature(cpu string) (uint32, error) {
 	for _, m := range models {
-		name := cpu
-		if n := len(cpu) - 3; n > 0 && cpu[n:n+2] == "-v" && cpu[n+2] >= '1' && int(cpu[n+2]-'0') <= m.versions {
-			name = cpu[:n]
-		}
-		if name == m.name {
-			return signature(m.family, m.model_, m.stepping), nil
+		v, ok := strings.CutPrefix(cpu, m.name+"-v")
+		if cpu == m.name || ok && len(v) == 1 && v[0] >= '1' && int(v[0]-'0') <= m.versions {
+			return signature(m.family, m.model, m.stepping), nil
 		}
 	}
-	if len(cpu) > 2 && len(cpu) <= 10 && cpu[:2] == "0x" {
-		var v uint32
-		for _, c := range []byte(cpu[2:]) {
-			switch {
-			case c >= '0' && c <= '9':
-				c -= '0'
-			case c >= 'a' && c <= 'f':
-				c -= 'a' - 10
-			default:
-				return 0, errUnknownCPU
-			}
-			v = v<<4 | uint32(c)
-		}
-		return v, nil
+	digits, ok := strings.CutPrefix(cpu, "0x")
+	v, _ := strconv.ParseUint(digits, 16, 32) // what it can't parse has no such text
+	if ok && strconv.FormatUint(v, 16) == digits {
+		return uint32(v), nil
 	}
 	return 0, errUnknownCPU
 }
 
 var errUnknownCPU = errors.New(`the CPU model isn't known: use one of QEMU's, such as EPYC-v4 or EPYC-Milan, or a signature such as 0x800f12`)
 
-// signature puts together CPUID Fn0000_0001_EAX (AMD 25481): a family above 15 is
-// 15 in one field and the rest in another.
+// signature puts together CPUID Fn0000_0001_EAX (AMD 25481) of a family from 15 on,
+// which is 15 in one field and the rest in another.
 func signature(family, model, stepping uint32) uint32 {
-	low, high := family, uint32(0)
-	if family > 15 {
-		low, high = 15, family-15
-	}
-	return high<<20 | model>>4<<16 | low<<8 | model&15<<4 | stepping
+	return (family-15)<<20 | model>>4<<16 | 15<<8 | model&15<<4 | stepping
 }
 
 // Types of page (AMD 56860, SNP_LAUNCH_UPDATE, PAGE_TYPE).
@@ -225,10 +209,7 @@ func from(d launch, sev *ovmf.SEV, c Config) (out [48]byte, err error) {
 	if cpuid != nil {
 		d.page(pageCPUID, uint64(cpuid.Address), [48]byte{})
 	}
-	first, others := sha512.Sum384(registers(resetVector, sig, c)), [48]byte{}
-	if c.VCPUs > 1 {
-		others = sha512.Sum384(registers(sev.ResetIP, sig, c))
-	}
+	first, others := sha512.Sum384(registers(resetVector, sig, c)), sha512.Sum384(registers(sev.ResetIP, sig, c))
 	for i := range c.VCPUs {
 		if i == 0 {
 			d.page(pageVMSA, vmsaAddress, first)

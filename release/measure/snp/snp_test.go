@@ -302,6 +302,10 @@ func TestRefused(t *testing.T) {
 		t.Error(err)
 	}
 	// The table may fill its page to the end.
+	v.SEV.HashTable = v.SEV.Sections[4].Address
+	if _, err := Digest(v, Config{VCPUs: 1, CPU: "EPYC", Features: 1, Boot: &Boot{}}); err != nil {
+		t.Error(err)
+	}
 	v.SEV.HashTable = v.SEV.Sections[4].Address + 0x1000 - tableSize
 	v.SEV.HashTableSize = tableSize
 	c := config()
@@ -318,13 +322,13 @@ func TestSignature(t *testing.T) {
 		"EPYC-Rome": 0x830f10, "EPYC-Rome-v1": 0x830f10, "EPYC-Rome-v4": 0x830f10,
 		"EPYC-Milan": 0xa00f11, "EPYC-Milan-v2": 0xa00f11,
 		"EPYC-Genoa": 0xa10f10, "EPYC-Genoa-v1": 0xa10f10, "EPYC-Turin": 0xb00f00, "EPYC-Turin-v1": 0xb00f00,
-		"0x800f12": 0x800f12, "0xffffffff": 0xffffffff, "0x0": 0,
+		"0x800f12": 0x800f12, "0xffffffff": 0xffffffff, "0x0": 0, "0x9a": 0x9a,
 	} {
 		if got, err := Signature(cpu); err != nil || got != want {
 			t.Errorf("%s: %#x, %v, want %#x", cpu, got, err, want)
 		}
 	}
-	for _, cpu := range []string{"", "EPYC-v0", "EPYC-v6", "EPYC-v10", "EPYC-IBPB-v1", "EPYC-Turin-v2", "epyc", "-v1", "Skylake", "0x", "0xg", "0xA", "0x123456789", "800f12"} {
+	for _, cpu := range []string{"", "EPYC-v0", "EPYC-v6", "EPYC-v10", "EPYC-IBPB-v1", "EPYC-Turin-v2", "EPYCxx4", "4", "EPYC-", "EPYC-v", "EPYC-v:", "epyc", "-v1", "Skylake", "0x", "0xg", "0xA", "0x123456789", "800f12"} {
 		if got, err := Signature(cpu); err == nil {
 			t.Errorf("%s is taken for %#x", cpu, got)
 		}

@@ -139,8 +139,9 @@ func HOB(fw *ovmf.Image, m Memory) (e boot.Event, err error) {
 		if s.Kind != ovmf.HOB && s.Kind != ovmf.TempMem {
 			continue
 		}
+		// Sections don't overlap, so those prepared before hold none of this one.
 		i := slices.IndexFunc(areas, func(a area) bool {
-			return !a.accepted && a.at <= s.Address && s.Address+s.Size <= a.at+a.size
+			return a.at <= s.Address && s.Address+s.Size <= a.at+a.size
 		})
 		if i < 0 {
 			return e, errors.New("the firmware wants memory that the machine doesn't have")
@@ -180,7 +181,7 @@ func HOB(fw *ovmf.Image, m Memory) (e boot.Event, err error) {
 // (EV_EFI_PLATFORM_FIRMWARE_BLOB2 of the configuration volume).
 func Configuration(fw *ovmf.Image) (e boot.Event, err error) {
 	if fw.TDX != nil {
-		if s, ok := fw.TDX.Section(ovmf.ConfigVolume); ok && s.Raw > 0 {
+		if s, _ := fw.TDX.Section(ovmf.ConfigVolume); s.Raw > 0 {
 			return boot.Data("configuration volume", fw.Bytes[s.Offset:][:s.Raw]), nil
 		}
 	}

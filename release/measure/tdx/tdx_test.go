@@ -166,6 +166,14 @@ func TestHOB(t *testing.T) {
 			t.Errorf("%+v: %x, %v; by hand %x", v.m, e.SHA384, err, want.SHA384)
 		}
 	}
+	if _, err := HOB(fw, Memory{Size: 1 << 46}); err != nil {
+		t.Error(err)
+	}
+	o := ovmftest.TDVF()
+	o.TDX[5].Address = 0
+	if _, err := HOB(image(t, o), Memory{Size: 1 << 30}); err != nil {
+		t.Error(err)
+	}
 	for want, v := range map[string]struct {
 		m      Memory
 		change func(o *ovmftest.Options)
@@ -177,6 +185,7 @@ func TestHOB(t *testing.T) {
 		"below 4 GiB isn't whole":            {Memory{Size: 1 << 30, Low: 1<<30 - 1}, nil},
 		"more than there is":                 {Memory{Size: 8 << 30, Low: 5 << 30}, nil},
 		"machine doesn't have":               {Memory{Size: 0x81f000}, nil},
+		"wants memory that":                  {Memory{Size: 8 << 30}, func(o *ovmftest.Options) { o.TDX[2].Address = 3 << 30 }},
 		"memory that the machine doesn't":    {Memory{Size: 1 << 30}, func(o *ovmftest.Options) { o.TDX[2].Address = 2 << 30 }},
 		"says nowhere":                       {Memory{Size: 1 << 30}, func(o *ovmftest.Options) { o.TDX[4].Kind = ovmf.TempMem }},
 		"no metadata for TDX":                {Memory{Size: 1 << 30}, func(o *ovmftest.Options) { *o = ovmftest.AmdSev() }},
@@ -207,6 +216,9 @@ func TestRefused(t *testing.T) {
 		if _, err := RTMR0(fw, Start{Memory: Memory{Size: 1 << 30}}); err == nil {
 			t.Error("RTMR 0 without what it needs")
 		}
+	}
+	if _, err := RTMR0(image(t, ovmftest.TDVF()), Start{}); err == nil {
+		t.Error("RTMR 0 of a machine without memory")
 	}
 	o = ovmftest.TDVF()
 	o.TDX[1].Raw = 0
