@@ -112,7 +112,8 @@ func main() {
 type options struct {
 	engine, engineKeyFile string
 	listen, debugListen   string
-	release, publicLog    string
+	release               string
+	checkpoint            func(context.Context) ([]byte, error) // of the public log; may be nil
 	hardware              hardware.Options
 	keepAnswers, drain    time.Duration
 	keptMemory            int64
@@ -136,7 +137,10 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	})
 	f.StringVar(&o.hardware.Collateral, "collateral", "", "`folder` of what makers publish about their hardware")
 	f.StringVar(&o.release, "release", "none", "`digest` of the release that this program belongs to")
-	f.StringVar(&o.publicLog, "log", "", "the public log's `URL`; none by default")
+	f.Func("log", "the public log's `URL`; none by default", func(s string) (err error) {
+		o.checkpoint, err = node.FollowLog(s)
+		return err
+	})
 	f.DurationVar(&o.keepAnswers, "keep-answers", node.DefaultKeepAnswers, "how long a finished answer can be fetched again")
 	f.Int64Var(&o.keptMemory, "kept-memory", 256, "`MiB` for kept answers")
 	f.IntVar(&o.maxRequests, "max-requests", 8192, "requests under way at once")
@@ -206,16 +210,10 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 		return fmt.Errorf("opening the engine: %w", err)
 	}
 	defer eng.Close()
-	cfg := node.Config{
-		Engine: eng, Evidence: hw.evidence, Release: o.release, Logger: log, KeepAnswers: o.keepAnswers,
+	n, err := node.New(node.Config{
+		Engine: eng, Evidence: hw.evidence, Checkpoint: o.checkpoint, Release: o.release, Logger: log, KeepAnswers: o.keepAnswers,
 		Limits: node.Limits{Requests: o.maxRequests, KeptBytes: o.keptMemory << 20},
-	}
-	if o.publicLog != "" {
-		if cfg.Checkpoint, err = node.FollowLog(o.publicLog); err != nil {
-			return fmt.Errorf("-log: %w", err)
-		}
-	}
-	n, err := node.New(cfg)
+	})
 	if err != nil {
 		return err
 	}

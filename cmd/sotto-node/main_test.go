@@ -19,6 +19,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/sotto-chat/sotto/attest"
+	"github.com/sotto-chat/sotto/attest/bundle"
 )
 
 var update = flag.Bool("update", false, "write deps.txt anew")
@@ -119,11 +122,27 @@ func countLines(t *testing.T, dir string, files []string) (n int) {
 	return n
 }
 
-// build builds the program as a release or, with the tag, as a demo.
+// built is where the programs are that [build] has built.
+var built string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "sotto-node-test-")
+	if err != nil {
+		panic(err)
+	}
+	built = dir
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// build builds the program as a release or, with the tag, as a demo, once each.
 func build(t *testing.T, tags string) string {
 	t.Helper()
-	bin := filepath.Join(t.TempDir(), "sotto-node")
-	goTool(t, "build", "-trimpath", "-tags", tags, "-o", bin, ".")
+	bin := filepath.Join(built, "sotto-node"+tags)
+	if _, err := os.Stat(bin); err != nil {
+		goTool(t, "build", "-trimpath", "-tags", tags, "-o", bin, ".")
+	}
 	return bin
 }
 
@@ -168,6 +187,7 @@ func TestFlags(t *testing.T) {
 		{[]string{"-engine", "http://x", "-platforms", "software"}, 1, `"software" is no platform`},
 		{[]string{"-engine", "http://x", "-max-requests", "0"}, 2, "between 1 and"},
 		{[]string{"-engine", "http://x", "-keep-answers", "-1s"}, 2, "not above zero"},
+		{[]string{"-engine", "http://x", "-log", "log.example"}, 2, "not the address of a log"},
 		{[]string{"-verbose"}, 2, "not defined"},
 		{[]string{"-version"}, 0, "sotto-node"},
 	} {
@@ -208,7 +228,15 @@ func TestDemoBuildRuns(t *testing.T) {
 		io.WriteString(w, `{"object":"list","data":[{"id":"m","object":"model"}]}`)
 	}))
 	defer model.Close()
-	cmd := exec.Command(build(t, "demo"), "-engine", model.URL, "-listen", "127.0.0.1:0", "-debug-listen", "127.0.0.1:0")
+	const checkpoint = "log.example\n1\nAAAA\n\n\u2014 log.example AAAA\n"
+	publicLog := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/checkpoint" {
+			io.WriteString(w, checkpoint)
+		}
+	}))
+	defer publicLog.Close()
+	release := "sha256:" + strings.Repeat("5a", 32)
+	cmd := exec.Command(build(t, "demo"), "-engine", model.URL, "-listen", "127.0.0.1:0", "-debug-listen", "127.0.0.1:0", "-log", publicLog.URL, "-release", release)
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -251,8 +279,17 @@ func TestDemoBuildRuns(t *testing.T) {
 		}
 		return string(b)
 	}
-	if s := get(addr["sotto-node is up"], "/sotto/v1/evidence"); !strings.Contains(s, `"bundles":["`) {
-		t.Errorf("evidence %s", s)
+	var evidence struct{ Bundles [][]byte }
+	if s := get(addr["sotto-node is up"], "/sotto/v1/evidence"); json.Unmarshal([]byte(s), &evidence) != nil || len(evidence.Bundles) != 1 {
+		t.Fatalf("evidence %s", s)
+	}
+	b, err := attest.ParseBundle(evidence.Bundles[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := attest.ParseKeyConfig(b.KeyConfig)
+	if err != nil || config.Release != release || config.Anchor != bundle.Anchor([]byte(checkpoint)) || string(b.Checkpoint) != checkpoint {
+		t.Errorf("key config %+v beside %q, %v", config, b.Checkpoint, err)
 	}
 	get(addr["sotto-node is up"], "/readyz")
 	if s := get(addr["debug listener"], "/metrics"); !strings.Contains(s, "sotto_node_build_info{") || !strings.Contains(s, "sotto_node_keys_live 1\n") {
