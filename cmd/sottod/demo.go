@@ -64,16 +64,14 @@ func demo(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	var follow, described string
-	var keep task
-	if public, err := startPublicLog(ctx, dir, eng, log); err == nil {
-		defer public.close()
-		follow, described, keep = public.url, public.release, public.run
-	} else {
+	public, err := startPublicLog(ctx, dir, eng, log)
+	if err != nil {
 		log.Warn("the demo runs without a public log", slog.String("error", err.Error()))
+		public = &publicLog{close: func() {}}
 	}
+	defer public.close()
 
-	n, err := node.New(node.Config{Engine: eng, Evidence: forge.Evidence, Release: described, Logger: log.With("role", "node")})
+	n, err := node.New(node.Config{Engine: eng, Evidence: forge.Evidence, Release: public.release, Checkpoint: public.checkpoint, Logger: log.With("role", "node")})
 	if err != nil {
 		return err
 	}
@@ -83,7 +81,7 @@ func demo(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	defer inside.Close()
 
-	g, err := gateway.New(gateway.Config{Nodes: []string{"http://" + inside.Addr().String()}, Log: follow, Logger: log.With("role", "gateway")})
+	g, err := gateway.New(gateway.Config{Nodes: []string{"http://" + inside.Addr().String()}, Log: public.url, Logger: log.With("role", "gateway")})
 	if err != nil {
 		return err
 	}
@@ -108,8 +106,8 @@ func demo(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		serving(server(n.Handler()), inside),
 		n.Run, g.Run, closing(acc),
 	}
-	if keep != nil {
-		tasks = append(tasks, keep)
+	if public.run != nil {
+		tasks = append(tasks, public.run)
 	}
 	if *debug != "" {
 		dl, err := listenLoopback(*debug)
@@ -123,6 +121,6 @@ func demo(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	log.Info("Sotto is ready: open the page, or ask in a terminal",
 		slog.String("page", at.String()), slog.String("listen", l.Addr().String()), slog.String("engine", eng.Name()),
 		slog.String("data", dir), slog.String("hardware", "demo, not private"),
-		slog.String("public log", "demo: its keys, and those of its witnesses, are all on this machine, so it proves nothing"))
+		slog.String("public log", public.url+", demo: its keys, and those of its witnesses, are all on this machine, so it proves nothing"))
 	return together(ctx, tasks...)
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/sotto-chat/sotto/engine"
 	"github.com/sotto-chat/sotto/internal/durable"
+	"github.com/sotto-chat/sotto/node"
 	"github.com/sotto-chat/sotto/release"
 	"github.com/sotto-chat/sotto/release/build"
 	"github.com/sotto-chat/sotto/tlog"
@@ -41,10 +42,12 @@ const (
 // publicLog is the log that a demo runs, with its witnesses. It shows how all of it
 // works, and proves nothing: whoever runs the demo has every key.
 type publicLog struct {
-	url     string // of the log, on loopback
+	url     string // of the log, on loopback; "" where there is none
 	release string // digest of the release that describes this demo; "" where there is none
-	run     task   // ends when the demo does
-	close   func()
+	// checkpoint gets the newest one, for the node's keys; nil where there is none yet.
+	checkpoint func(context.Context) ([]byte, error)
+	run        task // ends when the demo does; may be nil
+	close      func()
 }
 
 // startPublicLog starts log and witnesses in a folder below dir and publishes what
@@ -188,6 +191,15 @@ func openPublicLog(ctx context.Context, dir string, eng engine.Engine, log *slog
 	if p.release, err = describeDemo(ctx, s, signers, pin, eng, log); err != nil {
 		// What this demo runs stays undescribed, which clients say.
 		log.Warn("what this demo runs is not in its public log", slog.String("error", err.Error()))
+	}
+	follow, err := node.FollowLog(p.url)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := follow(ctx); err != nil {
+		log.Warn("the demo's public log shows nothing yet, so the node's keys don't name it", slog.String("error", err.Error()))
+	} else {
+		p.checkpoint = follow
 	}
 	return p, nil
 }
