@@ -44,10 +44,10 @@ const (
 	// MaxConfig is the most bytes of a description.
 	MaxConfig = 256 << 10
 
-	maxShapes  = 8   // of one platform
-	maxEvents  = 128 // of one shape
-	maxCmdline = 4096
-	maxSmall   = 16 << 20 // bytes of a file that is read whole but for firmware
+	maxShapes = 8   // of one platform
+	maxEvents = 128 // of one shape
+	maxText   = 4096
+	maxSmall  = 16 << 20 // bytes of a file that is read whole but for firmware
 )
 
 // Inputs describe how machines of a release start. Each entry of a list is one
@@ -431,13 +431,15 @@ func (f *File) contents() (boot.Event, error) {
 	return boot.Contents(f.Name, f.r, f.size)
 }
 
-func cmdline(s string) error {
-	if len(s) > maxCmdline {
-		return errors.New("the command line is longer than 4,096 bytes")
+// plain checks that a text is one that a manifest can hold, and that is measured
+// alike by whoever passes it on.
+func plain(what, s string) error {
+	if len(s) > maxText {
+		return errors.New(what + " is longer than 4,096 bytes")
 	}
 	for _, c := range []byte(s) {
 		if c < ' ' || c > '~' {
-			return errors.New("the command line holds something else than printable ASCII")
+			return errors.New(what + " holds something else than printable ASCII")
 		}
 	}
 	return nil
@@ -463,12 +465,15 @@ func (s *SNP) compute(r *SNPRules, w *writer) error {
 	if s.Host == "" {
 		s.Host = snp.QEMU
 	}
+	if s.Host == snp.EC2 && s.CPU != "" {
+		return errors.New("the CPU's model isn't measured with ec2: leave it out")
+	}
 	c := snp.Config{VCPUs: s.VCPUs, CPU: s.CPU, Features: s.Features, Host: s.Host}
 	switch {
 	case s.Kernel != nil && s.Disk:
 		return errors.New("it has a kernel and a disk to boot from: leave one out")
 	case s.Kernel != nil:
-		if err := cmdline(s.Cmdline); err != nil {
+		if err := plain("the command line", s.Cmdline); err != nil {
 			return err
 		}
 		b := snp.Boot{Cmdline: s.Cmdline, Initrd: sha256.Sum256(nil)}
@@ -530,6 +535,7 @@ func (t *TDX) compute(r *TDXRules, w *writer) error {
 		return err
 	}
 	w.in("memory", strconv.FormatUint(t.Memory, 10))
+	w.in("low memory", strconv.FormatUint(t.LowMemory, 10))
 	values := list.Replay(boot.SHA384)
 	// Nothing extends RTMR 3 before the node's own programs do.
 	if values[3] == nil {
@@ -612,7 +618,7 @@ func (t *TDX) usual(fw *ovmf.Image, w *writer) (list boot.List, err error) {
 		if t.Inner != nil {
 			return nil, errors.New("inner is about unified kernel images, and the kernel isn't one")
 		}
-		if err := cmdline(t.Cmdline); err != nil {
+		if err := plain("the command line", t.Cmdline); err != nil {
 			return nil, err
 		}
 		if t.Cmdline == "" {
@@ -700,6 +706,12 @@ func authorities(l []Variable) (out []boot.Event, err error) {
 }
 
 func (v *Variable) event() (e boot.Event, err error) {
+	if err := plain("a variable's name", v.Name); err != nil {
+		return e, err
+	}
+	if len(v.Data) > maxText {
+		return e, errors.New("a variable's contents are longer than 2,048 bytes: give them in a file")
+	}
 	var contents []byte
 	if v.Contents != nil {
 		if v.Data != "" {
@@ -715,28 +727,16 @@ func (v *Variable) event() (e boot.Event, err error) {
 	return boot.Variable(v.GUID, v.Name, contents)
 }
 
-// variables writes down what variables there were, as one digest.
+// variables writes down what variables there were: name and contents, or their
+// digest.
 func variables(l []Variable, w *writer) {
 	for i, v := range l {
-		value := "hex:" + v.Data
+		value := v.Name + " " + v.Data
 		if v.Contents != nil {
-			value = v.Contents.SHA256
-		} else if len(v.Data) > 128 {
-			sum := sha256.Sum256([]byte(v.Data))
-			value = "sha256 of its hex digits: " + hex.EncodeToString(sum[:])
+			value += v.Contents.SHA256
 		}
-		w.in(fmt.Sprintf("variable %02d %.64s", i+1, plain(v.Name)), value)
+		w.in(fmt.Sprintf("variable %03d", i+1), strings.TrimSpace(value))
 	}
-}
-
-// plain returns a name with what can't stand in a manifest replaced.
-func plain(s string) string {
-	return strings.Map(func(c rune) rune {
-		if c < ' ' || c > '~' || c == '"' || c == '\\' {
-			return '?'
-		}
-		return c
-	}, s)
 }
 
 func unhex(s string) ([]byte, error) {
@@ -767,11 +767,18 @@ func events(l []Event, fw *firmware, registers int, w *writer) (list boot.List, 
 			return nil, fmt.Errorf("event %d: %w", i+1, err)
 		}
 		list.Add(l[i].Register, es...)
-		value := l[i].Kind + " " + l[i].Text + l[i].SHA384
+		// The digest says it all; kind and file tell what it is of.
+		of := l[i].Kind
 		if l[i].File != nil {
-			value += l[i].File.SHA256
+			of += " " + l[i].File.SHA256
 		}
-		w.in(fmt.Sprintf("event %03d register %d", i+1, l[i].Register), strings.TrimSpace(value))
+		bank := boot.SHA256
+		if fw != nil {
+			bank = boot.SHA384
+		}
+		for j := range es {
+			w.in(fmt.Sprintf("event %03d", len(list)-len(es)+j+1), fmt.Sprintf("register %d, %x, %s", l[i].Register, es[j].Digest(bank), of))
+		}
 	}
 	return list, nil
 }
@@ -797,6 +804,9 @@ func (e *Event) events(fw *firmware) ([]boot.Event, error) {
 		if f.is {
 			fields += f.name
 		}
+	}
+	if err := plain("an event's text", e.Text); err != nil {
+		return nil, err
 	}
 	wants := func(allowed ...string) error {
 		if !slices.Contains(allowed, strings.TrimSpace(fields)) {

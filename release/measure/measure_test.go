@@ -6,8 +6,11 @@ package measure_test
 import (
 	"bytes"
 	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"slices"
@@ -35,7 +38,11 @@ var made = sync.OnceValue(func() map[string][]byte {
 		"table-loader": []byte("loader"), "rsdp": []byte("rsdp"), "tables": []byte("tables"),
 		"node.efi": petest.Unified(petest.Section{Name: ".linux", Data: kernel}, petest.Section{Name: ".osrel", Data: []byte("ID=node")},
 			petest.Section{Name: ".cmdline", Data: []byte("console=ttyS0 roothash=1234")}, petest.Section{Name: ".initrd", Data: []byte("disk")}),
-		"db.esl": []byte("keys"), "firmware without metadata": make([]byte, 4096), "large": make([]byte, 16<<20+1),
+		"no stub.efi":     petest.Program(petest.Options{Sections: []petest.Section{{Name: ".linux", Data: kernel}, {Name: ".cmdline", Data: []byte("a")}}}),
+		"no kernel.efi":   petest.Unified(petest.Section{Name: ".linux", Data: []byte("x")}, petest.Section{Name: ".cmdline", Data: []byte("a")}),
+		"no cmdline.efi":  petest.Unified(petest.Section{Name: ".linux", Data: kernel}),
+		"two kernels.efi": petest.Unified(petest.Section{Name: ".linux", Data: kernel}, petest.Section{Name: ".linux", Data: kernel}, petest.Section{Name: ".cmdline", Data: []byte("a")}),
+		"db.esl":          []byte("keys"), "firmware without metadata": make([]byte, 4096), "large": make([]byte, 16<<20+1),
 	}
 })
 
@@ -104,6 +111,58 @@ func TestExample(t *testing.T) {
 		if got := values(m, p); !maps.Equal(got, golden[p]) {
 			b, _ := json.MarshalIndent(got, "", "\t")
 			t.Errorf("%s: %s", p, b)
+		}
+	}
+}
+
+const secureBootKeys = `[{"guid":"8be4df61-93ca-11d2-aa0d-00e098032b8c","name":"SecureBoot","data":"01"},
+	{"guid":"8be4df61-93ca-11d2-aa0d-00e098032b8c","name":"PK"},{"guid":"8be4df61-93ca-11d2-aa0d-00e098032b8c","name":"KEK"},
+	{"guid":"d719b2cb-3d3a-4596-a3bc-dad00e67656f","name":"db","contents":{"name":"db.esl"}},{"guid":"d719b2cb-3d3a-4596-a3bc-dad00e67656f","name":"dbx"}]`
+
+// TestInputs: what went in is written down, all of it.
+func TestInputs(t *testing.T) {
+	digest := func(name string) string {
+		sum := sha256.Sum256(files()[name])
+		return "sha256:" + hex.EncodeToString(sum[:])
+	}
+	keys := `"variables": ` + secureBootKeys
+	acpi := `"acpi": {"loader": {"name": "table-loader"}, "rsdp": {"name": "rsdp"}, "tables": {"name": "tables"}}`
+	variables := map[string]string{"variable 001": "SecureBoot 01", "variable 002": "PK", "variable 003": "KEK", "variable 004": "db " + digest("db.esl"), "variable 005": "dbx"}
+	with := func(a, b map[string]string) map[string]string { c := maps.Clone(a); maps.Copy(c, b); return c }
+	for name, v := range map[string]struct {
+		config string
+		want   map[string]string
+	}{
+		"AMD": {`{"snp":[{"firmware":{"name":"OVMF.fd"},"kernel":{"name":"vmlinuz"},"initrd":{"name":"initrd.img"},"cmdline":"a","vcpus":4,"cpu":"EPYC","features":33}]}`,
+			map[string]string{"firmware": digest("OVMF.fd"), "kernel": digest("vmlinuz"), "initrd": digest("initrd.img"), "cmdline": "a", "vcpus": "4", "cpu": "EPYC", "features": "0x21", "host": "qemu"}},
+		"Intel": {`{"tdx":[{"firmware":{"name":"OVMF.fd"},"memory":1073741824,"low_memory":1073741824,"secure_boot":"off",` + acpi + `,"kernel":{"name":"vmlinuz"},"initrd":{"name":"initrd.img"},"cmdline":"a"}]}`,
+			map[string]string{"firmware": digest("OVMF.fd"), "pages": "page", "memory": "1073741824", "low memory": "1073741824", "secure boot": "off", "last separator": "1",
+				"acpi loader": digest("table-loader"), "acpi rsdp": digest("rsdp"), "acpi tables": digest("tables"), "kernel": digest("vmlinuz"), "initrd": digest("initrd.img"), "cmdline": "a"}},
+		"Intel, unified": {`{"tdx":[{"firmware":{"name":"OVMF.fd"},"memory":1073741824,"secure_boot":"keys",` + keys + `,` + acpi + `,"kernel":{"name":"node.efi"},"inner":false,"last_separator":0}]}`,
+			with(variables, map[string]string{"firmware": digest("OVMF.fd"), "pages": "page", "memory": "1073741824", "low memory": "0", "secure boot": "keys", "last separator": "0",
+				"acpi loader": digest("table-loader"), "acpi rsdp": digest("rsdp"), "acpi tables": digest("tables"), "kernel": digest("node.efi"), "inner": "false"})},
+		"TPM": {`{"tpm":[{"image":{"name":"node.efi"},"inner":true,"calling":false,` + keys + `,"authorities":[{"guid":"d719b2cb-3d3a-4596-a3bc-dad00e67656f","name":"db","data":"00"}]}]}`,
+			with(variables, map[string]string{"image": digest("node.efi"), "inner": "true", "calling": "false", "variable 006": "db 00"})},
+		"Intel, events": {`{"tdx":[{"firmware":{"name":"OVMF.fd"},"memory":1073741824,"events":[{"register":2,"kind":"separator"},{"register":3,"kind":"contents","file":{"name":"rsdp"}}]}]}`,
+			map[string]string{"firmware": digest("OVMF.fd"), "pages": "page", "memory": "1073741824", "low memory": "0",
+				"event 001": "register 2, 394341b7182cd227c5c6b07ef8000cdfd86136c4292b8e576573ad7ed9ae41019f5818b4b971c9effc60e1ad9f1289f0, separator",
+				"event 002": "register 3, " + fmt.Sprintf("%x", sha512.Sum384([]byte("rsdp"))) + ", contents " + digest("rsdp")}},
+		"TPM, events": {`{"tpm":[{"events":[{"register":4,"kind":"separator"},{"register":9,"kind":"kernel","file":{"name":"node.efi"}}]}]}`,
+			map[string]string{"event 001": "register 4, df3f619804a92fdb4057192dc43dd748ea778adc52bc498ce80524c014b81119, separator",
+				"event 002": "register 9, " + fmt.Sprintf("%x", sha256.Sum256([]byte("c\x00o\x00n\x00s\x00o\x00l\x00e\x00=\x00t\x00t\x00y\x00S\x000\x00 \x00r\x00o\x00o\x00t\x00h\x00a\x00s\x00h\x00=\x001\x002\x003\x004\x00\x00\x00"))) + ", kernel " + digest("node.efi"),
+				"event 003": "register 9, " + fmt.Sprintf("%x", sha256.Sum256([]byte("disk"))) + ", kernel " + digest("node.efi")}},
+	} {
+		m := must(t, v.config, files())
+		got := map[string]string{}
+		for _, x := range m.From[0].Inputs {
+			n, ok := strings.CutPrefix(x.Name, "shape 1 ")
+			if !ok {
+				t.Errorf("%s: %q", name, x.Name)
+			}
+			got[n] = x.Value
+		}
+		if !maps.Equal(got, v.want) {
+			t.Errorf("%s: %q, want %q", name, got, v.want)
 		}
 	}
 }
@@ -298,6 +357,40 @@ func TestEvents(t *testing.T) {
 	if v := values(m, "tdx")["shape 1 rtmr3"]; v == strings.Repeat("00", 48) || v == "" {
 		t.Errorf("RTMR 3: %q", v)
 	}
+	// Without an initial RAM disk, and with a unified kernel image.
+	none := strings.Replace(strings.Replace(listed, " initrd=initrd", "", 1), `,
+		{"register":2,"kind":"contents","file":{"name":"initrd.img"}}`, "", 1)
+	unified := strings.Replace(strings.Replace(strings.Replace(none, `{"register":2,"kind":"options","text":"console=ttyS0 roothash=1234"}`,
+		`{"register":2,"kind":"unified","file":{"name":"node.efi"}},{"register":2,"kind":"kernel","file":{"name":"node.efi"}}`, 1),
+		`"image","file":{"name":"vmlinuz"}`, `"image","file":{"name":"node.efi"}`, 1),
+		`{"register":1,"kind":"action","text":"Exit Boot Services Invocation"}`, `{"register":1,"kind":"inner","file":{"name":"node.efi"}},{"register":1,"kind":"action","text":"Exit Boot Services Invocation"}`, 1)
+	for usual, listed := range map[string]string{
+		strings.Replace(example, `"secure_boot": "off",`, `"secure_boot": "off", "last_separator": 1,`, 1): listed,
+		strings.ReplaceAll(example, `"initrd": {"name": "initrd.img"},`, ""):                               none,
+		strings.Replace(example, `"kernel": {"name": "vmlinuz"}, "initrd": {"name": "initrd.img"}, "cmdline": "console=ttyS0 roothash=1234"}
+ ],
+ "tpm"`, `"kernel": {"name": "node.efi"}, "inner": true}
+ ],
+ "tpm"`, 1): unified,
+	} {
+		if got, want := values(must(t, listed, files()), "tdx"), values(must(t, usual, files()), "tdx"); !maps.Equal(got, want) {
+			t.Errorf("listed: %v, usual: %v", got, want)
+		}
+	}
+	// Registers without events are left open, but RTMR 3.
+	m = must(t, tdxEvents(`{"register":0,"kind":"separator"}`), files())
+	if len(m.TDX.RTMR0) != 1 || m.TDX.RTMR1 != nil || m.TDX.RTMR2 != nil || len(m.TDX.RTMR3) != 1 {
+		t.Errorf("%+v", m.TDX)
+	}
+	// Register 7 of a TPM.
+	keys := `{"tpm":[{"image":{"name":"node.efi"},"inner":true,"variables":` + secureBootKeys + `,"authorities":[{"guid":"d719b2cb-3d3a-4596-a3bc-dad00e67656f","name":"db","data":"6b65"}]}]}`
+	listed = `{"tpm":[{"events":[{"register":7,"kind":"variable","guid":"8be4df61-93ca-11d2-aa0d-00e098032b8c","name":"SecureBoot","data":"01"},
+		{"register":7,"kind":"variable","guid":"8be4df61-93ca-11d2-aa0d-00e098032b8c","name":"PK"},{"register":7,"kind":"variable","guid":"8be4df61-93ca-11d2-aa0d-00e098032b8c","name":"KEK"},
+		{"register":7,"kind":"variable","guid":"d719b2cb-3d3a-4596-a3bc-dad00e67656f","name":"db","file":{"name":"db.esl"}},{"register":7,"kind":"variable","guid":"d719b2cb-3d3a-4596-a3bc-dad00e67656f","name":"dbx"},
+		{"register":7,"kind":"separator"},{"register":7,"kind":"variable","guid":"d719b2cb-3d3a-4596-a3bc-dad00e67656f","name":"db","data":"6b65"}]}]}`
+	if got, want := values(must(t, keys, files()), "tpm")["shape 1 sha256 pcr07"], values(must(t, listed, files()), "tpm")["shape 1 sha256 pcr07"]; got != want {
+		t.Errorf("register 7: %s, listed %s", got, want)
+	}
 	listed = `{"tpm":[{"banks":["sha256","sha384"],"events":[
 		{"register":4,"kind":"action","text":"Calling EFI Application from Boot Option"},{"register":4,"kind":"separator"},
 		{"register":4,"kind":"image","file":{"name":"node.efi"}},{"register":4,"kind":"inner","file":{"name":"node.efi"}},
@@ -332,6 +425,12 @@ func TestShapes(t *testing.T) {
 	if len(m.TPM.PCRs[0].Values) != 2 || len(m.TPM.PCRs[1].Values) != 1 || len(m.TPM.Events[0].Begin) != 1 {
 		t.Errorf("%+v", m.TPM)
 	}
+	other := files()
+	other["other.efi"] = petest.Unified(petest.Section{Name: ".linux", Data: other["vmlinuz"]}, petest.Section{Name: ".cmdline", Data: []byte("other")})
+	m = must(t, `{"tpm":[`+image+`true},{"image":{"name":"other.efi"},"inner":true}]}`, other)
+	if len(m.TPM.Events) != 1 || len(m.TPM.Events[0].Begin) != 2 || slices.Equal(m.TPM.Events[0].Begin[0], m.TPM.Events[0].Begin[1]) {
+		t.Errorf("%+v", m.TPM.Events)
+	}
 	// Registers that only some pin would let in the others' machines with anything.
 	if _, err := compute(t, `{"tpm":[`+image+`true},{"events":[{"register":4,"kind":"separator"}]}]}`, files()); err == nil || !strings.Contains(err.Error(), "pins other registers") {
 		t.Error(err)
@@ -341,11 +440,16 @@ func TestShapes(t *testing.T) {
 	}
 }
 
+// tdxEvents is a machine of Intel's with a list of events.
+func tdxEvents(e string) string {
+	return `{"tdx":[{"firmware":{"name":"OVMF.fd"},"memory":1073741824,"events":[` + e + `]}]}`
+}
+
 func TestRefused(t *testing.T) {
 	const snpStart = `{"snp":[{"firmware":{"name":"OVMF.fd"},"vcpus":1,"cpu":"EPYC",`
 	const tdxStart = `{"tdx":[{"firmware":{"name":"OVMF.fd"},"memory":1073741824,`
 	const acpi = `"acpi":{"loader":{"name":"table-loader"},"rsdp":{"name":"rsdp"},"tables":{"name":"tables"}},`
-	event := func(e string) string { return tdxStart + `"events":[` + e + `]}]}` }
+	event := tdxEvents
 	pcr := func(e string) string { return `{"tpm":[{"events":[` + e + `]}]}` }
 	for name, v := range map[string]struct{ config, want string }{
 		"nothing":             {`{}`, "describes no machine"},
@@ -382,6 +486,21 @@ func TestRefused(t *testing.T) {
 		"inner of none":       {tdxStart + acpi + `"secure_boot":"off","cmdline":"a","kernel":{"name":"vmlinuz"},"inner":true}]}`, "inner is about unified"},
 		"unified and cmdline": {tdxStart + acpi + `"secure_boot":"off","cmdline":"a","kernel":{"name":"node.efi"},"inner":true}]}`, "leave yours out"},
 		"unified and initrd":  {tdxStart + acpi + `"secure_boot":"off","initrd":{"name":"initrd.img"},"kernel":{"name":"node.efi"},"inner":true}]}`, "leave yours out"},
+		"no memory":           {strings.Replace(tdxStart+acpi+`"secure_boot":"off","cmdline":"a","kernel":{"name":"vmlinuz"}}]}`, "1073741824", "0", 1), "memory isn't whole pages"},
+		"tables, no kernel":   {tdxStart + acpi + `"secure_boot":"off","cmdline":"a"}]}`, "lacks a kernel or the ACPI"},
+		"model with ec2":      {snpStart + `"disk":true,"host":"ec2"}]}`, "isn't measured with ec2"},
+		"unknown stub":        {tdxStart + acpi + `"secure_boot":"off","kernel":{"name":"no stub.efi"},"inner":false}]}`, "doesn't say which systemd-stub"},
+		"no kernel inside":    {tdxStart + acpi + `"secure_boot":"off","kernel":{"name":"no kernel.efi"},"inner":true}]}`, "kernel inside the image"},
+		"no cmdline inside":   {tdxStart + acpi + `"secure_boot":"off","kernel":{"name":"no cmdline.efi"},"inner":false}]}`, "no command line of its own"},
+		"two kernels inside":  {tdxStart + acpi + `"secure_boot":"off","kernel":{"name":"two kernels.efi"},"inner":false}]}`, ".linux twice"},
+		"contents twice":      {`{"tpm":[{"image":{"name":"node.efi"},"inner":true,"variables":` + strings.Replace(secureBootKeys, `"name":"db",`, `"name":"db","data":"00",`, 1) + `}]}`, "contents twice"},
+		"variable's name":     {`{"tpm":[{"image":{"name":"node.efi"},"inner":true,"variables":` + secureBootKeys + `,"authorities":[{"guid":"d719b2cb-3d3a-4596-a3bc-dad00e67656f","name":"\u0007"}]}]}`, "variable's name holds"},
+		"long variable":       {`{"tpm":[{"image":{"name":"node.efi"},"inner":true,"variables":` + secureBootKeys + `,"authorities":[{"guid":"d719b2cb-3d3a-4596-a3bc-dad00e67656f","name":"db","data":"` + strings.Repeat("00", 2049) + `"}]}]}`, "longer than 2,048"},
+		"authority's GUID":    {`{"tpm":[{"image":{"name":"node.efi"},"inner":true,"variables":` + secureBootKeys + `,"authorities":[{"guid":"d7","name":"db"}]}]}`, "a GUID is 32"},
+		"129 authorities":     {`{"tpm":[{"image":{"name":"node.efi"},"inner":true,"variables":` + secureBootKeys + `,"authorities":[` + many(129) + `]}]}`, "more than 128 variables"},
+		"event's text":        {pcr(`{"register":4,"kind":"action","text":"\u0007"}`), "event's text holds"},
+		"half a byte":         {pcr(`{"register":4,"kind":"bytes","data":"0"}`), "lower-case hex"},
+		"short SHA-256":       {pcr(`{"register":4,"kind":"digest","sha256":"ab","sha384":"` + strings.Repeat("cd", 48) + `"}`), "not 64 or 96 hex digits"},
 		"inner not said":      {tdxStart + acpi + `"secure_boot":"off","kernel":{"name":"node.efi"}}]}`, "inner is missing"},
 		"events and more":     {tdxStart + `"cmdline":"a","events":[{"register":0,"kind":"separator"}]}]}`, "what they stand in place of"},
 		"banks":               {`{"tpm":[{"banks":["sha1"],"image":{"name":"node.efi"},"inner":true}]}`, "banks are"},
@@ -416,6 +535,34 @@ func TestRefused(t *testing.T) {
 			t.Errorf("%s: %v, want %q", name, err, v.want)
 		}
 	}
+	if _, err := compute(t, `{"tpm":[{"image":{"name":"node.efi"},"inner":true,"variables":`+secureBootKeys+`,"authorities":[`+many(128)+`]}]}`, files()); err != nil {
+		t.Error(err)
+	}
+	if _, err := compute(t, pcr(strings.TrimSuffix(strings.Repeat(`{"register":4,"kind":"separator"},`, 128), ",")), files()); err != nil {
+		t.Error(err)
+	}
+	if _, err := compute(t, snpStart+`"cmdline":"`+strings.Repeat("~", 4095)+` ","kernel":{"name":"vmlinuz"}}]}`, files()); err != nil {
+		t.Error(err)
+	}
+	if _, err := compute(t, `{"tpm":[{"image":{"name":"node.efi"},"inner":true,"variables":`+secureBootKeys+`,"authorities":[{"guid":"d719b2cb-3d3a-4596-a3bc-dad00e67656f","name":"db","data":"`+strings.Repeat("00", 2048)+`"}]}]}`, files()); err != nil {
+		t.Error(err)
+	}
+	// Events stand in place of all these.
+	for _, more := range []string{`"acpi":{}`, `"secure_boot":"off"`, `"variables":[]`, `"kernel":{}`, `"initrd":{}`, `"cmdline":"a"`, `"inner":true`, `"last_separator":1`} {
+		if _, err := compute(t, strings.Replace(event(`{"register":0,"kind":"separator"}`), `"events"`, more+`,"events"`, 1), files()); err == nil || !strings.Contains(err.Error(), "what they stand in place of") {
+			t.Errorf("events and %s: %v", more, err)
+		}
+	}
+	for _, more := range []string{`"image":{"name":"node.efi"}`, `"inner":true`, `"calling":true`, `"variables":[]`, `"authorities":[]`} {
+		if _, err := compute(t, strings.Replace(pcr(`{"register":4,"kind":"separator"}`), `"events"`, more+`,"events"`, 1), files()); err == nil || !strings.Contains(err.Error(), "what they stand in place of") {
+			t.Errorf("events and %s: %v", more, err)
+		}
+	}
+	for _, kind := range []string{"contents", "image", "inner", "unified", "kernel"} {
+		if _, err := compute(t, event(`{"register":0,"kind":"`+kind+`","file":{"name":"node.efi"},"text":"x"}`), files()); err == nil || !strings.Contains(err.Error(), "other fields") {
+			t.Errorf("%s of a file and a text: %v", kind, err)
+		}
+	}
 	// Each kind of event has its fields and no others.
 	fields := map[string]string{"text": `"x"`, "data": `"00"`, "file": `{"name":"node.efi"}`, "guid": `"8be4df61-93ca-11d2-aa0d-00e098032b8c"`, "name": `"PK"`, "sha256": `"00"`, "sha384": `"00"`}
 	for kind, good := range map[string][]string{
@@ -434,6 +581,59 @@ func TestRefused(t *testing.T) {
 	}
 	if _, err := measure.Compute(measure.Inputs{}); err == nil {
 		t.Error("nothing is measured")
+	}
+}
+
+// many are as many variables.
+func many(n int) string {
+	return strings.TrimSuffix(strings.Repeat(`{"guid":"d719b2cb-3d3a-4596-a3bc-dad00e67656f","name":"db"},`, n), ",")
+}
+
+var errDisk = errors.New("the disk is broken")
+
+// failing fails once, after a number of reads of all its files.
+type failing struct {
+	r     io.ReaderAt
+	after *int
+}
+
+func (f failing) ReadAt(p []byte, at int64) (int, error) {
+	if *f.after--; *f.after == -1 {
+		return 0, errDisk
+	}
+	return f.r.ReadAt(p, at)
+}
+
+// TestFailing: whichever read fails, nothing comes out.
+func TestFailing(t *testing.T) {
+	fs := files()
+	unified := strings.Replace(example, `"kernel": {"name": "vmlinuz"}, "initrd": {"name": "initrd.img"}, "cmdline": "console=ttyS0 roothash=1234"}
+ ],
+ "tpm"`, `"kernel": {"name": "node.efi"}, "inner": true}
+ ],
+ "tpm"`, 1)
+	listed := tdxEvents(`{"register":0,"kind":"contents","file":{"name":"rsdp"}},{"register":0,"kind":"image","file":{"name":"vmlinuz"}},{"register":0,"kind":"inner","file":{"name":"node.efi"}}`)
+	for _, config := range []string{example, unified, listed} {
+		for reads := 0; ; reads++ {
+			in, err := measure.Parse([]byte(config))
+			if err != nil {
+				t.Fatal(err)
+			}
+			after := reads
+			for _, f := range in.Files() {
+				f.Open(failing{bytes.NewReader(fs[f.Name]), &after}, int64(len(fs[f.Name])))
+			}
+			_, err = measure.Compute(in)
+			if after >= 0 {
+				if err != nil || reads < 5 {
+					t.Errorf("%v after %d reads", err, reads)
+				}
+				break
+			}
+			if !errors.Is(err, errDisk) {
+				t.Errorf("read %d failed: %v", reads+1, err)
+			}
+		}
 	}
 }
 
