@@ -183,7 +183,7 @@ func freshClaim(s *snapshot, r *report) claim {
 		Evidence: []string{"nonce " + r.Fresh.Nonce},
 		Redo: []string{
 			"sotto verify --fresh --save proof.zip " + shell(s.server) + " && unzip -o proof.zip",
-			"f=$(ls fresh/*.json | head -n 1); { printf 'sotto/1 fresh\\0'; jq -r .nonce index.json | perl -ne 'chomp; print pack q(H*), $_'; jq -r .key_config \"$f\" | base64 -d; } | sha512sum    # compare with “sotto attest show $f”",
+			"f=$(ls fresh/*.json | head -n 1); { printf 'sotto/1 fresh\\0'; jq -r .nonce index.json | perl -ne 'chomp; print pack q(H*), $_'; jq -r .key_config \"$f\" | base64 -d; } | sha512sum    # what the hardware signed; sotto attest show \"$f\"",
 		},
 	}
 	known := func(v attest.Verdict) bool {
@@ -244,7 +244,7 @@ func logClaim(s *snapshot, r *report, policy attest.Policy) claim {
 	}
 	if key := logKey(s, policy, l.Offered); key != "" {
 		c.Redo = append(c.Redo,
-			"{ printf '\\x30\\x2a\\x30\\x05\\x06\\x03\\x2b\\x65\\x70\\x03\\x21\\x00'; printf '%s' "+shell(key)+" | base64 -d | tail -c 32; } > log.der",
+			"{ printf '\\060\\052\\060\\005\\006\\003\\053\\145\\160\\003\\041\\000'; printf '%s' "+shell(key)+" | base64 -d | tail -c 32; } > log.der",
 			"openssl pkeyutl -verify -rawin -pubin -keyform DER -inkey log.der -in text -sigfile sig")
 	}
 	c.Redo = append(c.Redo,

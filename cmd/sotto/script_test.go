@@ -21,6 +21,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/sotto-chat/sotto/test/testservice"
+	"github.com/sotto-chat/sotto/web"
 )
 
 func TestMain(m *testing.M) {
@@ -40,23 +41,35 @@ func TestScripts(t *testing.T) {
 			return fakeRoots(filepath.Join(env.WorkDir, "roots.json"))
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"serve":    serveCommand,
-			"exits":    exitsCommand,
-			"dialogue": dialogueCommand,
-			"engine":   engineCommand,
-			"http":     httpCommand,
-			"waitfor":  waitForCommand,
-			"private":  privateCommand,
-			"approve":  approveCommand,
-			"unlink":   unlinkCommand,
-			"away":     awayCommand,
-			"backup":   backupCommand,
-			"restore":  restoreCommand,
-			"roll":     rollCommand,
-			"tamper":   tamperCommand,
-			"untamper": untamperCommand,
-			"silicon":  siliconCommand,
-			"wrap":     wrapCommand,
+			"serve":     serveCommand,
+			"exits":     exitsCommand,
+			"dialogue":  dialogueCommand,
+			"engine":    engineCommand,
+			"http":      httpCommand,
+			"waitfor":   waitForCommand,
+			"private":   privateCommand,
+			"approve":   approveCommand,
+			"unlink":    unlinkCommand,
+			"away":      awayCommand,
+			"backup":    backupCommand,
+			"restore":   restoreCommand,
+			"roll":      rollCommand,
+			"tamper":    tamperCommand,
+			"untamper":  untamperCommand,
+			"silicon":   siliconCommand,
+			"wrap":      wrapCommand,
+			"public":    publicCommand,
+			"site":      siteCommand,
+			"publiclog": publicLogCommand,
+			"edit":      editCommand,
+			"reseal":    resealCommand,
+		},
+		Condition: func(cond string) (bool, error) {
+			if cond != "page" {
+				return false, errors.New("no such condition")
+			}
+			_, err := web.Files() // a checkout whose page isn't built has none
+			return err == nil, nil
 		},
 	})
 }
@@ -65,6 +78,7 @@ func TestScripts(t *testing.T) {
 type running struct {
 	*testservice.Service
 	account *accountFixture
+	public  *public
 }
 
 type serviceKey struct{}
@@ -186,7 +200,7 @@ func serveCommand(ts *testscript.TestScript, neg bool, args []string) {
 		a.close()
 	})
 	ts.Setenv("SOTTO_SERVER", s.URL)
-	*ts.Value(serviceKey{}).(*running) = running{s, a}
+	*ts.Value(serviceKey{}).(*running) = running{Service: s, account: a}
 }
 
 // dialogue FILE PROGRAM ARGS… runs a program and goes through the lines of FILE:

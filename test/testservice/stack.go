@@ -42,6 +42,9 @@ type Options struct {
 	// Handle is tried first for every request to the gateway; it returns false
 	// for what it leaves to it. It may be nil.
 	Handle func(http.ResponseWriter, *http.Request) bool
+	// Engine changes the engine that every node has, such as what it says of its
+	// models. It may be nil.
+	Engine func(engine.Engine) engine.Engine
 }
 
 // Start starts a service that ends with the test.
@@ -61,6 +64,9 @@ func Run(ctx context.Context, o Options) (*Service, error) {
 	e, err := engine.Open(engine.Options{Spec: s.Upstream.URL})
 	if err != nil {
 		return nil, err
+	}
+	if o.Engine != nil {
+		e = o.Engine(e)
 	}
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
