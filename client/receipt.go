@@ -25,7 +25,21 @@ type Receipt struct {
 	NotBefore int64  `json:"not_before"` // Unix seconds, as are the next two
 	NotAfter  int64  `json:"not_after"`
 	Time      int64  `json:"time"` // when the request was sealed
+
+	// Checks are the verdict's rows as they were, so that they can be shown as they
+	// were: id, status and sentence, and no more than fits into 2 KiB.
+	Checks []ReceiptCheck `json:"checks,omitempty"`
 }
+
+// ReceiptCheck is one row of a verdict.
+type ReceiptCheck struct {
+	ID     string `json:"id"`
+	Status string `json:"status"`
+	Detail string `json:"detail"`
+}
+
+// maxDetail bounds the sentence of a row that a receipt keeps, in bytes.
+const maxDetail = 320
 
 // newReceipt makes the receipt of a key from its verdict; Time is set when the
 // key is used.
@@ -37,6 +51,13 @@ func newReceipt(v attest.Verdict) Receipt {
 	}
 	if l := v.Log; l != nil {
 		r.Version, r.LogIndex, r.Witnesses = l.Version, &l.Index, len(l.Witnesses)
+	}
+	for _, row := range v.Checks {
+		d := row.Detail
+		if len(d) > maxDetail {
+			d = strings.ToValidUTF8(d[:maxDetail-len("…")], "") + "…"
+		}
+		r.Checks = append(r.Checks, ReceiptCheck{row.ID, row.Status, d})
 	}
 	return r
 }
