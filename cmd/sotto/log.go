@@ -254,7 +254,11 @@ func (f *follower) look(ctx context.Context) error {
 	if f.json {
 		f.print(logEvent{Event: "checked", Size: &cp.Size, Witnesses: cp.Witnesses})
 	} else {
-		f.a.sayOnce(fmt.Sprintf("%s holds %d entries and only grew; %s cosigned", cp.Origin, cp.Size, strings.Join(cp.Witnesses, ", ")))
+		entries := "1 entry"
+		if cp.Size != 1 {
+			entries = fmt.Sprintf("%d entries", cp.Size)
+		}
+		f.a.sayOnce(fmt.Sprintf("%s holds %s and only grew; %s cosigned", cp.Origin, entries, strings.Join(cp.Witnesses, ", ")))
 		if age > time.Hour {
 			f.a.say("the last time that enough witnesses cosigned was %s ago", age)
 		}
