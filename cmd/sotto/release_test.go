@@ -4,6 +4,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -21,6 +22,8 @@ import (
 	"github.com/sotto-chat/sotto/release"
 	"github.com/sotto-chat/sotto/release/releasetest"
 	"github.com/sotto-chat/sotto/tlog"
+	"github.com/sotto-chat/sotto/tlog/logserver"
+	"github.com/sotto-chat/sotto/tlog/witness"
 )
 
 // TestReleaseScripts runs the scripts about releases against a small log of its own.
@@ -49,6 +52,7 @@ func TestReleaseScripts(t *testing.T) {
 			"exits": exitsCommand,
 			"pin":   pinCommand,
 			"log":   logCommand,
+			"real":  realCommand,
 			"mode":  modeCommand,
 		},
 	})
@@ -122,6 +126,42 @@ func logCommand(ts *testscript.TestScript, neg bool, args []string) {
 		return
 	}
 	l.lies = strings.TrimPrefix(args[0], "honest")
+}
+
+// real PIN starts the log of “sottod log”, with its witnesses, and has LOG name it.
+func realCommand(ts *testscript.TestScript, neg bool, args []string) {
+	world := ts.Value(fakeLogKey{}).(*fakeLog).world
+	pin, err := release.ParsePin([]byte(ts.ReadFile(args[0])))
+	ts.Check(err)
+	cfg := logserver.Config{Dir: ts.MkAbs("log"), Signer: world.Log, Pin: pin, Witnesses: map[string]string{}}
+	ts.Check(os.Mkdir(cfg.Dir, 0o700))
+	for i, key := range world.Witnesses {
+		dir := ts.MkAbs("witness" + strconv.Itoa(i))
+		ts.Check(os.Mkdir(dir, 0o700))
+		w, err := witness.Open(witness.Config{Dir: dir, Key: key, Logs: []tlog.Key{world.Log.Key()}})
+		ts.Check(err)
+		s := httptest.NewServer(w.Handler())
+		ts.Defer(s.Close)
+		cfg.Witnesses["w"+strconv.Itoa(i+1)] = s.URL
+	}
+	l, err := logserver.Open(cfg)
+	ts.Check(err)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); l.Run(ctx) }()
+	s := httptest.NewServer(l.Handler())
+	ts.Defer(func() { s.Close(); cancel(); <-done })
+	ts.Setenv("LOG", s.URL)
+	for range 500 { // until the witnesses have cosigned its beginning
+		if resp, err := http.Get(s.URL + "/checkpoint"); err == nil {
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return
+			}
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	ts.Fatalf("the log doesn't come up")
 }
 
 // pin FILE THRESHOLD KEYS… writes a pin of the log with the keys that stand in
