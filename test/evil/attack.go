@@ -100,7 +100,7 @@ func (a *Attack) run(ctx context.Context) (err error) {
 
 // attacks are all of them, class by class.
 func attacks() []*Attack {
-	all := slices.Concat(evidenceAttacks(), programAttacks(), logAttacks(), nodeAttacks(), sealingAttacks(), vaultAttacks(), webAttacks(), metadataAttacks())
+	all := slices.Concat(evidenceAttacks(), freshAttacks(), programAttacks(), logAttacks(), nodeAttacks(), sealingAttacks(), vaultAttacks(), webAttacks(), metadataAttacks())
 	slices.SortStableFunc(all, func(a, b *Attack) int { return slices.Index(classes, a.Class) - slices.Index(classes, b.Class) })
 	return all
 }

@@ -6,6 +6,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/sotto-chat/sotto/attest"
 	"github.com/sotto-chat/sotto/attest/bundle"
+	"github.com/sotto-chat/sotto/client"
 	"github.com/sotto-chat/sotto/release"
 	"github.com/sotto-chat/sotto/release/releasetest"
 	"github.com/sotto-chat/sotto/seal"
@@ -50,6 +52,15 @@ type machine struct {
 	anchor   []byte                  // checkpoint that its key names
 	carried  []byte                  // the one that comes along; nil is the same
 	released string                  // digest of its release
+
+	described []byte                                  // the newest description of its key
+	fresh     func(m *machine, nonce [32]byte) []byte // what it shows to who asks with a nonce; nil is the truth
+}
+
+// prove is what the machine's hardware signs for a nonce.
+func (m *machine) prove(nonce [32]byte) []byte {
+	b := bundle.Bundle{V: 1, KeyConfig: m.described, Evidence: m.w.kind.evidence(bundle.FreshData(nonce, m.described), m.odd), Checkpoint: m.anchor}
+	return must(b.Encode())
 }
 
 // listed is the machine in the list of machines, with a new key.
@@ -66,6 +77,7 @@ func (m *machine) listed() listed {
 		m.config(&c)
 	}
 	config := must(c.Encode())
+	m.described = config
 	carried := m.anchor
 	if m.carried != nil {
 		carried = m.carried
@@ -86,18 +98,27 @@ func (m *machine) answer(rw http.ResponseWriter, r *http.Request) {
 		http.Error(rw, "", http.StatusBadRequest)
 		return
 	}
-	resp, err := http.Post(m.w.Upstream.URL+req.Path, "application/json", bytes.NewReader(req.Body))
-	if err != nil {
-		http.Error(rw, "", http.StatusBadGateway)
-		return
+	status, kind, body := http.StatusOK, "application/json", []byte(nil)
+	if req.Path == "/sotto/v1/fresh" && len(req.Body) == 32 {
+		prove := m.fresh
+		if prove == nil {
+			prove = (*machine).prove
+		}
+		body = prove(m, [32]byte(req.Body))
+	} else {
+		resp, err := http.Post(m.w.Upstream.URL+req.Path, "application/json", bytes.NewReader(req.Body))
+		if err != nil {
+			http.Error(rw, "", http.StatusBadGateway)
+			return
+		}
+		defer resp.Body.Close()
+		if body, err = io.ReadAll(resp.Body); err != nil {
+			http.Error(rw, "", http.StatusBadGateway)
+			return
+		}
+		status, kind = resp.StatusCode, resp.Header.Get("Content-Type")
 	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		http.Error(rw, "", http.StatusBadGateway)
-		return
-	}
-	content := bhttp.AppendResponseHead(nil, resp.StatusCode, []bhttp.Field{{Name: "content-type", Value: resp.Header.Get("Content-Type")}})
+	content := bhttp.AppendResponseHead(nil, status, []bhttp.Field{{Name: "content-type", Value: kind}})
 	content = bhttp.AppendEnd(bhttp.AppendChunk(content, body))
 	a := must(o.NewAnswer(seal.ClassBulk))
 	rw.Header().Set("Content-Type", envelope.AnswerType)
@@ -443,4 +464,45 @@ func forkSeen(a *Attack) *Attack {
 		return nil
 	}
 	return a
+}
+
+// askingAnew is a person who has the machines prove themselves for a nonce of
+// their own.
+func askingAnew(ctx context.Context, w *World) error {
+	w.withLog()
+	c := client.New(w.victim.config())
+	defer c.CloseNow()
+	var nonce [32]byte
+	rand.Read(nonce[:])
+	_, err := c.Fresh(ctx, nonce)
+	return err
+}
+
+// freshAttacks are by a machine whose key is no longer where its hardware is: what
+// it was once proved by is all that it has.
+func freshAttacks() []*Attack {
+	const promise = "Whoever asks with a number of their own is shown hardware that holds the key now."
+	one := func(name, failure string, fresh func(m *machine, nonce [32]byte) []byte) *Attack {
+		return &Attack{Class: classEvidence, Name: name, Promise: promise, Attacker: "whoever took a key out of its machine", Failure: failure,
+			Sends: true, Victim: askingAnew,
+			Arm: func(ctx context.Context, w *World) error { w.withLog().machine.fresh = fresh; return nil }}
+	}
+	return []*Attack{
+		one("fresh-proof-replayed", attest.FailKeyNotBound, func(m *machine, nonce [32]byte) []byte {
+			nonce[0] ^= 1 // somebody else's, who asked before
+			return m.prove(nonce)
+		}),
+		one("fresh-proof-that-is-the-old-one", attest.FailKeyNotBound, func(m *machine, nonce [32]byte) []byte {
+			b := must(attest.ParseBundle(m.prove(nonce)))
+			b.Evidence = m.w.kind.evidence(bundle.ReportData(m.described), m.odd)
+			return must(b.Encode())
+		}),
+		one("fresh-proof-of-another-key", client.SaysNotVerified, func(m *machine, nonce [32]byte) []byte {
+			described := m.described
+			m.listed() // another machine, which is as genuine
+			other := m.prove(nonce)
+			m.described = described
+			return other
+		}),
+	}
 }
