@@ -396,6 +396,35 @@ func TestBrowserCore(t *testing.T) {
 	}
 }
 
+// TestLogServerStaysOnTheServer: the library that keeps the log's tiles brings a
+// logger and telemetry along, which only sottod may link.
+func TestLogServerStaysOnTheServer(t *testing.T) {
+	tail := func(env []string, from string) (found []string) {
+		for _, p := range list(t, env, "-deps", from) {
+			if p.Module == nil {
+				continue
+			}
+			for _, prefix := range []string{"github.com/transparency-dev/", "go.opentelemetry.io/", "k8s.io/"} {
+				if strings.HasPrefix(p.Module.Path, prefix) {
+					found = append(found, p.ImportPath)
+				}
+			}
+		}
+		return found
+	}
+	if len(tail(nil, "./cmd/sottod")) == 0 {
+		t.Error("sottod links no tessera: this test looks for nothing")
+	}
+	for _, from := range []string{"./cmd/sotto", "./cmd/sotto-node", "./tlog", "./tlog/witness", "./tlog/monitor", "./release", "./gateway", "./account"} {
+		if found := tail(nil, from); len(found) > 0 {
+			t.Errorf("%s links %v", from, found)
+		}
+	}
+	if found := tail([]string{"GOOS=js", "GOARCH=wasm"}, "./cmd/sotto-wasm"); len(found) > 0 {
+		t.Errorf("the browser core links %v", found)
+	}
+}
+
 // TestNodeDependencies: what runs inside the machine stays small enough to read.
 func TestNodeDependencies(t *testing.T) {
 	modules := map[string]bool{}
