@@ -122,7 +122,7 @@ const (
 	saysReady     = "The version of this page that this device keeps is no longer good. Version VERSION, entry ENTRY of LOG, is ready when you reload."
 	saysGone      = "The version of this page that this device keeps is no longer good, and the server sends none that is."
 	saysKept      = "This page is version VERSION, entry ENTRY of LOG. This device keeps its files and runs nothing else."
-	saysUnserved  = "This visit came from the server. This device keeps version VERSION, entry ENTRY of LOG, and runs nothing else from the next one on."
+	saysUnserved  = "This visit came from the server and rests on it. This device keeps version VERSION, entry ENTRY of LOG, and runs nothing else from the next one on."
 	saysShelf     = "The server has replaced the script that keeps this page by one that is in no release of the public log. Close this page, and use sotto app or the terminal."
 	saysRefused   = "The server sends another page, which is not in the public log. It was refused: you go on with version VERSION."
 	saysOlder     = "The server sends the older version OTHER. You go on with VERSION."
@@ -149,7 +149,7 @@ func judgePage(log *client.LogStatus, a pageArgs) (pageDoc, []attest.Check) {
 		j.entries = log.Published.Entries()
 		j.judge()
 	case a.Kept != "":
-		j.warn("page.kept", saysEarlier)
+		j.warn(saysEarlier)
 	}
 	return j.pageDoc, j.parts
 }
@@ -186,10 +186,10 @@ func (j *pageJudge) first(offered *release.Entry) {
 		case j.a.Changed != "":
 			j.changed(attest.FailPageChanged, saysBytes)
 		case j.a.Unable:
-			j.warn("page.kept", saysUnable)
+			j.warn(saysUnable)
 		default:
 			j.keep(offered)
-			j.warn("page.kept", saysFirst)
+			j.warn(saysFirst)
 		}
 	}
 }
@@ -216,9 +216,9 @@ func (j *pageJudge) kept(offered *release.Entry) {
 	j.is(now)
 	switch {
 	case !j.a.Served:
-		j.warn("page.kept", saysUnserved)
+		j.warn(saysUnserved)
 	case j.log.Offered:
-		j.warn("page.kept", saysKept)
+		j.warn(saysKept)
 	default:
 		j.parts = append(j.parts, attest.Passed("page.kept", titleKept, j.say(saysKept)))
 	}
@@ -232,7 +232,7 @@ func (j *pageJudge) kept(offered *release.Entry) {
 		j.refused(saysRefused)
 	case offered.Index < now.Index:
 		j.a.Changed = offered.Release.Manifest.Version
-		j.warn("page.offered", saysOlder)
+		j.offers(attest.Warned("page.offered", titleOffered, j.say(saysOlder)))
 	case j.a.Changed != "":
 		j.refused(saysHalf)
 	case offered.Index > now.Index:
@@ -265,7 +265,7 @@ func (j *pageJudge) update(from, to *release.Entry) {
 
 func (j *pageJudge) refused(text string) {
 	j.News, j.Text = "refused", j.say(text)
-	j.warn("page.offered", text)
+	j.offers(attest.Warned("page.offered", titleOffered, j.Text))
 }
 
 // changed is the page that sends nothing more, and the part that sees to it.
@@ -275,15 +275,16 @@ func (j *pageJudge) changed(failure, text string) {
 }
 
 func (j *pageJudge) fail(failure, text string) {
-	j.parts = append(j.parts, attest.Failed("page.offered", titleOffered, failure, j.say(text)))
+	j.offers(attest.Failed("page.offered", titleOffered, failure, j.say(text)))
 }
 
-func (j *pageJudge) warn(id, text string) {
-	title := titleKept
-	if id != "page.kept" {
-		title = titleOffered
-	}
-	j.parts = append(j.parts, attest.Warned(id, title, j.say(text)))
+// offers adds what the server sends, which is what the row says where it is worth saying.
+func (j *pageJudge) offers(c attest.Check) {
+	j.parts = append([]attest.Check{c}, j.parts...)
+}
+
+func (j *pageJudge) warn(text string) {
+	j.parts = append(j.parts, attest.Warned("page.kept", titleKept, j.say(text)))
 }
 
 func (j *pageJudge) pass(text string) {

@@ -450,6 +450,7 @@ export function connectFake(scene: Scene): Fake {
     async openApp() {
       fail('openApp');
     },
+    async pageTold() {},
     async checkAgain() {
       setTrust('checking');
       await wait(300);

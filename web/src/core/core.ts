@@ -8,8 +8,10 @@
 // Locking, signing out and forgetting take the frame away and make a new one: the
 // Worker's memory, with the keys in it, ends with its document.
 
+import type { Shelf } from '../shelf/shelf.ts';
 import { Heartbeat } from './heartbeat.ts';
-import type { Core, CoreError, CoreEvent, Settings, Theme } from './protocol.ts';
+import { lazy } from './lazy.ts';
+import type { Core, CoreError, CoreEvent, Settings, Theme, TrustState } from './protocol.ts';
 import { answerWithPasskey, makePasskey, usePasskey } from './webauthn.ts';
 import type { Calls, CallMessage, Given, WorkerEvent, WorkerMessage } from './wire.ts';
 
@@ -23,6 +25,8 @@ const RESTARTED: CoreError = {
 };
 const LOCKED: CoreError = { code: 'locked', message: 'Your history was locked meanwhile. Open it and try again.' };
 
+/** How often the page itself is looked at, at most. */
+const LOOK_MS = 300_000;
 /** How long the frame may take to start the Worker. */
 const START_MS = 20_000;
 /** A core that breaks more often than this isn't started again by itself. */
@@ -57,6 +61,9 @@ class PageCore {
   /** The last event of each kind that describes a state. */
   private state = new Map<CoreEvent['t'], CoreEvent>();
   private theme: Theme = readTheme();
+  private shelf: Promise<Shelf> | null = null;
+  private lookedAt = 0;
+  private lookedIn: TrustState = 'checking';
 
   readonly core: Core;
 
@@ -178,6 +185,7 @@ class PageCore {
   // ------------------------------------------------------------- events
 
   private event(e: WorkerEvent): void {
+    if (e.t === 'trust' && e.trust.state !== 'checking') this.look(e.trust.state);
     if (e.t === 'settings') this.settings(e.settings);
     else this.emit(e);
   }
@@ -187,7 +195,7 @@ class PageCore {
   }
 
   private emit(e: CoreEvent): void {
-    if (e.t === 'session' || e.t === 'trust' || e.t === 'models' || e.t === 'chats' || e.t === 'settings') this.state.set(e.t, e);
+    if (e.t === 'session' || e.t === 'trust' || e.t === 'page' || e.t === 'models' || e.t === 'chats' || e.t === 'settings') this.state.set(e.t, e);
     for (const f of [...this.listeners]) f(e);
   }
 
@@ -195,6 +203,22 @@ class PageCore {
     for (const e of this.state.values()) f(e);
     this.listeners.add(f);
     return () => this.listeners.delete(f);
+  }
+
+  /** Has the page itself looked at, when machines have been: both need the public log. */
+  private look(state: TrustState): void {
+    if (Date.now() - this.lookedAt < LOOK_MS && state === this.lookedIn) return;
+    this.lookedAt = Date.now();
+    this.lookedIn = state;
+    this.shelf ??= lazy('lazy:shelf', () => import('../shelf/shelf.ts')).then(
+      ({ Shelf }) =>
+        new Shelf({
+          judge: (seen) => this.call('judgePage', [seen]),
+          register: () => this.frame?.contentWindow?.postMessage('shelf', location.origin),
+          news: (page) => this.emit({ t: 'page', page }),
+        }),
+    );
+    this.shelf.then((s) => s.look()).catch(() => (this.shelf = null)); // offline: the next check looks again
   }
 
   // ------------------------------------------------------------- commands
@@ -232,7 +256,10 @@ class PageCore {
         await this.call('forgetBrowser', []);
         localStorage.removeItem(THEME_KEY);
         this.theme = 'system';
+        await lazy('lazy:shelf', () => import('../shelf/shelf.ts')).then(({ forget }) => forget(true)).catch(() => {});
         this.state.delete('trust');
+        this.state.delete('page');
+        this.lookedAt = 0;
         this.restart();
       },
       deleteAccount: (typed) => this.call('deleteAccount', [typed]).then(() => this.restart()),
@@ -255,6 +282,7 @@ class PageCore {
       checkAgain: pass('checkAgain'),
       acceptDemo: pass('acceptDemo'),
       exportProof: pass('exportProof'),
+      pageTold: async () => (await this.shelf)?.told(),
 
       openChat: pass('openChat'),
       closeChat: pass('closeChat'),

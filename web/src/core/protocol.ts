@@ -86,6 +86,39 @@ export interface Receipt {
   time: number;
 }
 
+// ---------------------------------------------------------------- the page
+
+/** What was found of the page itself: pageArgs of cmd/sotto-wasm/page.go. */
+export interface PageSeen {
+  kept: string;
+  was: string;
+  log: string;
+  served: boolean;
+  offered: Record<string, string> | null;
+  replaced: boolean;
+  changed: string;
+  unable: boolean;
+}
+
+/** What there is to tell a person of the page. */
+export interface PageNews {
+  /** `update`: a new version is ready; `updated`: it has begun; `refused`: the server's page was refused; `changed`: nothing may be sent. */
+  news: '' | 'update' | 'updated' | 'refused' | 'changed';
+  text: string;
+  version: string;
+  entry: number;
+  /** The version before, of an update. */
+  from: string;
+  /** In words. */
+  changes: string[];
+}
+
+/** What the public log says of the page: pageDoc of cmd/sotto-wasm/page.go. */
+export interface PageJudged extends PageNews {
+  keep: { digest: string; version: string; entry: number; log: string; files: Record<string, string> } | null;
+  anew: boolean;
+}
+
 // ---------------------------------------------------------------- session
 
 export type SessionState =
@@ -230,6 +263,7 @@ export interface Settings {
 export type CoreEvent =
   | { t: 'session'; session: Session }
   | { t: 'trust'; trust: Trust }
+  | { t: 'page'; page: PageNews }
   | { t: 'models'; models: Model[] }
   /** The whole list, newest first, pinned first. */
   | { t: 'chats'; chats: ChatSummary[] }
@@ -306,6 +340,8 @@ export interface Core {
   acceptDemo(): Promise<void>;
   /** The newest proof as a JSON file. */
   exportProof(): Promise<Uint8Array>;
+  /** The person has read what changed in the page. */
+  pageTold(): Promise<void>;
 
   // Chats.
   openChat(id: string): Promise<ChatView>;

@@ -9,7 +9,7 @@
 // answer. A passkey's PRF output goes this way once, as bytes that are moved and
 // not copied, and is overwritten on arrival.
 
-import type { Core, CoreError, CoreEvent, Passkey, Settings, SignUp } from './protocol.ts';
+import type { Core, CoreError, CoreEvent, PageJudged, PageSeen, Passkey, Settings, SignUp } from './protocol.ts';
 
 /** A credential as it is sent to the account server: without extension results. */
 export interface CredentialDoc {
@@ -41,7 +41,7 @@ export interface SignInOptions {
 /** The methods of `Core` that the Worker answers as they stand. */
 type Plain = Omit<
   Core,
-  'on' | 'signUp' | 'signIn' | 'addPasskey' | 'lock' | 'link' | 'setSettings' | 'signOut' | 'forgetBrowser' | 'deleteAccount'
+  'on' | 'pageTold' | 'signUp' | 'signIn' | 'addPasskey' | 'lock' | 'link' | 'setSettings' | 'signOut' | 'forgetBrowser' | 'deleteAccount'
 >;
 
 /** Everything that the page asks of the Worker. */
@@ -61,6 +61,7 @@ export interface Calls extends Plain {
   deleteAccount(typed: string): Promise<void>;
   /** The key of the `sotto app` that serves this page, from the address that it printed. */
   appKey(key: string): Promise<void>;
+  judgePage(seen: PageSeen): Promise<PageJudged>;
   /** The page is on the screen again, or the network is back. */
   wake(): Promise<void>;
   /** Says that the Worker is there. */
