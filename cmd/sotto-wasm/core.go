@@ -99,6 +99,7 @@ func newCore(h host) *core {
 		"deleteChat":  run(c.deleteChat),
 		"search":      run(c.search),
 		"exportAll":   run(c.exportAll),
+		"report":      run(c.report),
 		"exportChat":  run(c.exportChat),
 		"setSettings": run(c.setSettings),
 	}

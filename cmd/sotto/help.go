@@ -34,7 +34,7 @@ func commands() []command {
 		{"app", "[--pin FILE] [-listen ADDR] [-name NAME]", "serve the chat page from this program’s own bytes", (*app).page},
 		{"login", "[-name NAME]", "link this terminal to an account", (*app).login},
 		{"logout", "", "end the link and delete what this terminal keeps", (*app).logout},
-		{"history", "list | show ID | search WORDS | export [--json] | rejoin [-yes]", "read your sealed history", (*app).historyCommand},
+		{"history", "list | show ID | search WORDS | export [--json] | report [--json] | rejoin [-yes]", "read your sealed history", (*app).historyCommand},
 		{"device", "list [--json]", "list where the account is signed in", (*app).deviceCommand},
 		{"version", "[--json]", "say which version this is", (*app).version},
 		{"help", "[COMMAND|env]", "say how a command is used", (*app).showHelp},

@@ -25,12 +25,12 @@ func (a *app) historyCommand(args []string) error {
 	if err != nil {
 		return err
 	}
-	const verbsAre = "sotto history list, show ID, search WORDS, export, or rejoin"
+	const verbsAre = "sotto history list, show ID, search WORDS, export, report, or rejoin"
 	if len(rest) == 0 {
 		return usageError("history of what?", verbsAre)
 	}
 	verbs := map[string]func(*history, []string, bool) error{
-		"list": a.historyList, "show": a.historyShow, "search": a.historySearch, "export": a.historyExport,
+		"list": a.historyList, "show": a.historyShow, "search": a.historySearch, "export": a.historyExport, "report": a.historyReport,
 	}
 	verb, ok := verbs[rest[0]]
 	rejoin := rest[0] == "rejoin"

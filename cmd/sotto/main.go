@@ -27,7 +27,7 @@
 //	sotto app [--pin FILE] [-listen ADDR] [-name NAME]
 //	sotto login [-name NAME]
 //	sotto logout
-//	sotto history list|show|search|export
+//	sotto history list|show|search|export|report
 //	sotto device list
 //	sotto version [--json]
 //	sotto help [COMMAND|env]
