@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -25,6 +26,7 @@ import (
 	"github.com/sotto-chat/sotto/release"
 	"github.com/sotto-chat/sotto/release/releasetest"
 	"github.com/sotto-chat/sotto/test/testservice"
+	"github.com/sotto-chat/sotto/vault"
 	"github.com/sotto-chat/sotto/web"
 )
 
@@ -243,4 +245,66 @@ func resealCommand(ts *testscript.TestScript, neg bool, args []string) {
 	b, err = proofzip.Write(files)
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), b, 0o600))
+}
+
+// ownpage publishes a release whose page is the one in this program.
+func ownPageCommand(ts *testscript.TestScript, neg bool, args []string) {
+	files, err := ownFiles()
+	ts.Check(err)
+	p := service(ts).public
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.log.Publish("1.4.3", func(m *release.Manifest) { m.Web = release.Web{Files: files, Core: files[0].SHA256} })
+}
+
+// askApp asks a running sotto app as its page does.
+func askApp(ts *testscript.TestScript, url, key, what string, out any) {
+	req, err := http.NewRequest("POST", url+"/api/v1/app/"+what, strings.NewReader("{}"))
+	ts.Check(err)
+	req.Header.Set("Sotto-App", key)
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	ts.Check(err)
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	ts.Check(err)
+	if resp.StatusCode != 200 {
+		ts.Fatalf("%s: %d %s", what, resp.StatusCode, b)
+	}
+	ts.Check(json.Unmarshal(b, out))
+}
+
+// link URL KEY FILE asks the app for an address to approve, and writes it to a file.
+func linkCommand(ts *testscript.TestScript, neg bool, args []string) {
+	var offer struct{ URL, Code string }
+	askApp(ts, args[0], args[1], "link", &offer)
+	ts.Check(os.WriteFile(ts.MkAbs(args[2]), []byte(offer.URL+"\n"), 0o600))
+	var poll struct{ Linked bool }
+	if askApp(ts, args[0], args[1], "poll", &poll); poll.Linked {
+		ts.Fatalf("linked before anybody approved")
+	}
+}
+
+// poll URL KEY wants the app to be linked.
+func pollCommand(ts *testscript.TestScript, neg bool, args []string) {
+	var poll struct{ Linked bool }
+	if askApp(ts, args[0], args[1], "poll", &poll); !poll.Linked {
+		ts.Fatalf("not linked")
+	}
+}
+
+// opens URL KEY wants what the app hands over to open the account's history.
+func opensCommand(ts *testscript.TestScript, neg bool, args []string) {
+	var o struct {
+		Account vault.AccountID
+		Secret  []byte
+		Wrap    vault.Wrap
+	}
+	askApp(ts, args[0], args[1], "open", &o)
+	root, err := vault.UnwrapPasskey(o.Wrap, o.Account, o.Secret)
+	ts.Check(err)
+	a := service(ts).account
+	label := vault.SealLabel(a.root, a.id, "the same key")
+	if got, err := vault.OpenLabel(root, o.Account, label); err != nil || got != "the same key" {
+		ts.Fatalf("another history: %q, %v", got, err)
+	}
 }

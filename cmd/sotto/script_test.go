@@ -63,6 +63,10 @@ func TestScripts(t *testing.T) {
 			"publiclog": publicLogCommand,
 			"edit":      editCommand,
 			"reseal":    resealCommand,
+			"ownpage":   ownPageCommand,
+			"link":      linkCommand,
+			"poll":      pollCommand,
+			"opens":     opensCommand,
 		},
 		Condition: func(cond string) (bool, error) {
 			if cond != "page" {
