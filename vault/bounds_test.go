@@ -244,15 +244,13 @@ func TestPageBounds(t *testing.T) {
 	}
 }
 
-// A page may be long, and not longer.
+// A page may be long, and not longer. What isn't JSON is found out at once.
 func TestLongestPage(t *testing.T) {
-	page := must(json.Marshal(Page{Head: Genesis(NewAccountID()), Entries: []Entry{}}))
-	long := append(page, bytes.Repeat([]byte{' '}, maxPageJSON-len(page)+1)...)
-	if _, err := ParsePage(long[:maxPageJSON]); err != nil {
-		t.Errorf("the longest page: %v", err)
-	}
-	if _, err := ParsePage(long); !errors.Is(err, ErrTooLarge) {
-		t.Errorf("one byte more: %v", err)
+	long := make([]byte, maxPageJSON+1)
+	for n, want := range map[int]error{maxPageJSON: ErrFormat, maxPageJSON + 1: ErrTooLarge} {
+		if _, err := ParsePage(long[:n]); !errors.Is(err, want) {
+			t.Errorf("%d bytes: %v, want %v", n, err, want)
+		}
 	}
 }
 

@@ -57,7 +57,7 @@ func (a *Attack) attempt(ctx context.Context, w *World) error {
 }
 
 // attackTime bounds one attack.
-const attackTime = 30 * time.Second
+const attackTime = 2 * time.Minute
 
 // run builds a world, shows that it works while its operator is honest, attacks,
 // and says what is not as it must be.
