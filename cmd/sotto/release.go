@@ -55,6 +55,7 @@ var releaseCommands = []command{
 	{"show", "[--json] FILE", "print a release", (*app).releaseShow},
 	{"diff", "[--json] OLD NEW", "say in words how two releases differ", (*app).releaseDiff},
 	{"verify", "-pin PIN [-log URL | -view FILE] [--json] FILE", "check a release's signatures, its place in the log, and that it is still good", (*app).releaseVerify},
+	{"webcat", "-app URL [-timestamp FILE] FILE", "print the page of a release as a manifest of WEBCAT, to be signed with Sigsum", (*app).releaseWebCAT},
 }
 
 const releaseHelp = `

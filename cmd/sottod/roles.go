@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -31,8 +32,19 @@ func accountRole(ctx context.Context, args []string, stdout, stderr io.Writer) e
 	data := fs.String("data", "", "`folder` for sealed history (default: sotto in the user's data folder)")
 	header := fs.String("address-header", "", "request `header` in which the TLS proxy in front names the client's address, for rate limits")
 	gatewayURL := fs.String("gateway", "http://127.0.0.1:8781", "the gateway's `URL`")
+	webcat := fs.String("webcat", "", "`folder` with enrollment.json and bundle.json of WEBCAT, for browsers that show only the signed page")
 	if err := parse(fs, args, stderr); err != nil {
 		return err
+	}
+	page := web.Handler()
+	if *webcat != "" {
+		dist, err := web.Files()
+		if err != nil {
+			return err
+		}
+		if page, err = web.WebCAT(os.DirFS(*webcat), dist, page); err != nil {
+			return err
+		}
 	}
 	if *origin == "" {
 		return errors.New("-origin is missing: passkeys are bound to what browsers show, such as https://chat.example")
@@ -73,7 +85,7 @@ func accountRole(ctx context.Context, args []string, stdout, stderr io.Writer) e
 	mux := http.NewServeMux()
 	mux.Handle("/api/", acc.Handler())
 	mux.Handle("/sotto/", passOn(behind))
-	mux.Handle("/", web.Handler())
+	mux.Handle("/", page)
 	log.Info("account", slog.String("listen", l.Addr().String()), slog.String("origin", at.String()))
 	return together(ctx, serving(server(onlyHosts(mux, at)), l), closing(acc))
 }
