@@ -44,7 +44,7 @@ export async function demo(args = [], { env = {} } = {}) {
   const data = folder('data'), home = folder('home'), tmp = folder('tmp');
   const child = spawn(
     join(root, 'bin', 'sottod'),
-    ['demo', '-listen', '127.0.0.1:0', '-data', data, '-log', 'json', ...args],
+    ['demo', '-listen', '127.0.0.1:0', '-data', data, '-log-format', 'json', ...args],
     { env: { PATH: process.env.PATH, HOME: home, TMPDIR: tmp, ...env }, stdio: ['ignore', 'pipe', 'pipe'] },
   );
   let log = '';
