@@ -367,7 +367,7 @@ func (w *writer) file(name string, f *File) { w.in(name, f.SHA256) }
 
 // digest hashes a file, and compares with the digest that the description gives.
 func (f *File) digest() (sum [32]byte, err error) {
-	if f == nil || f.r == nil {
+	if f.r == nil {
 		return sum, errors.New("a file is missing")
 	}
 	h := sha256.New()

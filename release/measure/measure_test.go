@@ -42,7 +42,7 @@ var made = sync.OnceValue(func() map[string][]byte {
 		"no kernel.efi":   petest.Unified(petest.Section{Name: ".linux", Data: []byte("x")}, petest.Section{Name: ".cmdline", Data: []byte("a")}),
 		"no cmdline.efi":  petest.Unified(petest.Section{Name: ".linux", Data: kernel}),
 		"two kernels.efi": petest.Unified(petest.Section{Name: ".linux", Data: kernel}, petest.Section{Name: ".linux", Data: kernel}, petest.Section{Name: ".cmdline", Data: []byte("a")}),
-		"db.esl":          []byte("keys"), "firmware without metadata": make([]byte, 4096), "large": make([]byte, 16<<20+1),
+		"db.esl":          []byte("keys"), "firmware without metadata": make([]byte, 4096), "large": make([]byte, 16<<20+1), "largest": make([]byte, 16<<20),
 	}
 })
 
@@ -435,6 +435,9 @@ func TestShapes(t *testing.T) {
 	if _, err := compute(t, `{"tpm":[`+image+`true},{"events":[{"register":4,"kind":"separator"}]}]}`, files()); err == nil || !strings.Contains(err.Error(), "pins other registers") {
 		t.Error(err)
 	}
+	if _, err := compute(t, `{"snp":[`+strings.Repeat(one+`1},`, 7)+one+`1}]}`, files()); err != nil {
+		t.Error(err)
+	}
 	if _, err := compute(t, `{"snp":[`+strings.Repeat(one+`1},`, 8)+one+`1}]}`, files()); err == nil || !strings.Contains(err.Error(), "more than 8 shapes") {
 		t.Error(err)
 	}
@@ -539,6 +542,15 @@ func TestRefused(t *testing.T) {
 		t.Error(err)
 	}
 	if _, err := compute(t, pcr(strings.TrimSuffix(strings.Repeat(`{"register":4,"kind":"separator"},`, 128), ",")), files()); err != nil {
+		t.Error(err)
+	}
+	if _, err := compute(t, pcr(`{"register":7,"kind":"variable","guid":"8be4df61-93ca-11d2-aa0d-00e098032b8c","name":"PK","file":{"name":"largest"}}`), files()); err != nil {
+		t.Error(err)
+	}
+	if _, err := compute(t, `{"snp":[{"firmware":{"name":"OVMF.fd"},"disk":true,"vcpus":1,"host":"ec2"}]}`, files()); err != nil {
+		t.Error(err)
+	}
+	if _, err := compute(t, example+strings.Repeat(" ", measure.MaxConfig-len(example)), files()); err != nil {
 		t.Error(err)
 	}
 	if _, err := compute(t, snpStart+`"cmdline":"`+strings.Repeat("~", 4095)+` ","kernel":{"name":"vmlinuz"}}]}`, files()); err != nil {
@@ -673,8 +685,30 @@ func TestFiles(t *testing.T) {
 			t.Errorf("%v, want %q", err, want)
 		}
 	}
+	in, err := measure.Parse([]byte(`{"snp":[{"firmware":{"name":"OVMF.fd"},"kernel":{"name":"vmlinuz"},"vcpus":1,"cpu":"EPYC"}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	open(in, fs)
+	in.SNP[0].Kernel.Open(bytes.NewReader(fs["vmlinuz"]), int64(len(fs["vmlinuz"]))+1)
+	if _, err := measure.Compute(in); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("a kernel that ends early: %v", err)
+	}
+	// Every file is asked for, and none that isn't there.
+	in, err = measure.Parse([]byte(`{"tpm":[{"image":{"name":"a"},"variables":[{"contents":{"name":"b"}}],"authorities":[{"contents":{"name":"c"}}]},
+		{"events":[{"file":{"name":"d"}},{"kind":"separator"}]}],"tdx":[{"firmware":{"name":"e"},"variables":[{"contents":{"name":"f"}}],"events":[{"file":{"name":"g"}}]}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var asked []string
+	for _, f := range in.Files() {
+		asked = append(asked, f.Name)
+	}
+	if slices.Sort(asked); strings.Join(asked, "") != "abcdefg" {
+		t.Errorf("asked for %q", asked)
+	}
 	// Digests are found, and hold the next time.
-	in, err := measure.Parse([]byte(example))
+	in, err = measure.Parse([]byte(example))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -710,6 +744,7 @@ func FuzzCompute(f *testing.F) {
 	f.Add([]byte(`{"snp":[{"firmware":{"name":"OVMF.fd"},"disk":true,"vcpus":1,"cpu":"0x800f12","host":"ec2","features":1}]}`))
 	fs := files()
 	delete(fs, "large")
+	delete(fs, "largest")
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := compute(t, string(b), fs)
 		if err != nil {
