@@ -5,6 +5,7 @@
 // real one does, so that screens can be looked at in every state.
 
 import type {
+  Answered,
   ChatSummary,
   ChatView,
   Check,
@@ -15,6 +16,7 @@ import type {
   Kit,
   Message,
   Model,
+  PageNews,
   Receipt,
   Session,
   Settings,
@@ -34,6 +36,9 @@ export interface Scene {
   models: Model[];
   settings: Settings;
   notices: Extract<CoreEvent, { t: 'notice' }>[];
+  /** What the core says of the page itself. */
+  page?: PageNews;
+  answers?: Answered[];
   loading?: number;
   /** The text that answers whatever is sent. */
   answer: string;
@@ -104,6 +109,8 @@ export function receipt(state = 'verified'): Receipt {
     platform: state === 'demo' ? 'software' : 'snp',
     release: 'sha256:9b1f0c7d2e4a5b6c8d9e0f1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e',
     state,
+    ...(state === 'demo' ? {} : { version: '1.4.2', log_index: 18230, witnesses: 2 }),
+    checks: (state === 'demo' ? DEMO_CHECKS : CHECKS).map(({ id, status, detail }) => ({ id, status, detail })),
     not_before: time - 600,
     not_after: time + 300,
     time,
@@ -338,6 +345,7 @@ export function connectFake(scene: Scene): Fake {
         queueMicrotask(() => {
           f({ t: 'session', session });
           if (session.state !== 'starting') f({ t: 'trust', trust: told(state) });
+          if (scene.page) f({ t: 'page', page: scene.page });
           if (session.state !== 'open') return;
           f({ t: 'settings', settings });
           f({ t: 'models', models: scene.models });
@@ -451,6 +459,10 @@ export function connectFake(scene: Scene): Fake {
       fail('openApp');
     },
     async pageTold() {},
+    async report() {
+      fail('report');
+      return scene.answers ?? [];
+    },
     async checkAgain() {
       setTrust('checking');
       await wait(300);

@@ -3,8 +3,9 @@
 
 // Every state of every screen: what the core says, and what a person does.
 
-import { CHATS, MODELS, SETTINGS, chat, message, receipt, type Scene } from './fake.ts';
-import { HARDWARE } from './verdicts.ts';
+import type { Answered, PageNews } from '../src/core/protocol.ts';
+import { CHATS, MODELS, SETTINGS, chat, message, NOW, receipt, type Scene } from './fake.ts';
+import { HARDWARE, LOGGED, PAGE_CHANGED } from './verdicts.ts';
 import { CODE, LETTER, LONG, MATHS, RICH, STREAM } from './texts.ts';
 
 export interface State {
@@ -51,6 +52,30 @@ const ask = (text = 'How do records hide the length of an answer?'): ReturnType<
   message('c4', '', 'user', text, { id: 'q' });
 const reply = (text: string, more: Parameters<typeof message>[4] = {}): ReturnType<typeof message> =>
   message('c4', 'q', 'assistant', text, { id: 'r', ...more });
+const CHANGES = [
+  'The node’s program changes from sha256:9b1f0c7d2e4a… to sha256:00c1ffee4b1d….',
+  'The engine’s version changes from 0.10.0 to 0.10.1.',
+  'The model granite changes from sha256:77aa0c1d2e3f… to sha256:5c2be81f0a94….',
+  'The page itself changed.',
+];
+const page = (news: PageNews['news'], text: string, changes: string[] = []): Scene => ({
+  ...open,
+  says: LOGGED,
+  page: { news, text, version: '1.4.3', entry: 18231, from: '1.4.2', changes },
+});
+const update = page('update', 'New version 1.4.3, in the public log as entry 18231.', CHANGES);
+const answers: Answered[] = [0, 1, 2, 30, 50, 200].map((hours, i) => ({
+  time: NOW / 1000 - hours * 3_600,
+  chat: `c${i + 1}`,
+  title: CHATS[i]!.title,
+  message: `m${i}`,
+  model: 'granite',
+  machine: '5f1c9a0e77b24c38a1d2e3f405162738',
+  platform: i === 2 ? 'software' : 'tdx+nvidia',
+  state: i === 2 ? 'demo' : 'verified',
+  release: 'sha256:9b1f0c7d2e4a5b6c8d9e0f1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e',
+  ...(i === 2 ? {} : { version: i < 2 ? '1.4.3' : '1.4.2', entry: i < 2 ? 18231 : 18230, witnesses: 2 }),
+}));
 const demo: Scene = { ...open, trust: 'demo', models: [MODELS[2]!] };
 const many = Array.from({ length: 400 }, (_, i) =>
   i % 2 === 0
@@ -276,6 +301,44 @@ export const STATES: State[] = [
     ];
   }),
   s('receipt', '/chat/c2', chatOf(...letter), '#m-a2 .receipt'),
+  s(
+    'receipt-old',
+    '/chat/c4',
+    chatOf(ask(), reply('Yes.', { receipt: { ...receipt(), version: undefined, log_index: undefined, witnesses: undefined, checks: undefined } })),
+    '#m-r .receipt',
+  ),
+  s(
+    'release-changed',
+    '/chat/c4',
+    chatOf(
+      ask(),
+      reply('Each record has the same size.'),
+      message('c4', 'r', 'user', 'And how are they timed?', { id: 'q2' }),
+      message('c4', 'q2', 'assistant', 'One on each tick, whatever the model does.', {
+        id: 'r2',
+        receipt: { ...receipt(), release: 'sha256:00c1ffee4b1d', version: '1.4.3', log_index: 18231 },
+      }),
+    ),
+  ),
+  s('panel-logged', '/', { ...open, says: LOGGED }, '.trust'),
+  s('panel-logged-open', '/', { ...open, says: LOGGED }, '.trust', '.check:nth-child(3) summary', '.check:nth-child(5) summary'),
+  s('panel-update', '/', update, '.trust'),
+  s('page-update', '/chat/c2', { ...update, messages: letter }),
+  s('page-update-sheet', '/', update, '.notice .button'),
+  s('page-updated', '/', page('updated', 'This page is now version 1.4.3, in the public log as entry 18231.', CHANGES)),
+  s(
+    'page-refused',
+    '/',
+    page('refused', 'The server sends another page, which is not in the public log. It was refused: you go on with version 1.4.3.'),
+  ),
+  s('page-changed', '/', {
+    ...page('changed', PAGE_CHANGED.detail),
+    trust: 'failed',
+    says: PAGE_CHANGED,
+  }),
+  s('panel-page-changed', '/', { ...open, trust: 'failed', says: PAGE_CHANGED }, '.trust'),
+  s('report', '/settings', { ...open, answers }, '.set-group:nth-child(3) .set-row:nth-child(2) .button'),
+  s('report-none', '/settings', open, '.set-group:nth-child(3) .set-row:nth-child(2) .button'),
   s('search', '/', chatOf(...letter), '@k'),
   s('search-hits', '/', chatOf(...letter), '@k', '.search-input=damp', '@200'),
   s('search-none', '/', chatOf(...letter), '@k', '.search-input=zebra', '@200'),

@@ -176,6 +176,57 @@ const missing = fail(
   'tdx, tpm',
 );
 
+/** A machine whose release is in the public log, shown by a page that is there, too. */
+export const LOGGED: Trust = (() => {
+  const v = verdict('verified', { tdx: TDX, nvidia: NVIDIA });
+  const rows: Record<string, Partial<Check>> = {
+    log: {
+      status: 'ok',
+      detail: 'Release 1.4.3 is entry 18231 of the public log, seen by w1.example and w2.example.',
+      redo: 'sotto verify --json https://sotto.example',
+      parts: [
+        ok('log.release', 'The release is in the public log', 'Release 1.4.3 is entry 18231 of the public log, seen by w1.example and w2.example.'),
+        ok('log.view', 'The public log can be read', 'The log has 18232 entries; w1.example and w2.example had seen them by 2026-11-23 13:58 UTC.'),
+        ok('log.anchor', 'The key is newer than the public log’s last state', 'The key names the log with 18232 entries, which witnesses saw at 2026-11-23 13:50 UTC, so it is newer than that.'),
+      ],
+    },
+    page: {
+      status: 'ok',
+      detail: 'This page is version 1.4.3, entry 18231 of the public log. This device keeps its files and runs nothing else.',
+      redo: 'sotto verify --json https://sotto.example',
+      parts: [
+        ok('page.kept', 'This device runs a page that is in the public log', 'This page is version 1.4.3, entry 18231 of the public log. This device keeps its files and runs nothing else.'),
+        ok('page.offered', 'The server sends no other page', 'The server sends the same page.'),
+      ],
+    },
+  };
+  return checked({
+    ...v,
+    checks: v.checks.map((c) => ({ ...c, ...rows[c.id] })),
+    log: {
+      version: '1.4.3',
+      published: NOW - 3 * 86_400,
+      log: 'log.sotto.example/releases',
+      index: 18231,
+      size: 18232,
+      seen: NOW - 240,
+      witnesses: ['w1.example', 'w2.example'],
+    },
+  });
+})();
+
+/** What is shown where the server has replaced the page. */
+export const PAGE_CHANGED: Trust = (() => {
+  const text =
+    'The server has replaced the script that keeps this page by one that is in no release of the public log. Close this page, and use sotto app or the terminal.';
+  const v = verdict('failed', { tdx: TDX, nvidia: NVIDIA });
+  return refused(text, {
+    ...v,
+    failure: 'page_changed',
+    checks: v.checks.map((c) => (c.id === 'page' ? { ...c, status: 'fail', failure: 'page_changed', detail: text } : c)),
+  });
+})();
+
 export const HARDWARE = {
   'snp-verified': checked(verdict('verified', { snp: SNP })),
   'snp-note': checked(

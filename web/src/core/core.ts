@@ -282,6 +282,7 @@ class PageCore {
       checkAgain: pass('checkAgain'),
       acceptDemo: pass('acceptDemo'),
       exportProof: pass('exportProof'),
+      report: pass('report'),
       pageTold: async () => (await this.shelf)?.told(),
 
       openChat: pass('openChat'),

@@ -40,6 +40,17 @@ export interface Verdict {
   chip?: string;
   platforms: string[];
   models?: { id: string; digest: string; context?: number }[];
+  /** Where the release stands in the public log; absent where there is none. */
+  log?: {
+    version: string;
+    /** Unix seconds, as the release itself says; `seen` is the witnesses' time. */
+    published: number;
+    log: string;
+    index: number;
+    size: number;
+    seen: number;
+    witnesses: string[];
+  };
   not_before: number;
   not_after: number;
   checked_at: number;
@@ -79,11 +90,33 @@ export interface Receipt {
   platform: string;
   release: string;
   state: string;
+  /** Of the release, its place in the public log, and how many had seen that; absent where there was none. */
+  version?: string;
   log_index?: number;
+  witnesses?: number;
+  /** The verdict's rows as they were; older receipts have none. */
+  checks?: { id: string; status: Check['status']; detail: string }[];
   chip?: string;
   not_before: number;
   not_after: number;
   time: number;
+}
+
+/** One answer in the report: Answered of vault/report.go. */
+export interface Answered {
+  /** Unix seconds. */
+  time: number;
+  chat: string;
+  title: string;
+  message: string;
+  model: string;
+  machine: string;
+  platform: string;
+  state: string;
+  release: string;
+  version?: string;
+  entry?: number;
+  witnesses?: number;
 }
 
 // ---------------------------------------------------------------- the page
@@ -340,6 +373,8 @@ export interface Core {
   acceptDemo(): Promise<void>;
   /** The newest proof as a JSON file. */
   exportProof(): Promise<Uint8Array>;
+  /** Who answered what, newest first. */
+  report(): Promise<Answered[]>;
   /** The person has read what changed in the page. */
   pageTold(): Promise<void>;
 

@@ -3,7 +3,7 @@
 
 import { Fragment, type VNode } from 'preact';
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
-import type { Message } from '../core/protocol.ts';
+import type { Message, Receipt } from '../core/protocol.ts';
 import { shortTime } from './dates.ts';
 import { Icon } from './icons.tsx';
 import { MessageView } from './message.tsx';
@@ -121,7 +121,7 @@ export function Log(): VNode {
           )}
           {path.slice(hidden).map((m, i, shown) => (
             <Fragment key={m.id}>
-              {releaseChanged(path, hidden + i) && <p class="log-event">{t.chat.newRelease(shortTime(m.created))}</p>}
+              <ReleaseLine before={releaseBefore(path, hidden + i)} now={m} />
               <MessageView message={m} last={i === shown.length - 1} />
             </Fragment>
           ))}
@@ -137,9 +137,23 @@ export function Log(): VNode {
   );
 }
 
-/** Whether the answer at `at` came from another release than the one before it. */
-function releaseChanged(path: readonly Message[], at: number): boolean {
+/** The receipt before the answer at `at`, where it is of another release. */
+function releaseBefore(path: readonly Message[], at: number): Receipt | undefined {
   const now = path[at]?.receipt;
   const before = path.slice(0, at).findLast((m) => m.receipt)?.receipt;
-  return !!now && !!before && now.release !== before.release;
+  return now && before && now.release !== before.release ? before : undefined;
+}
+
+/** Says in the conversation that another release answers from here on. */
+function ReleaseLine({ before, now }: { before: Receipt | undefined; now: Message }): VNode | null {
+  const r = now.receipt;
+  if (!before || !r) return null;
+  const when = shortTime(now.created);
+  return (
+    <p class="log-event">
+      {before.version && r.version && r.log_index !== undefined
+        ? t.chat.newVersion(when, before.version, r.version, r.witnesses ?? 0)
+        : t.chat.newRelease(when)}
+    </p>
+  );
 }

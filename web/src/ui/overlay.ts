@@ -31,6 +31,8 @@ export type Overlay =
   | { is: 'trust' }
   | { is: 'receipt'; receipt: Receipt }
   | { is: 'consent' }
+  | { is: 'update' }
+  | { is: 'report' }
   | { is: 'link'; url: string }
   | { is: 'leave'; then: () => void }
   | { is: 'confirm'; title: string; text: string; go: string; danger: boolean; stay?: string; run: () => Promise<void> | void };

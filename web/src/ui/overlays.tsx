@@ -5,6 +5,7 @@
 
 import type { VNode } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
+import { lazy } from '../core/lazy.ts';
 import { useTask } from './async.ts';
 import { CopyButton } from './copy.tsx';
 import { Dialog } from './dialog.tsx';
@@ -15,7 +16,7 @@ import { caps, describe, isMac, SHORTCUTS } from './shortcuts.ts';
 import { SAID_MS, UNDO_MS, type Overlay, type Toast } from './overlay.ts';
 import { useStore } from './store.ts';
 import { t } from './strings.ts';
-import { ConsentDialog, ReceiptPanel, TrustPanel } from './trust.tsx';
+import { ConsentDialog } from './trust.tsx';
 
 /** The one dialog that is open. */
 export function Overlays(): VNode | null {
@@ -30,9 +31,10 @@ export function Overlays(): VNode | null {
     case 'help':
       return <Help onClose={close} />;
     case 'trust':
-      return <TrustPanel onClose={close} />;
     case 'receipt':
-      return <ReceiptPanel receipt={o.receipt} onClose={close} />;
+    case 'update':
+    case 'report':
+      return <Panel of={o} onClose={close} />;
     case 'consent':
       return <ConsentDialog onClose={close} />;
     case 'link':
@@ -56,6 +58,35 @@ export function Overlays(): VNode | null {
       return <Confirm ask={o} stay={o.stay ?? t.cancel} onClose={close} />;
     default:
       return null;
+  }
+}
+
+/** What is loaded of the panels: nothing, until one is opened. */
+let panels: typeof import('./panel.tsx') | null = null;
+
+function Panel({ of, onClose }: { of: Overlay; onClose: () => void }): VNode | null {
+  const store = useStore();
+  const [p, setPanels] = useState(panels);
+  useEffect(() => {
+    if (panels) return;
+    lazy('lazy:panel', () => import('./panel.tsx')).then(
+      (m) => setPanels((panels = m)),
+      () => {
+        onClose();
+        store.toast(t.trust.notLoaded);
+      },
+    );
+  }, []);
+  if (!p) return null;
+  switch (of.is) {
+    case 'receipt':
+      return <p.ReceiptPanel receipt={of.receipt} onClose={onClose} />;
+    case 'update':
+      return <p.UpdateSheet onClose={onClose} />;
+    case 'report':
+      return <p.ReportSheet onClose={onClose} />;
+    default:
+      return <p.TrustPanel onClose={onClose} />;
   }
 }
 
@@ -194,7 +225,9 @@ export function Notices(): VNode | null {
   const unconfirmed = s.state === 'open' && s.kitConfirmed === false;
   const list = store.notices.value;
   const offline = s.offline && !list.some((n) => n.kind === 'offline');
-  if (list.length === 0 && !unconfirmed && !offline) return null;
+  const page = store.page.value;
+  const news = s.state === 'open' && page.news !== '';
+  if (list.length === 0 && !unconfirmed && !offline && !news) return null;
   return (
     <section class="notices" role="status">
       {list.map((n) => (
@@ -219,6 +252,35 @@ export function Notices(): VNode | null {
           </button>
         </div>
       ))}
+      {news && (
+        <div class={page.news === 'changed' || page.news === 'refused' ? 'notice warn' : 'notice info'}>
+          <p>
+            {page.news === 'changed' && <strong>{t.page.changed} </strong>}
+            {page.text}
+          </p>
+          {page.changes.length > 0 && (
+            <button type="button" class="button" onClick={() => (store.overlay.value = { is: 'update' })}>
+              {t.page.whatChanged}
+            </button>
+          )}
+          {page.news === 'update' && (
+            <button type="button" class="button" onClick={() => location.reload()}>
+              {t.page.reload}
+            </button>
+          )}
+          {page.news !== 'changed' && (
+            <button
+              type="button"
+              class="icon-button small"
+              aria-label={t.dismiss}
+              title={t.dismiss}
+              onClick={() => store.endPageNews()}
+            >
+              <Icon name="close" />
+            </button>
+          )}
+        </div>
+      )}
       {offline && <p class="notice offline">{t.notices.offline}</p>}
       {unconfirmed && (
         <div class="notice warn">

@@ -36,6 +36,11 @@ export function DataSettings(): VNode {
           {t.settings.exportGo}
         </button>
       </Row>
+      <Row title={t.report.title} hint={t.report.hint}>
+        <button type="button" class="button" onClick={() => (store.overlay.value = { is: 'report' })}>
+          {t.report.open}
+        </button>
+      </Row>
       <Row title={t.settings.remove_account} hint={t.settings.deleteHint}>
         <button type="button" class="button danger" onClick={() => setDeleting(true)}>
           {t.settings.remove_account}

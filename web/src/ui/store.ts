@@ -17,6 +17,7 @@ import type {
   CoreEvent,
   Message,
   Model,
+  PageNews,
   Session,
   Settings,
   Trust,
@@ -49,12 +50,15 @@ const CORE_FAILED = 'core_failed';
 
 const NO_TRUST: Trust = { state: 'checking', line: t.trust.checking, detail: '', checkedAt: 0, verdicts: [] };
 
+const NO_NEWS: PageNews = { news: '', text: '', version: '', entry: 0, from: '', changes: [] };
+
 export class Store {
   core: Core | undefined;
 
   readonly fatal = signal('');
   readonly session: Signal<Session> = signal({ state: 'starting' });
   readonly trust: Signal<Trust> = signal(NO_TRUST);
+  readonly page: Signal<PageNews> = signal(NO_NEWS);
   readonly models: Signal<Model[]> = signal([]);
   readonly chats: Signal<ChatSummary[]> = signal([]);
   readonly chatsKnown = signal(false);
@@ -147,6 +151,9 @@ export class Store {
         this.trust.value = e.trust;
         this.releaseQueue();
         this.askConsent();
+        break;
+      case 'page':
+        this.page.value = e.page;
         break;
       case 'models':
         this.models.value = e.models;
@@ -479,6 +486,12 @@ export class Store {
         this.toast(t.rejoin.done);
       },
     };
+  }
+
+  /** The person has read what there was to say of the page. */
+  endPageNews(): void {
+    if (this.page.value.news === 'updated') this.core?.pageTold().catch(ignore);
+    this.page.value = { ...this.page.value, news: '' };
   }
 
   dismissNotice(code: string): void {

@@ -198,6 +198,8 @@ export const en = {
     startNew: 'Start a new chat',
     you: 'You',
     assistant: 'Answer',
+    newVersion: (when: string, from: string, to: string, witnesses: number) =>
+      `${when} · release ${from} → ${to}, in the public log, ${plural(witnesses, { one: '# witness', other: '# witnesses' })}`,
     newRelease: (when: string) => `${when} · another release of the machine answered from here on`,
   },
 
@@ -339,8 +341,46 @@ export const en = {
         `A demo machine answered this on ${when}. Demo hardware proves nothing: treat the words as not private.`,
       other: (when: string) => `The machine that answered this was checked on ${when}. This is what it showed then.`,
     },
+    notLoaded: 'This part of the page could not be loaded. Check your connection, then try again.',
+    version: 'Version',
+    published: 'Published',
+    witnesses: 'Witnesses',
+    log: 'Public log',
+    entryOf: (index: number, size: number) => `${index.toLocaleString('en')} of ${size.toLocaleString('en')}`,
+    logged: (index: number, witnesses: string, when: string) =>
+      `Entry ${index.toLocaleString('en')}, published ${when}${witnesses ? `, seen by ${witnesses}` : ''}.`,
     logIndex: 'Public log entry',
     chip: 'Chip',
+  },
+
+  /** The page itself. */
+  page: {
+    whatChanged: 'What changed',
+    reload: 'Reload',
+    later: 'Later',
+    changed: 'This page needs a look. Nothing is sent.',
+    title: (from: string, to: string) => (from ? `From version ${from} to ${to}` : `Version ${to}`),
+    about: 'Made on this device from the two releases in the public log.',
+  },
+
+  report: {
+    title: 'Report',
+    hint: 'Who answered each message, and how that machine was checked.',
+    open: 'Open the report',
+    lead: 'Made on this device, from the receipts that are kept with your answers.',
+    span: 'How far back',
+    spans: { 1: 'Last day', 7: 'Last 7 days', 30: 'Last 30 days', 0: 'All' } as Record<number, string>,
+    count: (n: number) => plural(n, { one: '# answer', other: '# answers' }),
+    line: (hardware: string, release: string, entry: number | undefined, witnesses: number) =>
+      `${hardware} · release ${release} · ${
+        entry === undefined
+          ? 'in no public log'
+          : `public log entry ${entry.toLocaleString('en')}, ${plural(witnesses, { one: '# witness', other: '# witnesses' })}`
+      }`,
+    more: (n: number) => `and ${n.toLocaleString('en')} more, in the files`,
+    csv: 'Save as a table (CSV)',
+    json: 'Save as JSON',
+    warning: 'The files hold the titles of your chats and are not sealed.',
   },
 
   consent: {

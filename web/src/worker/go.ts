@@ -6,7 +6,7 @@
 
 import 'go/wasm_exec';
 import { integrity, NotPublished } from '../core/digest.ts';
-import type { ChatSummary, ChatView, Hit, Kit, PageJudged, PageSeen, Settings, Trust } from '../core/protocol.ts';
+import type { Answered, ChatSummary, ChatView, Hit, Kit, PageJudged, PageSeen, Settings, Trust } from '../core/protocol.ts';
 import type { WorkerEvent } from '../core/wire.ts';
 import type { Entry, Page, Put, Wrap } from './store.ts';
 
@@ -22,6 +22,7 @@ export interface GoCalls {
   acceptDemo: [object, object];
   check: [object, Trust];
   proof: [object, Uint8Array];
+  report: [object, Answered[]];
   judgePage: [PageSeen, PageJudged];
 
   newAccount: [{ account: string; credential: string }, { prf: boolean; kit: Kit }];

@@ -304,6 +304,7 @@ class Core {
       await go.call('acceptDemo', {});
       await (await this.store).setConsent();
     },
+    report: async () => (await this.go).call('report', {}),
     judgePage: async (seen) => (await this.go).call('judgePage', seen),
     exportProof: async () => (await this.go).call('proof', {}),
 
