@@ -20,105 +20,151 @@ type Change struct {
 	New  string `json:"new,omitempty"`
 }
 
+// parts are those of a manifest, in its order, as they are called in words.
+var parts = [...][2]string{
+	{"product", "The product"},
+	{"version", "The version"},
+	{"commit", "The source commit"},
+	{"time", "The time of the description"},
+	{"index", "The place in the log"},
+	{"toolchain", "The compiler"},
+	{"minimum_version", "The oldest version that is still good"},
+	{"revoked", "Among the revoked releases"},
+	{"machines.require", "Among the required hardware"},
+	{"machines.max_lifetime", "The longest life of a key, in seconds,"},
+	{"machines.platforms", "The rule for"},
+	{"measured", "What was measured,"},
+	{"node.binary", "The node’s program"},
+	{"node.images", "The image"},
+	{"node.config", "The node’s file"},
+	{"node.environment", "The node’s variable"},
+	{"node.arguments", "The node’s command line"},
+	{"engine.name", "The engine"},
+	{"engine.version", "The engine’s version"},
+	{"engine.digest", "The engine’s program"},
+	{"engine.environment", "The engine’s variable"},
+	{"engine.arguments", "The engine’s command line"},
+	{"models", "The model"},
+	{"web.files", "The page’s file"},
+	{"web.core", "The page’s core"},
+	{"log", "In the policy of the log the line"},
+	{"issuers", "Among the issuers’ keys"},
+}
+
+// row is one thing that a manifest says: a value of its part, or of something by
+// name in it, or just the name.
+type row struct{ part, name, value string }
+
 // Diff says in words how a release differs from another, in the order of the
-// manifest. Nothing that differs is passed over.
-func Diff(old, new Manifest) []Change {
-	d := &differ{}
-	d.value("product", "The product", old.Product, new.Product)
-	d.value("version", "The version", old.Version, new.Version)
-	d.value("commit", "The source commit", old.Commit, new.Commit)
-	d.value("time", "The time of the description", number(old.Time), number(new.Time))
-	d.value("index", "The place in the log", number(old.Index), number(new.Index))
-	d.value("toolchain", "The compiler", old.Toolchain, new.Toolchain)
-	d.value("minimum_version", "The oldest version that is still good", old.MinimumVersion, new.MinimumVersion)
-	d.set("revoked", "The release", "is revoked by name", "is no longer revoked by name", old.Revoked, new.Revoked)
-
-	d.set("machines.require", "Hardware of kind", "is now required", "is no longer required", old.Machines.Require, new.Machines.Require)
-	d.value("machines.max_lifetime", "The longest life of a key, in seconds", number(old.Machines.MaxLifetime), number(new.Machines.MaxLifetime))
-	d.pairs("machines.platforms", "The rule for", rules(old.Machines.Platforms), rules(new.Machines.Platforms))
-	d.set("measured", "What is measured of", "is described", "is no longer described", names(old.Measured), names(new.Measured))
-	d.pairs("measured", "What was measured,", measured(old.Measured), measured(new.Measured))
-
-	d.value("node.binary", "The node’s program", old.Node.Binary, new.Node.Binary)
-	d.pairs("node.images", "The image", paths(old.Node.Images), paths(new.Node.Images))
-	d.pairs("node.config", "The node’s file", paths(old.Node.Config), paths(new.Node.Config))
-	d.pairs("node.environment", "The node’s variable", variables(old.Node.Environment), variables(new.Node.Environment))
-	d.value("node.arguments", "The node’s arguments", arguments(old.Node.Arguments), arguments(new.Node.Arguments))
-
-	d.value("engine.name", "The engine", old.Engine.Name, new.Engine.Name)
-	d.value("engine.version", "The engine’s version", old.Engine.Version, new.Engine.Version)
-	d.value("engine.digest", "The engine’s program", old.Engine.Digest, new.Engine.Digest)
-	d.pairs("engine.environment", "The engine’s variable", variables(old.Engine.Environment), variables(new.Engine.Environment))
-	d.value("engine.arguments", "The engine’s arguments", arguments(old.Engine.Arguments), arguments(new.Engine.Arguments))
-
-	d.pairs("models", "The model", models(old.Models), models(new.Models))
-	d.pairs("web.files", "The page’s file", paths(old.Web.Files), paths(new.Web.Files))
-	d.value("web.core", "The page’s core", old.Web.Core, new.Web.Core)
-	before := len(d.changes)
-	d.set("log", "In the log’s policy the line", "is new", "is gone", lines(old.Log), lines(new.Log))
-	if len(d.changes) == before && old.Log != new.Log {
-		d.changes = append(d.changes, Change{"log", "", "The log’s policy is written in another way.", old.Log, new.Log})
+// manifest. Nothing that differs is passed over, but for the form of the log's
+// policy.
+func Diff(old, new Manifest) (changes []Change) {
+	was, is := rows(old), rows(new)
+	for _, p := range parts {
+		say := func(r row, then string, o, n string) {
+			what := p[1]
+			if r.name != "" {
+				what += " " + shown(r.name)
+			}
+			changes = append(changes, Change{p[0], r.name, what + then + ".", o, n})
+		}
+		for _, o := range was {
+			if o.part != p[0] {
+				continue
+			}
+			switch n, ok := find(is, o); {
+			case !ok && o.value == "":
+				say(o, " is gone", o.name, "")
+			case !ok:
+				say(o, " is gone; it was "+shown(o.value), o.value, "")
+			case n.value != o.value:
+				say(o, " changes from "+shown(o.value)+" to "+shown(n.value), o.value, n.value)
+			}
+		}
+		for _, n := range is {
+			if n.part != p[0] {
+				continue
+			}
+			switch _, ok := find(was, n); {
+			case !ok && n.value == "":
+				say(n, " is new", "", n.name)
+			case !ok:
+				say(n, " is new: "+shown(n.value), "", n.value)
+			}
+		}
 	}
-	d.set("issuers", "The issuer’s key", "is new", "is gone", old.Issuers, new.Issuers)
-	return d.changes
+	return changes
 }
 
-type differ struct{ changes []Change }
-
-func (d *differ) value(part, what, old, new string) {
-	if old != new {
-		d.changes = append(d.changes, Change{part, "", what + " changes from " + shown(old) + " to " + shown(new) + ".", old, new})
+func find(l []row, like row) (row, bool) {
+	for _, r := range l {
+		if r.part == like.part && r.name == like.name {
+			return r, true
+		}
 	}
+	return row{}, false
 }
 
-// set compares lists in which each item stands once.
-func (d *differ) set(part, what, came, went string, old, new []string) {
-	for _, s := range old {
-		if !has(new, s) {
-			d.changes = append(d.changes, Change{part, "", what + " " + shown(s) + " " + went + ".", s, ""})
+// rows is all that a manifest says but for its format.
+func rows(m Manifest) []row {
+	l := []row{
+		{"product", "", m.Product}, {"version", "", m.Version}, {"commit", "", m.Commit}, {"time", "", number(m.Time)},
+		{"index", "", number(m.Index)}, {"toolchain", "", m.Toolchain}, {"minimum_version", "", m.MinimumVersion},
+		{"machines.max_lifetime", "", number(m.Machines.MaxLifetime)},
+		{"node.binary", "", m.Node.Binary}, {"node.arguments", "", arguments(m.Node.Arguments)},
+		{"engine.name", "", m.Engine.Name}, {"engine.version", "", m.Engine.Version}, {"engine.digest", "", m.Engine.Digest},
+		{"engine.arguments", "", arguments(m.Engine.Arguments)}, {"web.core", "", m.Web.Core},
+	}
+	names := func(part string, list []string) {
+		for _, s := range list {
+			l = append(l, row{part, s, ""})
 		}
 	}
-	for _, s := range new {
-		if !has(old, s) {
-			d.changes = append(d.changes, Change{part, "", what + " " + shown(s) + " " + came + ".", "", s})
+	files := func(part string, list []File) {
+		for _, f := range list {
+			l = append(l, row{part, f.Path, f.SHA256})
 		}
 	}
-}
-
-// pairs compares lists of names with values.
-func (d *differ) pairs(part, what string, old, new []Value) {
-	for _, o := range old {
-		n, ok := find(new, o.Name)
-		switch {
-		case !ok:
-			d.changes = append(d.changes, Change{part, o.Name, what + " " + o.Name + " is gone; it was " + shown(o.Value) + ".", o.Value, ""})
-		case n != o.Value:
-			d.changes = append(d.changes, Change{part, o.Name, what + " " + o.Name + " changes from " + shown(o.Value) + " to " + shown(n) + ".", o.Value, n})
+	variables := func(part string, list []string) {
+		for _, s := range list {
+			name, value, _ := strings.Cut(s, "=")
+			l = append(l, row{part, name, value})
 		}
 	}
-	for _, n := range new {
-		if _, ok := find(old, n.Name); !ok {
-			d.changes = append(d.changes, Change{part, n.Name, what + " " + n.Name + " is new: " + shown(n.Value) + ".", "", n.Value})
+	names("revoked", m.Revoked)
+	names("machines.require", m.Machines.Require)
+	for _, p := range sortedKeys(m.Machines.Platforms) {
+		raw := m.Machines.Platforms[p]
+		var fields map[string]json.RawMessage
+		if json.Unmarshal(raw, &fields) != nil || len(fields) == 0 {
+			l = append(l, row{"machines.platforms", p, string(raw)})
+		}
+		for _, f := range sortedKeys(fields) {
+			var b bytes.Buffer
+			_ = json.Compact(&b, fields[f]) // which was decoded before
+			l = append(l, row{"machines.platforms", p + "’s " + f, b.String()})
 		}
 	}
-}
-
-func find(l []Value, name string) (string, bool) {
-	for _, v := range l {
-		if v.Name == name {
-			return v.Value, true
+	for _, x := range m.Measured {
+		l = append(l, row{"measured", x.Platform, ""})
+		for _, v := range x.Inputs {
+			l = append(l, row{"measured", x.Platform + "’s input " + v.Name, v.Value})
+		}
+		for _, v := range x.Values {
+			l = append(l, row{"measured", x.Platform + "’s " + v.Name, v.Value})
 		}
 	}
-	return "", false
-}
-
-func has(l []string, s string) bool {
-	for _, x := range l {
-		if x == s {
-			return true
-		}
+	files("node.images", m.Node.Images)
+	files("node.config", m.Node.Config)
+	variables("node.environment", m.Node.Environment)
+	variables("engine.environment", m.Engine.Environment)
+	for _, x := range m.Models {
+		l = append(l, row{"models", x.ID + "’s weights", x.Weights}, row{"models", x.ID + "’s tokenizer", x.Tokenizer}, row{"models", x.ID + "’s template", x.Template})
 	}
-	return false
+	files("web.files", m.Web.Files)
+	names("log", strings.FieldsFunc(m.Log, func(r rune) bool { return r == '\n' }))
+	names("issuers", m.Issuers)
+	return l
 }
 
 // shown shortens digests and says "nothing" where there is nothing.
@@ -139,22 +185,6 @@ func shown(s string) string {
 
 func number(n int64) string { return strconv.FormatInt(n, 10) }
 
-func paths(l []File) []Value {
-	out := make([]Value, len(l))
-	for i, f := range l {
-		out[i] = Value{f.Path, f.SHA256}
-	}
-	return out
-}
-
-func variables(l []string) []Value {
-	out := make([]Value, len(l))
-	for i, s := range l {
-		out[i].Name, out[i].Value, _ = strings.Cut(s, "=")
-	}
-	return out
-}
-
 // arguments joins arguments as they would be written on a command line, so that
 // different lists give different text.
 func arguments(l []string) string {
@@ -167,54 +197,6 @@ func arguments(l []string) string {
 			a = strconv.Quote(a)
 		}
 		out += a
-	}
-	return out
-}
-
-func lines(text string) []string { return strings.Split(text, "\n") }
-
-func models(l []Model) []Value {
-	var out []Value
-	for _, m := range l {
-		out = append(out, Value{m.ID + "’s weights", m.Weights}, Value{m.ID + "’s tokenizer", m.Tokenizer}, Value{m.ID + "’s template", m.Template})
-	}
-	return out
-}
-
-func names(l []Measured) (out []string) {
-	for _, m := range l {
-		out = append(out, m.Platform)
-	}
-	return out
-}
-
-func measured(l []Measured) []Value {
-	var out []Value
-	for _, m := range l {
-		for _, v := range m.Inputs {
-			out = append(out, Value{m.Platform + "’s input " + v.Name, v.Value})
-		}
-		for _, v := range m.Values {
-			out = append(out, Value{m.Platform + "’s " + v.Name, v.Value})
-		}
-	}
-	return out
-}
-
-// rules names each rule of each platform, with its value as JSON.
-func rules(platforms map[string]json.RawMessage) []Value {
-	var out []Value
-	for _, platform := range sortedKeys(platforms) {
-		var fields map[string]json.RawMessage
-		if json.Unmarshal(platforms[platform], &fields) != nil || len(fields) == 0 {
-			out = append(out, Value{platform, string(platforms[platform])})
-			continue
-		}
-		for _, f := range sortedKeys(fields) {
-			var b bytes.Buffer
-			_ = json.Compact(&b, fields[f]) // which was decoded before
-			out = append(out, Value{platform + "’s " + f, b.String()})
-		}
 	}
 	return out
 }

@@ -28,11 +28,11 @@ func TestDiffInWords(t *testing.T) {
 		{func(m *release.Manifest) { m.Index = 7 }, []string{"index||The place in the log changes from 0 to 7."}},
 		{func(m *release.Manifest) { m.Toolchain = "go1.27" }, []string{"toolchain||The compiler changes from go1.26.8 to go1.27."}},
 		{func(m *release.Manifest) { m.MinimumVersion = "2.3.0" }, []string{"minimum_version||The oldest version that is still good changes from 2.0.0 to 2.3.0."}},
-		{func(m *release.Manifest) { m.Revoked = m.Revoked[:1] }, []string{"revoked||The release sha256:222222222222… is no longer revoked by name."}},
-		{func(m *release.Manifest) { m.Revoked = append(m.Revoked, "sha256:"+strings.Repeat("3", 64)) }, []string{"revoked||The release sha256:333333333333… is revoked by name."}},
+		{func(m *release.Manifest) { m.Revoked = m.Revoked[:1] }, []string{"revoked|sha256:" + strings.Repeat("2", 64) + "|Among the revoked releases sha256:222222222222… is gone."}},
+		{func(m *release.Manifest) { m.Revoked = append(m.Revoked, "sha256:"+strings.Repeat("3", 64)) }, []string{"revoked|sha256:" + strings.Repeat("3", 64) + "|Among the revoked releases sha256:333333333333… is new."}},
 		{func(m *release.Manifest) { m.Machines.Require = []string{"snp", "tpm"} }, []string{
-			"machines.require||Hardware of kind nvidia is no longer required.", "machines.require||Hardware of kind tpm is now required."}},
-		{func(m *release.Manifest) { m.Machines.MaxLifetime = 0 }, []string{"machines.max_lifetime||The longest life of a key, in seconds changes from 900 to 0."}},
+			"machines.require|nvidia|Among the required hardware nvidia is gone.", "machines.require|tpm|Among the required hardware tpm is new."}},
+		{func(m *release.Manifest) { m.Machines.MaxLifetime = 0 }, []string{"machines.max_lifetime||The longest life of a key, in seconds, changes from 900 to 0."}},
 		{func(m *release.Manifest) {
 			m.Machines.Platforms["snp"] = json.RawMessage(`{"measurements": ["01", "02"]}`)
 		}, []string{
@@ -49,7 +49,7 @@ func TestDiffInWords(t *testing.T) {
 		{func(m *release.Manifest) { m.Engine.Version = "sha256:ab" }, []string{"engine.version||The engine’s version changes from 0.10.0 to sha256:ab."}},
 		{func(m *release.Manifest) { m.Machines.Platforms["tdx"] = json.RawMessage(`[]`) }, []string{"machines.platforms|tdx|The rule for tdx is new: []."}},
 		{func(m *release.Manifest) { m.Measured = m.Measured[1:] }, []string{
-			"measured||What is measured of snp is no longer described.",
+			"measured|snp|What was measured, snp is gone.",
 			"measured|snp’s input cmdline|What was measured, snp’s input cmdline is gone; it was console=\"ttyS0\"\ta\\b\n.",
 			"measured|snp’s input kernel|What was measured, snp’s input kernel is gone; it was " + short("k") + ".",
 			"measured|snp’s measurement|What was measured, snp’s measurement is gone; it was 00."}},
@@ -58,17 +58,17 @@ func TestDiffInWords(t *testing.T) {
 		{func(m *release.Manifest) { m.Node.Config = nil }, []string{"node.config|etc/engine.json|The node’s file etc/engine.json is gone; it was " + short("c") + "."}},
 		{func(m *release.Manifest) { m.Node.Environment = []string{"A=1", "LONG=1 2", "http_proxy="} }, []string{"node.environment|A|The node’s variable A changes from nothing to 1."}},
 		{func(m *release.Manifest) { m.Node.Arguments = []string{"-engine http://127.0.0.1:8000"} }, []string{
-			`node.arguments||The node’s arguments changes from -engine http://127.0.0.1:8000 to "-engine http://127.0.0.1:8000".`}},
+			`node.arguments||The node’s command line changes from -engine http://127.0.0.1:8000 to "-engine http://127.0.0.1:8000".`}},
 		{func(m *release.Manifest) { m.Node.Arguments = []string{"-engine", ""} }, []string{
-			`node.arguments||The node’s arguments changes from -engine http://127.0.0.1:8000 to -engine "".`}},
+			`node.arguments||The node’s command line changes from -engine http://127.0.0.1:8000 to -engine "".`}},
 		{func(m *release.Manifest) { m.Engine.Name = "sglang" }, []string{"engine.name||The engine changes from vllm to sglang."}},
 		{func(m *release.Manifest) { m.Engine.Version = "" }, []string{"engine.version||The engine’s version changes from 0.10.0 to nothing."}},
 		{func(m *release.Manifest) { m.Engine.Digest = "none" }, []string{"engine.digest||The engine’s program changes from " + short("vllm") + " to none."}},
 		{func(m *release.Manifest) { m.Engine.Environment = nil }, []string{"engine.environment|CUDA|The engine’s variable CUDA is gone; it was 1."}},
 		{func(m *release.Manifest) { m.Engine.Arguments = []string{strings.Repeat("x", 200)} }, []string{
-			"engine.arguments||The engine’s arguments changes from --model /models/m to " + strings.Repeat("x", 200) + "."}},
+			"engine.arguments||The engine’s command line changes from --model /models/m to " + strings.Repeat("x", 200) + "."}},
 		{func(m *release.Manifest) { m.Engine.Arguments = []string{strings.Repeat("x", 201)} }, []string{
-			"engine.arguments||The engine’s arguments changes from --model /models/m to " + strings.Repeat("x", 200) + "…."}},
+			"engine.arguments||The engine’s command line changes from --model /models/m to " + strings.Repeat("x", 200) + "…."}},
 		{func(m *release.Manifest) { m.Models[0].Weights = digest("w2") }, []string{"models|sotto-demo’s weights|The model sotto-demo’s weights changes from " + short("weights") + " to " + short("w2") + "."}},
 		{func(m *release.Manifest) { m.Models = m.Models[:1] }, []string{
 			"models|zeta/7b:q4’s weights|The model zeta/7b:q4’s weights is gone; it was none.",
@@ -79,10 +79,21 @@ func TestDiffInWords(t *testing.T) {
 		}, []string{"web.files|z.js|The page’s file z.js is new: " + short("z") + "."}},
 		{func(m *release.Manifest) { m.Web.Core = digest("page 2.3.4") }, []string{"web.core||The page’s core changes from " + short("core") + " to " + short("page 2.3.4") + "."}},
 		{func(m *release.Manifest) { m.Log = strings.Replace(m.Log, "group two 2", "group two 3", 1) }, []string{
-			"log||In the log’s policy the line group two 2 w1 w2 w3 is gone.", "log||In the log’s policy the line group two 3 w1 w2 w3 is new."}},
-		{func(m *release.Manifest) { m.Log += "\n" }, []string{"log||The log’s policy is written in another way."}},
-		{func(m *release.Manifest) { m.Log += "quorum two\n" }, []string{"log||The log’s policy is written in another way."}},
-		{func(m *release.Manifest) { m.Issuers = []string{"issuer-2"} }, []string{"issuers||The issuer’s key issuer-1 is gone."}},
+			"log|group two 2 w1 w2 w3|In the policy of the log the line group two 2 w1 w2 w3 is gone.", "log|group two 3 w1 w2 w3|In the policy of the log the line group two 3 w1 w2 w3 is new."}},
+		{func(m *release.Manifest) { m.Log += "\n" }, nil},
+		{func(m *release.Manifest) { m.Log = "" }, func() (all []string) {
+			for _, line := range strings.Split(strings.TrimSpace(full().Log), "\n") {
+				name := line
+				if len(line) > 200 {
+					name = line[:200] + "…"
+				}
+				all = append(all, "log|"+line+"|In the policy of the log the line "+name+" is gone.")
+			}
+			return all
+		}()},
+		{func(m *release.Manifest) { m.Node.Environment = m.Node.Environment[1:] }, []string{"node.environment|A|The node’s variable A is gone."}},
+		{func(m *release.Manifest) { m.Node.Environment = append(m.Node.Environment, "z=") }, []string{"node.environment|z|The node’s variable z is new."}},
+		{func(m *release.Manifest) { m.Issuers = []string{"issuer-2"} }, []string{"issuers|issuer-1|Among the issuers’ keys issuer-1 is gone."}},
 	} {
 		m := full()
 		c.change(&m)

@@ -298,13 +298,13 @@ func (m *Manifest) check() error {
 		return errors.New("minimum_version is above the version: the release would revoke itself")
 	case !digests(m.Revoked):
 		return errors.New("revoked is not a sorted list of digests")
-	case !sorted(m.Measured, func(p Measured) string { return p.Platform }):
+	case !rising(len(m.Measured), func(i int) string { return m.Measured[i].Platform }):
 		return errors.New("measured is not a sorted list of platforms")
-	case !sorted(m.Models, func(x Model) string { return x.ID }):
+	case !rising(len(m.Models), func(i int) string { return m.Models[i].ID }):
 		return errors.New("models is not a list sorted by id")
 	case len(m.Log) > maxText || m.Log != "" && !parses(m.Log):
 		return errors.New("log does not name a log and its witnesses")
-	case !sorted(m.Issuers, func(s string) string { return s }):
+	case !sorted(m.Issuers):
 		return errors.New("issuers is not a sorted list of keys")
 	}
 	if err := m.Machines.check(); err != nil {
@@ -360,7 +360,7 @@ func parses(policy string) bool {
 }
 
 func (m Machines) check() error {
-	if !sorted(m.Require, func(s string) string { return s }) {
+	if !sorted(m.Require) {
 		return errors.New("machines.require is not a sorted list of platforms")
 	}
 	if m.MaxLifetime < 0 || m.MaxLifetime > 1<<30 {
@@ -419,35 +419,38 @@ func (w Web) check() error {
 	return nil
 }
 
-// sorted reports whether a list is short enough, and its keys are names that rise.
-func sorted[T any](l []T, key func(T) string) bool {
-	if len(l) > maxList {
+// rising reports whether a list of n is short enough, and its keys are names that
+// rise.
+func rising(n int, key func(i int) string) bool {
+	if n > maxList {
 		return false
 	}
-	for i, x := range l {
-		if !name(key(x)) || i > 0 && key(l[i-1]) >= key(x) {
+	for i := range n {
+		if !name(key(i)) || i > 0 && key(i-1) >= key(i) {
 			return false
 		}
 	}
 	return true
 }
 
+func sorted(l []string) bool { return rising(len(l), func(i int) string { return l[i] }) }
+
 func digests(l []string) bool {
-	return sorted(l, func(s string) string { return s }) && !slices.ContainsFunc(l, func(s string) bool { return !digest(s) })
+	return sorted(l) && !slices.ContainsFunc(l, func(s string) bool { return !digest(s) })
 }
 
 func files(l []File) bool {
-	return sorted(l, func(f File) string { return f.Path }) && !slices.ContainsFunc(l, func(f File) bool { return !digest(f.SHA256) || !path(f.Path) })
+	return rising(len(l), func(i int) string { return l[i].Path }) && !slices.ContainsFunc(l, func(f File) bool { return !digest(f.SHA256) || !path(f.Path) })
 }
 
 func values(l []Value) bool {
-	return sorted(l, func(v Value) string { return v.Name }) && !slices.ContainsFunc(l, func(v Value) bool { return len(v.Value) > maxText })
+	return rising(len(l), func(i int) string { return l[i].Name }) && !slices.ContainsFunc(l, func(v Value) bool { return len(v.Value) > maxText })
 }
 
 // environment reports whether l holds variables, each once, sorted by name.
 func environment(l []string) bool {
-	variable := func(s string) string { k, _, _ := strings.Cut(s, "="); return k }
-	return texts(l) && sorted(l, variable) && !slices.ContainsFunc(l, func(s string) bool { return !strings.Contains(s, "=") })
+	variable := func(i int) string { k, _, _ := strings.Cut(l[i], "="); return k }
+	return texts(l) && rising(len(l), variable) && !slices.ContainsFunc(l, func(s string) bool { return !strings.Contains(s, "=") })
 }
 
 func texts(l []string) bool {
