@@ -75,6 +75,7 @@ func (a *Attack) run(ctx context.Context) (err error) {
 	if err := a.Arm(ctx, w); err != nil {
 		return fmt.Errorf("arming: %w", err)
 	}
+	w.armed = true
 	before, _ := w.sealed()
 	got := a.attempt(ctx, w)
 	want := a.Failure

@@ -70,11 +70,9 @@ func sealingAttacks() []*Attack {
 	// operated has the operator use the newest sealed request for itself: the
 	// person only looks on.
 	operated := func(name, promise, failure string, use func(ctx context.Context, w *World, sealed []byte) (*http.Response, error)) *Attack {
-		armed := map[*World]bool{}
-		a := one(name, promise, gateway, failure, nil)
-		a.Arm = func(ctx context.Context, w *World) error { armed[w] = true; return nil }
+		a := one(name, promise, gateway, failure, func(context.Context, *World) error { return nil })
 		a.Victim = func(ctx context.Context, w *World) error {
-			if err := w.victim.ask(ctx); err != nil || !armed[w] {
+			if err := w.victim.ask(ctx); err != nil || !w.armed {
 				return err
 			}
 			_, msg := w.sealed()

@@ -60,6 +60,7 @@ type World struct {
 	page     http.Handler // what is served at the page's address; may be nil
 	log      *ledger      // nil where the world has no public log
 	victim   *victim
+	armed    bool // the operator is no longer honest
 
 	ends    []func()
 	end     context.CancelFunc
