@@ -126,30 +126,12 @@ func Make(ctx context.Context, c Config, o Options) (m release.Manifest, warning
 	}
 	g := gatherer{folder: o.Folder}
 
-	if c.Source == "" {
-		return fail(errors.New("source is missing: it names the folder of the git tree that all was built from"))
-	}
-	source, err := readSource(ctx, g.path(c.Source))
-	if err != nil {
-		return fail(err)
-	}
-	m.Commit, m.Toolchain = source.commit, source.toolchain
-	if source.changed != "" {
-		if !o.Dirty {
-			return fail(&DirtyError{source.changed})
-		}
-		m.Commit = "none"
-	}
-	if m.Time == 0 {
-		m.Time = source.time
-	}
-
 	if c.Web != "" {
 		if m.Web, err = Web(os.DirFS(g.path(c.Web))); err != nil {
 			return fail(err)
 		}
 	}
-	if m.Node, err = g.node(c.Node, source, m.Commit, &m.Toolchain); err != nil {
+	if m.Node, err = g.node(c.Node); err != nil {
 		return fail(err)
 	}
 	if m.Engine, err = g.engine(c.Engine); err != nil {
@@ -175,6 +157,28 @@ func Make(ctx context.Context, c Config, o Options) (m release.Manifest, warning
 	}
 	if err := settle(&m.Machines); err != nil {
 		return fail(err)
+	}
+	if c.Source == "" {
+		return fail(errors.New("source is missing: it names the folder of the git tree that all was built from"))
+	}
+	source, err := readSource(ctx, g.path(c.Source))
+	if err != nil {
+		return fail(err)
+	}
+	m.Commit, m.Toolchain = source.commit, source.toolchain
+	if source.changed != "" {
+		if !o.Dirty {
+			return fail(&DirtyError{source.changed})
+		}
+		m.Commit = "none"
+	}
+	if m.Time == 0 {
+		m.Time = source.time
+	}
+	if !strings.HasPrefix(c.Node.Binary, "sha256:") {
+		if m.Toolchain, err = checkBinary(g.path(c.Node.Binary), m.Commit); err != nil {
+			return fail(err)
+		}
 	}
 	if _, err := m.Encode(); err != nil {
 		return fail(err)
@@ -273,17 +277,12 @@ func (g gatherer) files(what string, l []NamedFile) ([]release.File, error) {
 	return out, nil
 }
 
-func (g gatherer) node(c NodeConfig, s source, commit string, toolchain *string) (n release.Node, err error) {
+func (g gatherer) node(c NodeConfig) (n release.Node, err error) {
 	if err := CheckNode(c.Args, c.Env); err != nil {
 		return n, err
 	}
 	if n.Binary, err = g.digest("node.binary", c.Binary); err != nil {
 		return n, err
-	}
-	if !strings.HasPrefix(c.Binary, "sha256:") {
-		if *toolchain, err = checkBinary(g.path(c.Binary), commit); err != nil {
-			return n, err
-		}
 	}
 	if n.Images, err = g.files("node.images", c.Images); err != nil {
 		return n, err

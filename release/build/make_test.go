@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"testing"
 
@@ -75,16 +76,12 @@ func TestMake(t *testing.T) {
 	git(t, src, "init", "-q")
 	git(t, src, "add", ".")
 	git(t, src, "commit", "-q", "-m", "first")
-	program := func(env string, flags ...string) {
-		t.Helper()
-		cmd := exec.Command("go", append(append([]string{"build", "-buildvcs=false", "-o", "bin/"}, flags...), "./cmd/sotto-node")...)
-		cmd.Dir = src
-		cmd.Env = append(os.Environ(), "GOFLAGS=", env)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("%v\n%s", err, out)
-		}
+	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", "bin/", "./cmd/sotto-node")
+	build.Dir = src
+	build.Env = append(os.Environ(), "GOFLAGS=", "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
 	}
-	program("CGO_ENABLED=0", "-trimpath")
 
 	base := `{"product":"sotto","version":"1.0.0","source":"src","web":"web",
 		"node":{"binary":"src/bin/sotto-node","images":[{"path":"node/kernel","from":"vmlinuz"},{"path":"OVMF.fd"}],"environment":["B=1","A=2"],"arguments":["-engine","http://127.0.0.1:8000"]},
@@ -205,37 +202,7 @@ func TestMake(t *testing.T) {
 		t.Errorf("rules %s", m.Machines.Platforms["snp"])
 	}
 
-	// Programs that nobody could build again
-	for want, how := range map[string][]string{
-		"without -trimpath": {"CGO_ENABLED=0"}, "CGO_ENABLED=1": {"CGO_ENABLED=1", "-trimpath"}, "-tags demo": {"CGO_ENABLED=0", "-trimpath", "-tags=demo"},
-		"was built from": {"CGO_ENABLED=0", "-trimpath", "-buildvcs=true"},
-	} {
-		if want == "was built from" {
-			write(t, src, map[string]string{"extra.go": "package x\n"})
-		}
-		program(how[0], how[1:]...)
-		if want == "was built from" {
-			if err := os.Remove(filepath.Join(src, "extra.go")); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if _, _, err := make(nil, Options{}); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: %v", how, err)
-		}
-	}
-	other := folder(t, map[string]string{"go.mod": "module example.com/x\n\ngo 1.26\n", "main.go": "package main\n\nfunc main() {}\n"})
-	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", filepath.Join(src, "bin", "sotto-node"))
-	build.Dir = other
-	build.Env = append(os.Environ(), "GOFLAGS=", "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	if _, _, err := make(nil, Options{}); err == nil || !strings.Contains(err.Error(), "and not sotto-node") {
-		t.Errorf("another program: %v", err)
-	}
-
 	// A tree that is not its commit
-	program("CGO_ENABLED=0", "-trimpath")
 	write(t, src, map[string]string{"new.go": "package x\n"})
 	_, _, err = make(nil, Options{})
 	if dirty := (*DirtyError)(nil); !errors.As(err, &dirty) || dirty.File != "new.go" {
@@ -252,6 +219,41 @@ func TestMake(t *testing.T) {
 	m, open, err = make(nil, Options{Dirty: true})
 	if err != nil || m.Commit != "none" || len(open) != 1 || !strings.Contains(open[0], "no source commit") {
 		t.Errorf("a changed file, allowed: %s, %q, %v", m.Commit, open, err)
+	}
+}
+
+// Programs that nobody could build again, or that don't belong into a release
+func TestBinary(t *testing.T) {
+	commit := strings.Repeat("a", 40)
+	good := func() *debug.BuildInfo {
+		info := &debug.BuildInfo{GoVersion: "go1.26.8", Path: "github.com/sotto-chat/sotto/cmd/sotto-node"}
+		for _, kv := range [][2]string{{"-trimpath", "true"}, {"CGO_ENABLED", "0"}, {"GOARCH", "amd64"}, {"GOOS", "linux"}, {"GOAMD64", "v1"}, {"vcs.revision", commit}, {"vcs.modified", "false"}} {
+			info.Settings = append(info.Settings, debug.BuildSetting{Key: kv[0], Value: kv[1]})
+		}
+		return info
+	}
+	if toolchain, err := judgeBinary(good(), commit); err != nil || toolchain != "go1.26.8 linux/amd64 v1" {
+		t.Errorf("%q, %v", toolchain, err)
+	}
+	bare := good()
+	bare.Settings = bare.Settings[:4]
+	if toolchain, err := judgeBinary(bare, "none"); err != nil || toolchain != "go1.26.8 linux/amd64" {
+		t.Errorf("without stamps: %q, %v", toolchain, err)
+	}
+	for want, kv := range map[string][2]string{
+		"without -trimpath": {"-trimpath", ""}, "CGO_ENABLED=1": {"CGO_ENABLED", "1"}, "with -tags demo": {"-tags", "demo"},
+		"was built from bbb": {"vcs.revision", strings.Repeat("b", 40)}, "was built from aaa": {"vcs.modified", "true"},
+	} {
+		info := good()
+		info.Settings = append(info.Settings, debug.BuildSetting{Key: kv[0], Value: kv[1]})
+		if _, err := judgeBinary(info, commit); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", kv, err, want)
+		}
+	}
+	info := good()
+	info.Path = "github.com/sotto-chat/sotto/cmd/sottod"
+	if _, err := judgeBinary(info, commit); err == nil || !strings.Contains(err.Error(), "and not sotto-node") {
+		t.Errorf("another program: %v", err)
 	}
 }
 

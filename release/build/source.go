@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"runtime/debug"
 	"strconv"
 	"strings"
 )
@@ -74,6 +75,10 @@ func checkBinary(file, commit string) (toolchain string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("node.binary: %w", err)
 	}
+	return judgeBinary(info, commit)
+}
+
+func judgeBinary(info *debug.BuildInfo, commit string) (toolchain string, err error) {
 	set := map[string]string{}
 	for _, s := range info.Settings {
 		set[s.Key] = s.Value
