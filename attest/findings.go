@@ -9,6 +9,25 @@ func Refused(id, title, failure, detail string) Appraisal {
 	return Appraisal{Checks: []Check{Failed(id, title, failure, detail), Failed("key.bound", "The proof speaks of this key", failure, detail)}}
 }
 
+// RefusedRules is the appraisal of evidence that a policy's rules for its platform
+// can't be asked about: found is why they can't be read, for programs too.
+func RefusedRules(whose string, err error) Appraisal {
+	a := Refused("chip.policy", titleRules, FailPolicyMalformed, rulesUnread(whose, err))
+	a.Checks[0].Found = err.Error()
+	return a
+}
+
+// FailRules adds the part of the same name.
+func (f *Findings) FailRules(whose string, err error) {
+	f.Fail("chip.policy", titleRules, FailPolicyMalformed, rulesUnread(whose, err), "", err.Error())
+}
+
+const titleRules = "The rules for this kind of machine can be read"
+
+func rulesUnread(whose string, err error) string {
+	return "This app's own rules for " + whose + " can't be read: " + err.Error() + "."
+}
+
 // Findings are the parts of an [Appraisal], gathered as a platform goes along.
 type Findings []Check
 

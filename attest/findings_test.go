@@ -4,6 +4,7 @@
 package attest_test
 
 import (
+	"errors"
 	"reflect"
 	"testing"
 
@@ -27,5 +28,19 @@ func TestFindings(t *testing.T) {
 		{ID: "key.bound", Title: "The proof speaks of this key", Status: "fail", Failure: "evidence_malformed", Detail: "No."},
 	}) {
 		t.Errorf("refused: %+v", a)
+	}
+}
+
+func TestRulesThatCannotBeRead(t *testing.T) {
+	why := errors.New("x is no number")
+	a := attest.RefusedRules("GPUs", why)
+	var f attest.Findings
+	f.FailRules("GPUs", why)
+	if len(a.Checks) != 2 || a.Checks[1].ID != "key.bound" || a.Checks[1].Failure != attest.FailPolicyMalformed || len(f) != 1 || !reflect.DeepEqual(a.Checks[0], f[0]) {
+		t.Fatalf("%+v, %+v", a, f)
+	}
+	if c := f[0]; c.ID != "chip.policy" || c.Status != attest.StatusFail || c.Failure != attest.FailPolicyMalformed || c.Found != "x is no number" ||
+		c.Detail != "This app's own rules for GPUs can't be read: x is no number." {
+		t.Errorf("%+v", c)
 	}
 }

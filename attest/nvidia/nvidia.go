@@ -212,8 +212,7 @@ func (Platform) Name() string { return Name }
 func (p Platform) Verify(data []byte, claim attest.Claim, policy attest.Policy, now time.Time) attest.Appraisal {
 	r, err := rulesOf(policy)
 	if err != nil {
-		return attest.Refused("chip.policy", "The rules for this kind of machine can be read", attest.FailPolicyMalformed,
-			"This app's own rules for GPUs cannot be read: "+err.Error()+".")
+		return attest.RefusedRules("GPUs", err)
 	}
 	e, err := parse(data)
 	if err != nil {

@@ -42,8 +42,7 @@ func ParsePolicy(doc []byte, known []attest.Platform) (p attest.Policy, err erro
 	for _, pf := range known {
 		for _, c := range pf.Verify(nil, attest.Claim{}, p, time.Unix(0, 0)).Checks {
 			if c.Failure == attest.FailPolicyMalformed {
-				said := strings.SplitN(strings.TrimSuffix(c.Detail, "."), " read: ", 2) // “… can't be read: …”
-				return attest.Policy{}, errors.New("its rules for “" + pf.Name() + "” can’t be read: " + said[len(said)-1])
+				return attest.Policy{}, errors.New("its rules for “" + pf.Name() + "” can’t be read: " + c.Found)
 			}
 		}
 	}

@@ -76,8 +76,7 @@ func (pf Platform) Verify(data []byte, claim attest.Claim, policy attest.Policy,
 	j := &judge{now: now.Unix()}
 	var errRules, err error
 	if j.rules, errRules = loadRules(policy); errRules != nil {
-		j.Fail("chip.policy", "The rules for this kind of machine can be read", attest.FailPolicyMalformed,
-			"This app's own rules for AMD machines can't be read: "+errRules.Error()+".", "", "")
+		j.FailRules("AMD machines", errRules)
 	}
 	if j.evidence, err = parse(data); err != nil {
 		a := attest.Refused("chip.report", titleReport, attest.FailEvidenceMalformed,

@@ -70,8 +70,7 @@ func (pf Platform) Verify(data []byte, claim attest.Claim, policy attest.Policy,
 	var errRules, err error
 	if j.rules, errRules = loadRules(policy); errRules != nil {
 		j.rules = strict()
-		j.Fail("chip.policy", "The rules for this kind of machine can be read", attest.FailPolicyMalformed,
-			"This app's own rules for Intel machines can't be read: "+errRules.Error()+".", "", "")
+		j.FailRules("Intel machines", errRules)
 	}
 	const title = "The chip's report can be read"
 	if j.evidence, err = parse(data); err != nil {

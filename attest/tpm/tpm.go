@@ -132,8 +132,7 @@ type judge struct {
 func (pf Platform) Verify(data []byte, claim attest.Claim, policy attest.Policy, now time.Time) attest.Appraisal {
 	rules, roots, err := rulesOf(policy)
 	if err != nil {
-		return attest.Refused("chip.policy", "The rules for this kind of machine can be read", attest.FailPolicyMalformed,
-			"This app's own rules for security chips can't be read: "+err.Error()+".")
+		return attest.RefusedRules("security chips", err)
 	}
 	p, err := parse(data)
 	if err != nil {
