@@ -18,14 +18,14 @@ import (
 
 // What is known of the page itself: which release in the public log it is, what
 // the service worker keeps of it, and what the server would send instead. The
-// service worker fetches and compares bytes (web/src/shelf); what the log says
+// service worker fetches and compares bytes (web/src/keeper); what the log says
 // is judged here, by the same code as for machines.
 
 // The two files that the page looks at, at the server: with the first, a browser
 // gets all others, and the second is what browsers replace by themselves.
 const (
-	pageIndex = "index.html"
-	pageShelf = "sw.js"
+	pageIndex  = "index.html"
+	pageWorker = "sw.js"
 )
 
 // pageArgs is what the page and its service worker found.
@@ -57,7 +57,7 @@ type pageDoc struct {
 	Anew bool `json:"anew"`
 }
 
-// keepDoc is Release of web/src/shelf/sw.ts.
+// keepDoc is Release of web/src/keeper/sw.ts.
 type keepDoc struct {
 	Digest  string            `json:"digest"`
 	Version string            `json:"version"`
@@ -123,7 +123,7 @@ const (
 	saysGone      = "The version of this page that this device keeps is no longer good, and the server sends none that is."
 	saysKept      = "This page is version VERSION, entry ENTRY of LOG. This device keeps its files and runs nothing else."
 	saysUnserved  = "This visit came from the server and rests on it. This device keeps version VERSION, entry ENTRY of LOG, and runs nothing else from the next one on."
-	saysShelf     = "The server has replaced the script that keeps this page by one that is in no release of the public log. Close this page, and use sotto app or the terminal."
+	saysWorker    = "The server has replaced the script that keeps this page by one that is in no release of the public log. Close this page, and use sotto app or the terminal."
 	saysRefused   = "The server sends another page, which is not in the public log. It was refused: you go on with version VERSION."
 	saysOlder     = "The server sends the older version OTHER. You go on with VERSION."
 	saysHalf      = "The server has an update whose OTHER is not what the public log says. It was refused: you go on with version VERSION."
@@ -223,7 +223,7 @@ func (j *pageJudge) kept(offered *release.Entry) {
 		j.parts = append(j.parts, attest.Passed("page.kept", titleKept, j.say(saysKept)))
 	}
 	if j.replaced(now) {
-		j.changed(attest.FailPageChanged, saysShelf)
+		j.changed(attest.FailPageChanged, saysWorker)
 		return
 	}
 	switch {
@@ -334,12 +334,12 @@ func (j *pageJudge) offered() *release.Entry {
 // the one of the page that runs, or of a newer release. What it sends to whoever
 // looks, and what it gave the browser, may be two things, so both count.
 func (j *pageJudge) replaced(now *release.Entry) bool {
-	sum := j.a.Offered[pageShelf]
-	known, other := sum == "" || sum == fileOf(now, pageShelf), false
+	sum := j.a.Offered[pageWorker]
+	known, other := sum == "" || sum == fileOf(now, pageWorker), false
 	for i := range j.entries {
 		if e := &j.entries[i]; e.Failure == nil && e.Index > now.Index {
-			known = known || sum == fileOf(e, pageShelf)
-			other = other || fileOf(e, pageShelf) != fileOf(now, pageShelf)
+			known = known || sum == fileOf(e, pageWorker)
+			other = other || fileOf(e, pageWorker) != fileOf(now, pageWorker)
 		}
 	}
 	return !known || j.a.Replaced && !other

@@ -33,7 +33,7 @@ func tree(t *testing.T, dir string) Options {
 		"src/main.tsx":         `import './main.css'; import { h, render } from 'preact'; render(h('p', null), document.body); const lazy = (files: string, f: () => Promise<any>) => (console.log(files), f()); lazy('lazy:lazy', () => import('./lazy')).then((m) => m.show());`,
 		"src/main.css":         `body { margin: 0 }`,
 		"src/lazy.ts":          `import { lexer } from 'marked'; import { h } from 'preact'; export const show = () => [lexer('x'), h('p', null)];`,
-		"src/shelf/sw.ts":      `declare const __HEADERS__: unknown; console.log(__HEADERS__);`,
+		"src/keeper/sw.ts":     `declare const __HEADERS__: unknown; console.log(__HEADERS__);`,
 		"src/core/frame.ts":    `declare const __WORKER_URL__: string, __WORKER_INTEGRITY__: string; console.log(__WORKER_URL__, __WORKER_INTEGRITY__);`,
 		"src/worker/worker.ts": `import 'go/wasm_exec'; declare const __WASM_URL__: string, __WASM_INTEGRITY__: string, __POLICY__: string; console.log(__WASM_URL__, __WASM_INTEGRITY__, __POLICY__);`,
 		"core.wasm":            "\x00asm\x01\x00\x00\x00",

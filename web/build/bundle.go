@@ -40,7 +40,7 @@ func bundleAll(o Options, s site, names map[string]string) (first, page []string
 		page       bool
 	}{
 		{"worker.js", "src/worker/worker.ts", false},
-		{"sw.js", "src/shelf/sw.ts", false},
+		{"sw.js", "src/keeper/sw.ts", false},
 		{"frame.js", "src/core/frame.ts", false},
 		{"main.js", o.Main, true},
 	} {
@@ -67,7 +67,7 @@ func bundleAll(o Options, s site, names map[string]string) (first, page []string
 				"__WASM_INTEGRITY__":   quote(s.digest(names["core.wasm"])),
 				"__WORKER_URL__":       quote("/" + names["worker.js"]),
 				"__WORKER_INTEGRITY__": quote(s.digest(names["worker.js"])),
-				"__HEADERS__":          shelfHeaders(),
+				"__HEADERS__":          keeperHeaders(),
 				"__POLICY__":           quote(policy),
 			},
 			Outdir:   "/out",
@@ -229,8 +229,8 @@ func (s site) lazyFiles(base string, imports map[string]map[string]string, done 
 	return strings.Join(words, " ")
 }
 
-// shelfHeaders is what the service worker serves files with, as a JavaScript value.
-func shelfHeaders() string {
+// keeperHeaders is what the service worker serves files with, as a JavaScript value.
+func keeperHeaders() string {
 	doc := struct {
 		Kinds map[string]map[string]string `json:"kinds"`
 		Types map[string]string            `json:"types"`

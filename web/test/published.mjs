@@ -95,7 +95,7 @@ steps['changed: the core isn’t started'] = async () => {
   assert.equal(await last(page, 'trust'), undefined, 'the core says nothing');
 };
 steps['changed: a part that loads later doesn’t run, and nor does one without a digest'] = async () => {
-  await server({ changed: ['a/shelf-*.js'] });
+  await server({ changed: ['a/keeper-*.js'] });
   const page = await person();
   await page.goto(origin);
   await state(page, 'consent');
@@ -104,7 +104,7 @@ steps['changed: a part that loads later doesn’t run, and nor does one without 
   assert.equal(await last(page, 'page'), undefined);
   await server();
   const other = await page.evaluate(async () => {
-    const path = Object.keys(await (await fetch('/files.json')).json()).find((p) => p.startsWith('a/shelf-'));
+    const path = Object.keys(await (await fetch('/files.json')).json()).find((p) => p.startsWith('a/keeper-'));
     return import(`/${path}`).then(() => 'ran', (e) => e.message);
   });
   assert.match(other, /Failed to fetch/, 'Integrity-Policy refuses what nobody named the digest of');
@@ -136,7 +136,7 @@ steps['from the second visit on it runs what it keeps'] = async () => {
   assert.equal((await last(page, 'page')).page.news, '');
   assert.equal((await page.evaluate(() => test.violations)).length, 0);
 };
-for (const path of ['index.html', 'a/main-*.js', 'a/frame-*.js', 'a/worker-*.js', 'a/core-*.wasm', 'core.html', 'a/shelf-*.js']) {
+for (const path of ['index.html', 'a/main-*.js', 'a/frame-*.js', 'a/worker-*.js', 'a/core-*.wasm', 'core.html', 'a/keeper-*.js']) {
   steps[`changed at the server: ${path} isn’t even asked for`] = async () => {
     await server({ changed: [path] });
     await page.reload();
@@ -197,7 +197,7 @@ steps['an older page of the log isn’t gone back to'] = async () => {
   await page.waitForFunction(() => globalThis.test);
   assert.ok(await page.evaluate(() => document.documentElement.outerHTML.includes('<!-- page three -->')));
 };
-steps['bytes that were changed on the shelf are not run'] = async () => {
+steps['bytes that were changed on the keeper are not run'] = async () => {
   await server({ page: 'three' });
   await page.evaluate(async () => {
     const store = await caches.open('sotto-page');
@@ -225,15 +225,8 @@ steps['it serves its files under its own policy, whatever the server’s was'] =
   assert.equal(headers['integrity-policy'], 'blocked-destinations=(script)');
   assert.equal((await page.evaluate(async () => (await fetch('/nothing-here.js')).status)), 404);
 };
-steps['a demo that was begun anew is kept anew'] = async () => {
-  await server({ page: 'three', anew: true, publish: '1.0.0' });
-  await page.goto(origin);
-  await until(async () => (await kept(page))?.now?.version === '1.0.0', 'the new demo’s page isn’t kept');
-  await page.reload();
-  await row(page, 'This page is version 1\\.0\\.0');
-};
 steps['another service worker that is in no log is said, and nothing is sent any more'] = async () => {
-  await server({ page: 'three', shelf: 'evil' });
+  await server({ page: 'three', keeper: 'evil' });
   await page.reload();
   const n = await news(page, 'changed');
   assert.match(n.text, /replaced the script that keeps this page/);

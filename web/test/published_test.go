@@ -48,7 +48,7 @@ type site struct {
 	mu      sync.Mutex
 	files   map[string][]byte // as built
 	page    string            // said at the end of index.html, so that there are several pages
-	shelf   string            // and at the end of sw.js
+	keeper  string            // and at the end of sw.js
 	changed map[string]bool   // paths that get a byte more
 	down    bool
 	world   *releasetest.World
@@ -62,7 +62,7 @@ func (s *site) built(path string) []byte {
 	case "index.html":
 		b = bytes.Replace(b, []byte("</body>"), []byte("<!-- page "+s.page+" --></body>"), 1)
 	case "sw.js":
-		b = append(bytes.Clone(b), "// shelf "+s.shelf+"\n"...)
+		b = append(bytes.Clone(b), "// keeper "+s.keeper+"\n"...)
 	}
 	return b
 }
@@ -176,7 +176,7 @@ func TestPublished(t *testing.T) {
 		}
 	}
 
-	s := &site{files: map[string][]byte{}, page: "one", shelf: "one", changed: map[string]bool{}, world: releasetest.New("web"), handler: web.New(os.DirFS(dist))}
+	s := &site{files: map[string][]byte{}, page: "one", keeper: "one", changed: map[string]bool{}, world: releasetest.New("web"), handler: web.New(os.DirFS(dist))}
 	doc, err := os.ReadFile(filepath.Join(dist, "files.json"))
 	if err != nil {
 		t.Fatal(err)
@@ -226,21 +226,20 @@ func TestPublished(t *testing.T) {
 	})
 	mux.Handle("/sotto/", g.Handler())
 	mux.Handle("/sotto/v1/log", s)
-	// POST /test/set {"page":…,"shelf":…,"changed":[…],"down":…,"publish":"1.1.0"}
+	// POST /test/set {"page":…,"keeper":…,"changed":[…],"down":…,"publish":"1.1.0"}
 	mux.HandleFunc("POST /test/set", func(w http.ResponseWriter, r *http.Request) {
 		set := struct {
-			Page, Shelf, Publish string
-			Changed              []string
-			Down                 bool
-			Anew                 bool
-		}{Page: "one", Shelf: "one"}
+			Page, Keeper, Publish string
+			Changed               []string
+			Down                  bool
+		}{Page: "one", Keeper: "one"}
 		if err := json.NewDecoder(r.Body).Decode(&set); err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.page, s.shelf, s.down, s.changed = set.Page, set.Shelf, set.Down, map[string]bool{}
+		s.page, s.keeper, s.down, s.changed = set.Page, set.Keeper, set.Down, map[string]bool{}
 		for _, pattern := range set.Changed {
 			hit := false
 			for path := range s.files {
@@ -252,9 +251,6 @@ func TestPublished(t *testing.T) {
 				http.Error(w, "nothing is called "+pattern, http.StatusBadRequest)
 				return
 			}
-		}
-		if set.Anew {
-			s.world = releasetest.New("web " + set.Publish)
 		}
 		if set.Publish != "" {
 			s.publish(set.Publish)

@@ -8,7 +8,7 @@
 // Locking, signing out and forgetting take the frame away and make a new one: the
 // Worker's memory, with the keys in it, ends with its document.
 
-import type { Shelf } from '../shelf/shelf.ts';
+import type { Keeper } from '../keeper/keeper.ts';
 import { Heartbeat } from './heartbeat.ts';
 import { lazy } from './lazy.ts';
 import type { Core, CoreError, CoreEvent, Settings, Theme, TrustState } from './protocol.ts';
@@ -61,7 +61,7 @@ class PageCore {
   /** The last event of each kind that describes a state. */
   private state = new Map<CoreEvent['t'], CoreEvent>();
   private theme: Theme = readTheme();
-  private shelf: Promise<Shelf> | null = null;
+  private keeper: Promise<Keeper> | null = null;
   private lookedAt = 0;
   private lookedIn: TrustState = 'checking';
 
@@ -210,15 +210,15 @@ class PageCore {
     if (Date.now() - this.lookedAt < LOOK_MS && state === this.lookedIn) return;
     this.lookedAt = Date.now();
     this.lookedIn = state;
-    this.shelf ??= lazy('lazy:shelf', () => import('../shelf/shelf.ts')).then(
-      ({ Shelf }) =>
-        new Shelf({
+    this.keeper ??= lazy('lazy:keeper', () => import('../keeper/keeper.ts')).then(
+      ({ Keeper }) =>
+        new Keeper({
           judge: (seen) => this.call('judgePage', [seen]),
-          register: () => this.frame?.contentWindow?.postMessage('shelf', location.origin),
+          register: () => this.frame?.contentWindow?.postMessage('keeper', location.origin),
           news: (page) => this.emit({ t: 'page', page }),
         }),
     );
-    this.shelf.then((s) => s.look()).catch(() => (this.shelf = null)); // offline: the next check looks again
+    this.keeper.then((s) => s.look()).catch(() => (this.keeper = null)); // offline: the next check looks again
   }
 
   // ------------------------------------------------------------- commands
@@ -256,7 +256,7 @@ class PageCore {
         await this.call('forgetBrowser', []);
         localStorage.removeItem(THEME_KEY);
         this.theme = 'system';
-        await lazy('lazy:shelf', () => import('../shelf/shelf.ts')).then(({ forget }) => forget(true)).catch(() => {});
+        await lazy('lazy:keeper', () => import('../keeper/keeper.ts')).then(({ forget }) => forget(true)).catch(() => {});
         this.state.delete('trust');
         this.state.delete('page');
         this.lookedAt = 0;
@@ -283,7 +283,7 @@ class PageCore {
       acceptDemo: pass('acceptDemo'),
       exportProof: pass('exportProof'),
       report: pass('report'),
-      pageTold: async () => (await this.shelf)?.told(),
+      pageTold: async () => (await this.keeper)?.told(),
 
       openChat: pass('openChat'),
       closeChat: pass('closeChat'),

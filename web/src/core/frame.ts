@@ -18,8 +18,8 @@ import { integrity, NotPublished } from './digest.ts';
 declare const __WORKER_URL__: string;
 declare const __WORKER_INTEGRITY__: string;
 
-/** The service worker's script: see src/shelf/sw.ts. */
-const SHELF_URL = '/sw.js';
+/** The service worker's script: see src/keeper/sw.ts. */
+const KEEPER_URL = '/sw.js';
 
 interface ScriptUrlPolicy {
   createScriptURL(url: string): unknown;
@@ -30,7 +30,7 @@ interface PolicyFactory {
 
 const policy = (globalThis as { trustedTypes?: PolicyFactory }).trustedTypes?.createPolicy('sotto-core', {
   createScriptURL(url) {
-    if (url !== __WORKER_URL__ && url !== SHELF_URL) throw new TypeError('not the core');
+    if (url !== __WORKER_URL__ && url !== KEEPER_URL) throw new TypeError('not the core');
     return url;
   },
 });
@@ -70,8 +70,8 @@ addEventListener('message', function give(e: MessageEvent<unknown>) {
 });
 parent.postMessage({ sotto: 'here' }, location.origin);
 
-// The page asks for the shelf when it has a release to put there: see src/shelf/shelf.ts.
+// The page asks for the keeper when it has a release to put there: see src/keeper/keeper.ts.
 addEventListener('message', (e: MessageEvent<unknown>) => {
-  if (e.source !== parent || e.origin !== location.origin || e.data !== 'shelf') return;
-  navigator.serviceWorker?.register(script(SHELF_URL), { updateViaCache: 'none' }).catch(() => {}); // private windows may refuse: the page says that nothing is kept
+  if (e.source !== parent || e.origin !== location.origin || e.data !== 'keeper') return;
+  navigator.serviceWorker?.register(script(KEEPER_URL), { updateViaCache: 'none' }).catch(() => {}); // private windows may refuse: the page says that nothing is kept
 });

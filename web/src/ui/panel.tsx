@@ -234,7 +234,7 @@ function Row({ id, check, verdict }: { id: string; check?: Check; verdict?: Verd
         </h3>
         <p>{check ? sentenceOf(id, check, all) : id === 'page' ? t.trust.pageRow : t.trust.notChecked}</p>
         {id === 'log' && verdict?.log && as === 'ok' && (
-          <p class="hint">{t.trust.logged(verdict.log.index, list(verdict.log.witnesses), shortDay(milliseconds(verdict.log.published)))}</p>
+          <p class="hint">{t.trust.publishedOn(shortDay(milliseconds(verdict.log.published)))}</p>
         )}
         {id === 'page' && <PageNote />}
         {compared && (

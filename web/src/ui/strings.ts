@@ -347,8 +347,7 @@ export const en = {
     witnesses: 'Witnesses',
     log: 'Public log',
     entryOf: (index: number, size: number) => `${index.toLocaleString('en')} of ${size.toLocaleString('en')}`,
-    logged: (index: number, witnesses: string, when: string) =>
-      `Entry ${index.toLocaleString('en')}, published ${when}${witnesses ? `, seen by ${witnesses}` : ''}.`,
+    publishedOn: (when: string) => `Published ${when}.`,
     logIndex: 'Public log entry',
     chip: 'Chip',
   },

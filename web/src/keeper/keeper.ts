@@ -20,7 +20,7 @@ export interface Host {
   news(n: PageNews): void;
 }
 
-export class Shelf {
+export class Keeper {
   private running: Promise<void> | null = null;
   private replaced = false;
   private watched = false;

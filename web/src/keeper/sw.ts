@@ -13,7 +13,7 @@
 //
 // What it can't do: browsers ask the server for a new version of this very
 // script, at the latest after 24 hours, and run what they get. The page looks
-// for that (shelf.ts); a first visit is protected by nothing here.
+// for that (keeper.ts); a first visit is protected by nothing here.
 
 /** A release as the core accepted it. Nothing in it is of the person's or of this device. */
 export interface Release {
@@ -65,7 +65,7 @@ interface MessageEvt extends MessageEvent<Ask> {
 }
 
 const STORE = 'sotto-page';
-const SHELF = '/-/kept';
+const KEPT = '/-/kept';
 /** No file of the page is as large as this. */
 const MAX_FILE = 64 << 20;
 const MAX_FILES = 512;
@@ -76,7 +76,7 @@ let known: Promise<Kept> | null = null;
 
 function kept(): Promise<Kept> {
   known ??= (async () => {
-    const found = await (await caches.open(STORE)).match(SHELF);
+    const found = await (await caches.open(STORE)).match(KEPT);
     return found ? ((await found.json()) as Kept) : { now: null, next: null, was: null, told: true };
   })();
   return known;
@@ -85,9 +85,9 @@ function kept(): Promise<Kept> {
 async function keepState(k: Kept): Promise<void> {
   const store = await caches.open(STORE);
   // Written before it is believed: what a browser ends in the middle is as it was.
-  await store.put(SHELF, new Response(JSON.stringify(k)));
+  await store.put(KEPT, new Response(JSON.stringify(k)));
   known = Promise.resolve(k);
-  const wanted = new Set([SHELF]);
+  const wanted = new Set([KEPT]);
   for (const r of [k.now, k.next, k.was]) for (const sum of Object.values(r?.files ?? {})) wanted.add(`/-/${sum}`);
   for (const q of await store.keys()) if (!wanted.has(new URL(q.url).pathname)) await store.delete(q);
 }
@@ -96,8 +96,8 @@ async function sha256(bytes: ArrayBuffer | Uint8Array<ArrayBuffer>): Promise<str
   return [...new Uint8Array(await crypto.subtle.digest('SHA-256', bytes))].map((b) => b.toString(16).padStart(2, '0')).join('');
 }
 
-/** The bytes of a file on the shelf, if they are still those. */
-async function onShelf(sum: string): Promise<ArrayBuffer | null> {
+/** The bytes of a file that is kept, if they are still those. */
+async function onDevice(sum: string): Promise<ArrayBuffer | null> {
   const found = await (await caches.open(STORE)).match(`/-/${sum}`);
   const bytes = await found?.arrayBuffer();
   return bytes && (await sha256(bytes)) === sum ? bytes : null;
@@ -133,9 +133,9 @@ async function fromServer(path: string, cache: RequestCache): Promise<Uint8Array
   }
 }
 
-/** Fetches one file and puts it on the shelf, if it is the one. */
+/** Fetches one file and keeps it, if it is the one. */
 async function fetchFile(path: string, sum: string): Promise<'kept' | 'changed' | 'missing'> {
-  if (await onShelf(sum)) return 'kept';
+  if (await onDevice(sum)) return 'kept';
   // What the browser has already is as good as what the server sends, since its
   // digest counts, and asking tells the server nothing. Names in /a/ hold a
   // digest; the others may be there in an old version.
@@ -147,7 +147,7 @@ async function fetchFile(path: string, sum: string): Promise<'kept' | 'changed' 
   return 'kept';
 }
 
-/** Puts a release on the shelf, whole or not at all. */
+/** Keeps a release, whole or not at all. */
 async function keep(release: Release): Promise<Keeping> {
   const k = await kept();
   if (k.now?.digest === release.digest || k.next?.digest === release.digest) return { done: true };
@@ -216,9 +216,9 @@ async function serve(request: Request, pathname: string): Promise<Response> {
   const path = fileOf(pathname);
   const sum = [k.now, k.was].map((r) => r?.files[path]).find((s) => s !== undefined);
   if (!sum) return new Response('there is nothing at this address\n', { status: 404, headers: headersOf('none.txt') });
-  let bytes = await onShelf(sum);
+  let bytes = await onDevice(sum);
   // A browser that is short of room may have thrown it away: the server may have it still.
-  if (!bytes && (await fetchFile(path, sum)) === 'kept') bytes = await onShelf(sum);
+  if (!bytes && (await fetchFile(path, sum)) === 'kept') bytes = await onDevice(sum);
   if (!bytes) return Response.error();
   return new Response(bytes, { headers: headersOf(path) });
 }
