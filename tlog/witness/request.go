@@ -49,14 +49,15 @@ func ParseRequest(body []byte) (Request, error) {
 		return r, errors.New("the request is too long")
 	}
 	line, rest, ok := bytes.Cut(body, []byte("\n"))
-	if !ok || !bytes.HasPrefix(line, []byte("old ")) {
+	text, old := bytes.CutPrefix(line, []byte("old "))
+	if !old {
 		return r, errors.New("the first line is not \"old SIZE\"")
 	}
-	old, err := size(string(line[len("old "):]))
+	var err error
+	r.Old, err = size(string(text))
 	if err != nil {
 		return r, err
 	}
-	r.Old = old
 	for {
 		line, rest, ok = bytes.Cut(rest, []byte("\n"))
 		if !ok {
@@ -80,8 +81,8 @@ func ParseRequest(body []byte) (Request, error) {
 
 // size reads a size in decimal, without leading zeros.
 func size(s string) (int64, error) {
-	n, err := strconv.ParseInt(s, 10, 64)
-	if err != nil || n < 0 || strconv.FormatInt(n, 10) != s {
+	n, _ := strconv.ParseInt(s, 10, 64) // what it can't read it gives back as something else
+	if n < 0 || strconv.FormatInt(n, 10) != s {
 		return 0, errors.New("a size is not a decimal number without leading zeros")
 	}
 	return n, nil

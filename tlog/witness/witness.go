@@ -37,6 +37,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sotto-chat/sotto/internal/collateral"
 	"github.com/sotto-chat/sotto/internal/door"
 	"github.com/sotto-chat/sotto/internal/durable"
 	"github.com/sotto-chat/sotto/tlog"
@@ -141,20 +142,13 @@ func Open(cfg Config) (*Witness, error) {
 
 // load reads what was cosigned of a log.
 func (w *Witness) load(l *log) error {
-	info, err := os.Stat(l.file)
+	b, err := collateral.ReadFile(l.file, 2*MaxRequest)
 	if errors.Is(err, fs.ErrNotExist) {
 		if slices.Contains(w.known, l.origin) {
 			return fmt.Errorf("the file %s is missing", l.file)
 		}
 		return nil
 	}
-	if err != nil {
-		return err
-	}
-	if info.Size() > 2*MaxRequest {
-		return fmt.Errorf("the file %s is too long", l.file)
-	}
-	b, err := os.ReadFile(l.file)
 	if err != nil {
 		return err
 	}
@@ -231,8 +225,9 @@ func (w *Witness) cosign(body []byte) ([]byte, error) {
 		return nil, refuse(http.StatusTooManyRequests, "this log grows faster than this witness cosigns: ask again in a second")
 	}
 	signed := tlog.Note{Text: note.Text, Signatures: []tlog.Signature{w.cfg.Key.Cosign(note.Text, w.cfg.Now().Unix())}}.Encode()
-	// On the disk before anybody has it. The same tree again changes nothing.
-	if _, err := os.Stat(l.file); grown || errors.Is(err, fs.ErrNotExist) {
+	// On the disk before anybody has it. The same tree again changes nothing, nor does
+	// the empty one.
+	if grown {
 		if err := w.remember(l, signed); err != nil {
 			return nil, err
 		}
@@ -254,9 +249,7 @@ func (w *Witness) tell(l *log, what string, checkpoint []byte) {
 
 // allow takes one of the growths that a log may have by now.
 func (l *log) allow(now time.Time, rate float64) bool {
-	if d := now.Sub(l.since); d > 0 {
-		l.tokens = min(2*rate, l.tokens+d.Seconds()*rate)
-	}
+	l.tokens = min(2*rate, l.tokens+max(0, now.Sub(l.since).Seconds())*rate)
 	l.since = now
 	if l.tokens < 1 {
 		return false
@@ -289,7 +282,6 @@ func (w *Witness) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /add-checkpoint", w.addCheckpoint)
 	mux.HandleFunc("GET /{$}", func(rw http.ResponseWriter, _ *http.Request) {
-		rw.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		io.WriteString(rw, "This is a witness of logs (c2sp.org/tlog-witness): it cosigns what only grows.\nIts key: "+w.cfg.Key.Key().String()+"\n"+Independence+"\n")
 	})
 	return mux
@@ -307,11 +299,6 @@ func (w *Witness) addCheckpoint(rw http.ResponseWriter, r *http.Request) {
 		rw.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		rw.WriteHeader(status)
 		io.WriteString(rw, text+"\n")
-	}
-	if r.ContentLength > MaxRequest {
-		rw.Header().Set("Connection", "close")
-		sentence(http.StatusRequestEntityTooLarge, "the request is too long")
-		return
 	}
 	if !w.gate.Enter(MaxRequest) {
 		rw.Header().Set("Connection", "close")
@@ -335,7 +322,6 @@ func (w *Witness) addCheckpoint(rw http.ResponseWriter, r *http.Request) {
 	var no *refusal
 	switch {
 	case err == nil:
-		rw.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		rw.Write(line)
 	case errors.As(err, &no) && no.kind != "":
 		rw.Header().Set("Content-Type", no.kind)

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/sotto-chat/sotto/tlog"
@@ -157,7 +158,7 @@ func TestAnswers(t *testing.T) {
 		{"fork with the good tree's proof", Request{5, proof59, fork.checkpoint(t, 9)}.Encode(), 422, "", "doesn't show"},
 		{"64 hashes", Request{5, many, good.checkpoint(t, 9)}.Encode(), 400, "", "63"},
 		{"nothing", nil, 400, "", "old SIZE"},
-		{"no note", []byte("old 5\n\nhello\n"), 400, "", "signed note"},
+		{"no note", []byte("old 5\n\nhello\n"), 400, "", "is no signed note"},
 		{"no checkpoint", Request{5, nil, note(t, good, []byte("hello\n"))}.Encode(), 400, "", "no checkpoint"},
 		{"too long", make([]byte, MaxRequest+1), 413, "", "too long"},
 	} {
@@ -172,6 +173,9 @@ func TestAnswers(t *testing.T) {
 			}
 			if tt.kind != "" && rec.Header().Get("Content-Type") != tt.kind {
 				t.Errorf("content type %q", rec.Header().Get("Content-Type"))
+			}
+			if rec.Header().Get("Retry-After") != "" {
+				t.Error("it says when to come back")
 			}
 			if strings.Contains(rec.Body.String(), "—") != (tt.want == 200) {
 				t.Errorf("body %q", rec.Body)
@@ -269,8 +273,24 @@ func TestMemory(t *testing.T) {
 		return dir, w.logs[l.signer.Name()].file
 	}
 	t.Run("kept", func(t *testing.T) {
-		dir, _ := memory(t)
+		dir, file := memory(t)
+		if b, err := os.ReadFile(filepath.Join(dir, roster)); err != nil || string(b) != "good.example/log\n" {
+			t.Errorf("roster %q, %v", b, err)
+		}
 		w := open(t, dir, key, l)
+		// The same tree again is not worth a write.
+		before, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.cfg.Now = func() time.Time { return at.Add(time.Hour) }
+		if rec := post(w, l.request(t, 6, 6)); rec.Code != 200 {
+			t.Fatal(rec.Code)
+		}
+		if after, err := os.ReadFile(file); err != nil || !bytes.Equal(after, before) {
+			t.Errorf("written again: %s, %v", after, err)
+		}
+		w.cfg.Now = func() time.Time { return at }
 		if rec := post(w, l.request(t, 5, 9)); rec.Code != 409 || rec.Body.String() != "6\n" {
 			t.Fatalf("%d %q", rec.Code, rec.Body)
 		}
@@ -294,38 +314,48 @@ func TestMemory(t *testing.T) {
 			}
 		}
 	})
-	for name, damage := range map[string]func(t *testing.T, dir, file string) error{
-		"missing": func(t *testing.T, _, file string) error { return os.Remove(file) },
-		"empty":   func(t *testing.T, _, file string) error { return os.WriteFile(file, nil, 0o600) },
-		"huge":    func(t *testing.T, _, file string) error { return os.WriteFile(file, make([]byte, 1<<20), 0o600) },
-		"unsigned": func(t *testing.T, _, file string) error {
+	type damage func(t *testing.T, dir, file string) error
+	for name, tt := range map[string]struct {
+		damage damage
+		want   string
+	}{
+		"missing": {func(t *testing.T, _, file string) error { return os.Remove(file) }, "is missing"},
+		"empty":   {func(t *testing.T, _, file string) error { return os.WriteFile(file, nil, 0o600) }, "is damaged: log_malformed"},
+		"huge": {func(t *testing.T, _, file string) error {
+			return os.WriteFile(file, make([]byte, 2*MaxRequest+1), 0o600)
+		}, "131072"},
+		"unsigned": {func(t *testing.T, _, file string) error {
 			return os.WriteFile(file, l.checkpoint(t, 5), 0o600)
-		},
-		"cosigned, and no checkpoint": func(t *testing.T, _, file string) error {
+		}, "signature is not on it"},
+		"cosigned, and no checkpoint": {func(t *testing.T, _, file string) error {
 			text := []byte("hello\n")
 			return os.WriteFile(file, tlog.Note{Text: text, Signatures: []tlog.Signature{key.Cosign(text, 1)}}.Encode(), 0o600)
-		},
-		"another log's": func(t *testing.T, _, file string) error {
+		}, "is damaged: log_malformed"},
+		"another log's": {func(t *testing.T, _, file string) error {
 			text := tlog.Checkpoint{Origin: "other.example/log", Root: tlog.EmptyRoot()}.Text()
 			return os.WriteFile(file, tlog.Note{Text: text, Signatures: []tlog.Signature{key.Cosign(text, 1)}}.Encode(), 0o600)
-		},
-		"roster cut": func(t *testing.T, dir, _ string) error {
+		}, "of the log \"other.example/log\""},
+		"roster cut": {func(t *testing.T, dir, _ string) error {
 			return os.WriteFile(filepath.Join(dir, roster), []byte("good.example"), 0o600)
-		},
-		"roster with a gap": func(t *testing.T, dir, _ string) error {
+		}, "logs is damaged"},
+		"roster with a gap": {func(t *testing.T, dir, _ string) error {
 			return os.WriteFile(filepath.Join(dir, roster), []byte("\ngood.example/log\n"), 0o600)
-		},
-		"a folder": func(t *testing.T, _, file string) error {
+		}, "logs is damaged"},
+		"a folder": {func(t *testing.T, _, file string) error {
 			os.Remove(file)
 			return os.Mkdir(file, 0o700)
-		},
+		}, "is a directory"},
+		"roster a folder": {func(t *testing.T, dir, _ string) error {
+			os.Remove(filepath.Join(dir, roster))
+			return os.Mkdir(filepath.Join(dir, roster), 0o700)
+		}, "is a directory"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir, file := memory(t)
-			if err := damage(t, dir, file); err != nil {
+			if err := tt.damage(t, dir, file); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := openErr(dir, key, l); err == nil || !strings.Contains(err.Error(), "retire") {
+			if _, err := openErr(dir, key, l); err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("opened: %v", err)
 			}
 		})
@@ -356,6 +386,21 @@ func TestDiskFails(t *testing.T) {
 	l.grow(9, "entry")
 	dir := t.TempDir()
 	w := open(t, dir, cosigner(t, "w.example"), l)
+	var lines bytes.Buffer
+	w.cfg.Logger = slog.New(slog.NewTextHandler(&lines, nil))
+	// Neither half of it.
+	if err := os.Mkdir(filepath.Join(dir, roster), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if rec := post(w, l.request(t, 0, 4)); rec.Code != 500 || strings.Contains(rec.Body.String(), "—") {
+		t.Errorf("%d %s", rec.Code, rec.Body)
+	}
+	if !strings.Contains(lines.String(), "could not be written down") {
+		t.Errorf("said %q", &lines)
+	}
+	if err := os.Remove(filepath.Join(dir, roster)); err != nil {
+		t.Fatal(err)
+	}
 	cosigned(t, w, l.checkpoint(t, 5), post(w, l.request(t, 0, 5)))
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
@@ -453,9 +498,13 @@ func TestGrowthIsBounded(t *testing.T) {
 	if n := burst(); n != DefaultGrowth/10 {
 		t.Errorf("%d after a tenth of a second", n)
 	}
-	now = now.Add(-time.Hour) // a clock that goes back gives nothing
+	now = now.Add(-time.Hour) // a clock that goes back gives nothing, and takes nothing
 	if n := burst(); n != 0 {
 		t.Errorf("%d after a clock went back", n)
+	}
+	now = now.Add(100 * time.Millisecond)
+	if n := burst(); n != DefaultGrowth/10 {
+		t.Errorf("%d after a tenth of a second of the new clock", n)
 	}
 }
 
@@ -474,15 +523,19 @@ func TestTellsNowAndThen(t *testing.T) {
 	if rec := post(w, l.request(t, 0, 5)); rec.Code != 200 {
 		t.Fatal(rec.Code)
 	}
-	for range 11 {
-		for _, size := range []int64{5, 9} {
+	for i, size := range []int64{5, 9} {
+		for range 10 {
+			post(w, fork.request(t, 5, size))
+			if n := strings.Count(lines.String(), "cosigned=5"); n != i+1 {
+				t.Fatalf("told %d times at %v:\n%s", n, now.Sub(at), lines.String())
+			}
 			if rec := post(w, fork.request(t, 5, size)); rec.Code == 200 {
 				t.Fatal("cosigned a second history")
 			}
+			now = now.Add(time.Second)
 		}
-		now = now.Add(time.Second)
 	}
-	if n := strings.Count(lines.String(), "cosigned=5"); n != 2 {
+	if n := strings.Count(lines.String(), "cosigned=5"); n != 2 || !strings.Contains(lines.String(), "second tree of the size") || !strings.Contains(lines.String(), "doesn't continue") {
 		t.Errorf("told %d times:\n%s", n, lines.String())
 	}
 	now = now.Add(-time.Hour)
@@ -498,7 +551,7 @@ func TestTooManyAtOnce(t *testing.T) {
 	for range maxRequests {
 		w.gate.Enter(MaxRequest)
 	}
-	if rec := post(w, l.request(t, 0, 0)); rec.Code != 503 || rec.Header().Get("Retry-After") == "" {
+	if rec := post(w, l.request(t, 0, 0)); rec.Code != 503 || rec.Header().Get("Retry-After") == "" || rec.Header().Get("Connection") != "close" {
 		t.Errorf("%d %s", rec.Code, rec.Body)
 	}
 	w.gate.Leave(MaxRequest)
@@ -533,6 +586,40 @@ func TestHTTP(t *testing.T) {
 		if resp.StatusCode != want {
 			t.Errorf("GET %s: %d", path, resp.StatusCode)
 		}
+	}
+}
+
+// What isn't said has its default.
+func TestDefaults(t *testing.T) {
+	l := newLog(t, "good.example/log")
+	l.grow(9, "entry")
+	w, err := Open(Config{Dir: t.TempDir(), Key: cosigner(t, "w.example"), Logs: []tlog.Key{l.signer.Key()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rec := post(w, l.request(t, 0, 5)); rec.Code != 200 {
+		t.Errorf("%d %s", rec.Code, rec.Body)
+	}
+	w, err = Open(Config{Dir: t.TempDir(), Key: cosigner(t, "w.example"), Logs: []tlog.Key{l.signer.Key()}, Growth: 1, Now: func() time.Time { return at }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rec := post(w, l.request(t, 0, 1)); rec.Code != 200 {
+		t.Errorf("%d %s", rec.Code, rec.Body)
+	}
+	if rec := post(w, l.request(t, 1, 2)); rec.Code != 429 {
+		t.Errorf("%d %s", rec.Code, rec.Body)
+	}
+}
+
+// A request that breaks off is refused, and the connection with it.
+func TestBrokenOff(t *testing.T) {
+	l := newLog(t, "good.example/log")
+	w := open(t, t.TempDir(), cosigner(t, "w.example"), l)
+	rec := httptest.NewRecorder()
+	w.Handler().ServeHTTP(rec, httptest.NewRequest("POST", "/add-checkpoint", iotest.ErrReader(io.ErrUnexpectedEOF)))
+	if rec.Code != 400 || rec.Header().Get("Connection") != "close" || !strings.Contains(rec.Body.String(), "didn't arrive") {
+		t.Errorf("%d %v %s", rec.Code, rec.Header(), rec.Body)
 	}
 }
 
@@ -578,6 +665,16 @@ func TestParseRequest(t *testing.T) {
 		if err == nil && string(r.Encode()) != body {
 			t.Errorf("%q became %q", body, r.Encode())
 		}
+	}
+}
+
+func TestRequestIsBounded(t *testing.T) {
+	body := []byte("old 0\n\n" + strings.Repeat("x", MaxRequest-7))
+	if r, err := ParseRequest(body); err != nil || len(r.Checkpoint) != MaxRequest-7 {
+		t.Errorf("%v", err)
+	}
+	if _, err := ParseRequest(append(body, 'x')); err == nil {
+		t.Error("read one byte too many")
 	}
 }
 
