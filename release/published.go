@@ -132,16 +132,25 @@ func (p *Published) revoke() {
 // log. The error, a [*tlog.Error], says why it doesn't count; what could be read of
 // it is returned all the same, to be shown.
 func (p *Published) Find(digest string) (Release, int64, error) {
-	for _, e := range p.entries {
+	var found *Entry
+	for i := range p.entries {
+		e := &p.entries[i]
 		if len(e.Release.Text) == 0 || e.Release.Digest() != digest {
 			continue
 		}
-		if e.Failure != nil {
-			return e.Release, e.Index, e.Failure
+		// Whoever runs the log can write it down again elsewhere, with fewer signatures
+		// too. What is said of it at its own place is what counts.
+		if found == nil || e.Failure == nil || e.Failure.Failure == tlog.FailRevoked {
+			found = e
 		}
-		return e.Release, e.Index, nil
 	}
-	return Release{}, 0, failure(tlog.FailUnlogged, "the log's view doesn't hold it")
+	switch {
+	case found == nil:
+		return Release{}, 0, failure(tlog.FailUnlogged, "the log's view doesn't hold it")
+	case found.Failure != nil:
+		return found.Release, found.Index, found.Failure
+	}
+	return found.Release, found.Index, nil
 }
 
 // Newest returns the newest release that counts, and its place in the log.

@@ -171,7 +171,25 @@ func viewCases() (cases []viewCase) {
 		c.Find = w.Publish("1.0.0", nil)
 		w.Publish("1.1.0", func(m *release.Manifest) { m.MinimumVersion = "1.1.0" })
 		w.Add(w.Entries[0])
-		c.Newest, c.Found = 1, tlog.FailUnlogged
+		c.Newest, c.Found = 1, tlog.FailRevoked
+	})
+	add("newest-written-down-again", "what stands in the log a second time, before or after, doesn't hide the release at its place", func(w *releasetest.World, c *viewCase) {
+		m := w.Manifest("1.0.0")
+		m.Index = 2
+		c.Find = release.Digest(encoded(m))
+		w.Add(w.Sign(m, 1))
+		w.Add(w.Sign(m, 2))
+		w.Add(w.Sign(m, 2))
+		w.Add(w.Sign(m, 1))
+		w.Add(w.Sign(m, 2))
+		c.Newest, c.Index = 2, 2
+	})
+	add("written-down-elsewhere", "a release that stands in the log, but not at its place", func(w *releasetest.World, c *viewCase) {
+		w.Publish("1.0.0", nil)
+		m := w.Manifest("1.1.0")
+		m.Index = 2
+		w.Add(w.Sign(m, 2))
+		c.Find, c.Found = release.Digest(encoded(m)), tlog.FailUnlogged
 	})
 	add("newest-left-out", "the view leaves out the release that revokes this one", func(w *releasetest.World, c *viewCase) {
 		c.Find = w.Publish("1.0.0", nil)
