@@ -22,7 +22,7 @@
 // puts them in place. Every test is first run by itself, to learn which mutants
 // it reaches: a mutant that no test reaches survives at once, and others are met
 // only by the tests that can notice them. A test that hangs or runs out of
-// memory has noticed.
+// memory has noticed; one that got too little of a busy machine is run again.
 package main
 
 import (
