@@ -13,8 +13,12 @@ const site = await serve(process.argv[2]);
 const browser = await chromium.launch(CHROMIUM);
 let failed = 0;
 
+/** A word in the names of the checks to run; all without. */
+const only = process.argv[3] ?? '';
+
 /** Runs one check on a page of its own. */
 async function check(name, href, f, size = { width: 1280, height: 800 }) {
+  if (!name.includes(only)) return;
   const page = await browser.newPage({ viewport: size });
   page.setDefaultTimeout(60_000);
   const errors = [];
@@ -74,6 +78,62 @@ for (const state of ['failed', 'unknown']) {
     },
   );
 }
+
+await check('nothing is sent by a page that is not the published one, and the words say which it is', '/?state=page-changed', async (page) => {
+  assert.match(await page.textContent('.trust'), /Not sent\. This page is not the published page/);
+  assert.match(await page.textContent('.notice'), /Nothing is sent/);
+  await page.fill(box, 'secret');
+  await page.press(box, 'Enter');
+  await page.waitForSelector('.panel');
+  assert.match(await page.textContent('.panel-state'), /This page is not the published page/);
+  await page.keyboard.press('Escape');
+  await page.waitForSelector('.panel', { state: 'detached' });
+  assert.equal(await page.inputValue(box), 'secret');
+  assert.equal(await page.locator('.message').count(), 0);
+});
+
+await check('a new version of the page says what changed, and waits', '/?state=page-update-sheet', async (page) => {
+  const sheet = page.getByRole('dialog');
+  assert.match(await sheet.innerText(), /1\.4\.2 to 1\.4\.3/);
+  assert.equal(await sheet.locator('.changes li').count(), 4);
+  await sheet.getByRole('button', { name: 'Later' }).click();
+  await sheet.waitFor({ state: 'detached' });
+  await page.locator('.notice').getByRole('button', { name: 'Dismiss' }).click();
+  await page.waitForSelector('.notice', { state: 'detached' });
+  await page.fill(box, 'the old one goes on');
+  await page.press(box, 'Enter');
+  await page.waitForSelector('.message.user');
+});
+
+await check('the panel of an answer opens as it was then', '/chat/c2?state=receipt', async (page) => {
+  const sheet = page.getByRole('dialog');
+  assert.equal(await sheet.locator('.check').count(), 5);
+  assert.match(await sheet.innerText(), /18,230/);
+  assert.match(await sheet.innerText(), /This is what it showed then/);
+});
+
+await check('an answer from before there were rows opens all the same', '/chat/c4?state=receipt-old', async (page) => {
+  const sheet = page.getByRole('dialog');
+  assert.equal(await sheet.locator('.check').count(), 0);
+  assert.match(await sheet.innerText(), /AMD processor/);
+});
+
+await check('the conversation says that another release answers', '/chat/c4?state=release-changed', async (page) => {
+  assert.match(await page.textContent('.log-event'), /release 1\.4\.2 → 1\.4\.3, in the public log, 2 witnesses/);
+});
+
+await check('the report lists answers by time, and is saved as a table', '/settings?state=report', async (page) => {
+  const sheet = page.getByRole('dialog');
+  await sheet.locator('.report-list li').first().waitFor();
+  assert.equal(await sheet.locator('.report-list li').count(), 5);
+  await sheet.getByRole('button', { name: 'Last day' }).click();
+  assert.equal(await sheet.locator('.report-list li').count(), 3);
+  await sheet.getByRole('button', { name: 'All' }).click();
+  assert.equal(await sheet.locator('.report-list li').count(), 6);
+  const saved = page.waitForEvent('download');
+  await sheet.getByRole('button', { name: /CSV/ }).click();
+  assert.equal((await saved).suggestedFilename(), 'sotto-report.csv');
+});
 
 await check('the demo is asked about once, and the message that waited is sent', '/?state=consent', async (page) => {
   await page.getByRole('button', { name: 'Not now' }).click();

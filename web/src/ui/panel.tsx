@@ -15,7 +15,7 @@ import { Problem } from './entry.tsx';
 import { Icon, type IconName } from './icons.tsx';
 import { kinds, list, plain, platformName, platformNames, sentenceOf, standing, worstFirst, type Kind } from './platforms.ts';
 import { csv } from './report.ts';
-import { useStore } from './store.ts';
+import { pageFailed, useStore } from './store.ts';
 import { t } from './strings.ts';
 
 const ROWS = ['chip', 'software', 'log', 'key', 'page'] as const;
@@ -34,7 +34,7 @@ export function TrustPanel({ onClose }: { onClose: () => void }): VNode {
 
   return (
     <Dialog title={t.trust.panelTitle} shape="sheet" onClose={onClose} class="panel">
-      <Headline state={trust.state} detail={trust.detail || verdict?.summary || ''}>
+      <Headline state={trust.state} words={pageFailed(trust) ? t.trust.pageHeadline : ''} detail={trust.detail || verdict?.summary || ''}>
         {trust.checkedAt > 0 ? t.trust.checkedAt(shortTime(trust.checkedAt)) : t.trust.never}
       </Headline>
       {verdict && verdict.platforms.length > 0 && (
@@ -161,10 +161,13 @@ export function ReceiptPanel({ receipt, onClose }: { receipt: Receipt; onClose: 
 
 function Headline({
   state,
+  words,
   detail,
   children,
 }: {
   state: TrustState;
+  /** In place of the state's own. */
+  words?: string;
   detail: string;
   children?: ComponentChildren;
 }): VNode {
@@ -172,7 +175,7 @@ function Headline({
     <div class={`panel-head trust-${state}`}>
       <p class="panel-state">
         <Icon name={`trust-${state}` as IconName} />
-        {t.trust.headline[state]}
+        {words || t.trust.headline[state]}
       </p>
       {detail && <p>{detail}</p>}
       {children && <p class="hint">{children}</p>}
@@ -437,7 +440,7 @@ export function ReportSheet({ onClose }: { onClose: () => void }): VNode {
       {all && <p class="hint">{t.report.count(rows.length)}</p>}
       <ol class="report-list">
         {rows.slice(0, REPORT_SHOWN).map((a) => (
-          <li key={a.message} class={a.state === 'demo' ? 'hatch-edge' : ''}>
+          <li key={a.message}>
             <h3>{a.title || t.sidebar.untitled}</h3>
             <p>
               {longTime(milliseconds(a.time))} · {a.state in t.trust.headline ? t.trust.headline[a.state as TrustState] : a.state}

@@ -45,6 +45,11 @@ export function maySend(state: TrustState): boolean {
   return SENDS.includes(state);
 }
 
+/** Whether it is the page, and not a machine, that failed. */
+export function pageFailed(trust: Trust): boolean {
+  return trust.state === 'failed' && trust.verdicts.length > 0 && trust.verdicts.every((v) => v.checks.every((c) => c.id === 'page' || c.status !== 'fail'));
+}
+
 /** The core's code for a start that failed for good. */
 const CORE_FAILED = 'core_failed';
 

@@ -267,6 +267,8 @@ export const en = {
     demo: 'Demo hardware — not private',
     consent: 'Demo hardware — needs your consent',
     failed: 'Not sent. This machine could not prove itself.',
+    pageFailed: 'Not sent. This page is not the published page.',
+    pageHeadline: 'This page is not the published page',
     panelTitle: 'How this is checked',
     receiptTitle: 'How this answer was checked',
     openPanel: (line: string) => `${line}. Show how this is checked`,

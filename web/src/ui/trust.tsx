@@ -7,7 +7,7 @@ import { useTask } from './async.ts';
 import { Dialog } from './dialog.tsx';
 import { Problem } from './entry.tsx';
 import { Icon, type IconName } from './icons.tsx';
-import { useStore } from './store.ts';
+import { pageFailed, useStore } from './store.ts';
 import { t } from './strings.ts';
 
 /** What is true of the machine, in words, at the place where a person decides to send. */
@@ -32,7 +32,7 @@ export function TrustLine(): VNode {
 function lineOf(trust: Trust): string {
   if (trust.state === 'demo') return t.trust.demo;
   if (trust.state === 'consent') return t.trust.consent;
-  if (trust.state === 'failed') return t.trust.failed;
+  if (trust.state === 'failed') return pageFailed(trust) ? t.trust.pageFailed : t.trust.failed;
   return trust.line || t.trust.headline[trust.state];
 }
 
