@@ -146,7 +146,7 @@ func (a *app) releaseBuild(args []string) error {
 	}
 	c, err := releasebuild.ParseConfig(doc)
 	if err != nil {
-		return withHint(fmt.Errorf("the configuration in %s can’t be used: %w", *config, err), "spec/release.md lists the fields.")
+		return withHint(fmt.Errorf("the configuration in %s can’t be used: %w", *config, err), "docs/verify-a-release.md has one to start from.")
 	}
 	if *log != "" {
 		if *index, err = a.nextEntry(*log); err != nil {
