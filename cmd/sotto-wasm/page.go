@@ -158,7 +158,7 @@ func (j *pageJudge) judge() {
 	if j.a.Kept != "" && j.a.Log != logName(j.log) {
 		if !j.log.Offered {
 			// It was told of another log, and has none to say of this one.
-			j.changed(attest.FailPageChanged, saysOtherLog)
+			j.changed(saysOtherLog)
 			return
 		}
 		j.Anew = true // a demo that was begun anew, with keys of its own
@@ -177,14 +177,14 @@ func (j *pageJudge) first(offered *release.Entry) {
 	switch {
 	case j.a.Offered == nil: // the network went away
 	case offered == nil:
-		j.changed(attest.FailPageChanged, saysUnlogged)
+		j.changed(saysUnlogged)
 	case offered.Failure != nil:
-		j.changed(offered.Failure.Failure, saysTakenBack)
+		j.changed(saysTakenBack)
 	default:
 		j.is(offered)
 		switch {
 		case j.a.Changed != "":
-			j.changed(attest.FailPageChanged, saysBytes)
+			j.changed(saysBytes)
 		case j.a.Unable:
 			j.warn(saysUnable)
 		default:
@@ -200,17 +200,13 @@ func (j *pageJudge) kept(offered *release.Entry) {
 	good := offered != nil && offered.Failure == nil
 	if now == nil || now.Failure != nil {
 		// Too old to be in the view, or taken back: the way on is a newer one.
-		failure := attest.FailPageChanged
-		if now != nil {
-			failure = now.Failure.Failure
-		}
 		if !good || now != nil && offered.Index < now.Index {
-			j.changed(failure, saysGone)
+			j.changed(saysGone)
 			return
 		}
 		j.update(now, offered)
 		j.Text = j.say(saysReady)
-		j.fail(failure, saysReady)
+		j.fail(saysReady)
 		return
 	}
 	j.is(now)
@@ -223,7 +219,7 @@ func (j *pageJudge) kept(offered *release.Entry) {
 		j.parts = append(j.parts, attest.Passed("page.kept", titleKept, j.say(saysKept)))
 	}
 	if j.replaced(now) {
-		j.changed(attest.FailPageChanged, saysWorker)
+		j.changed(saysWorker)
 		return
 	}
 	switch {
@@ -269,13 +265,13 @@ func (j *pageJudge) refused(text string) {
 }
 
 // changed is the page that sends nothing more, and the part that sees to it.
-func (j *pageJudge) changed(failure, text string) {
+func (j *pageJudge) changed(text string) {
 	j.News, j.Text, j.Keep = "changed", j.say(text), nil
-	j.fail(failure, text)
+	j.fail(text)
 }
 
-func (j *pageJudge) fail(failure, text string) {
-	j.offers(attest.Failed("page.offered", titleOffered, failure, j.say(text)))
+func (j *pageJudge) fail(text string) {
+	j.offers(attest.Failed("page.offered", titleOffered, attest.FailPageChanged, j.say(text)))
 }
 
 // offers adds what the server sends, which is what the row says where it is worth saying.
@@ -331,13 +327,14 @@ func (j *pageJudge) offered() *release.Entry {
 }
 
 // replaced reports whether the server gives browsers another service worker than
-// the one of the page that runs, or of a newer release. What it sends to whoever
-// looks, and what it gave the browser, may be two things, so both count.
+// that of the page that runs, or of another release that still counts. What it
+// sends to whoever looks, and what it gave the browser, may be two things, so both
+// are asked about.
 func (j *pageJudge) replaced(now *release.Entry) bool {
 	sum := j.a.Offered[pageWorker]
 	known, other := sum == "" || sum == fileOf(now, pageWorker), false
 	for i := range j.entries {
-		if e := &j.entries[i]; e.Failure == nil && e.Index > now.Index {
+		if e := &j.entries[i]; e.Failure == nil {
 			known = known || sum == fileOf(e, pageWorker)
 			other = other || fileOf(e, pageWorker) != fileOf(now, pageWorker)
 		}
