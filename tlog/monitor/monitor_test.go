@@ -127,6 +127,11 @@ func TestFollow(t *testing.T) {
 	if !slices.ContainsFunc(last, func(c release.Change) bool { return c.Part == "version" && c.Old == "1.1.509" }) {
 		t.Errorf("changes %+v", last)
 	}
+	// An older cosignature makes nothing older.
+	old := serve(w, -1, map[string][]byte{"/checkpoint": w.Checkpoint(517, releasetest.Now-20, 3)})
+	if _, _, err := m.Step(t.Context(), old, now); err != nil {
+		t.Fatal(err)
+	}
 	if m.Seen().Size != 517 || m.Seen().Root != cp.Root || m.Seen().Time != releasetest.Now-10 {
 		t.Errorf("seen %+v", m.Seen())
 	}
@@ -164,6 +169,12 @@ func TestWrong(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	details := map[string]string{
+		"fork of the same size": "two logs of 3 entries",
+		"fork that grew":        "the 3 entries that were seen",
+		"entries gone":          "doesn't serve the entries",
+		"entries cut":           "break off before number 3",
+	}
 	for _, tt := range []struct {
 		name string
 		get  monitor.Get
@@ -200,6 +211,9 @@ func TestWrong(t *testing.T) {
 			var e *tlog.Error
 			if !errors.As(err, &e) || e.Failure != tt.want || found != nil {
 				t.Errorf("%v, want %s; found %v", err, tt.want, found)
+			}
+			if says := details[tt.name]; e != nil && !strings.Contains(e.Detail, says) {
+				t.Errorf("%v, want %q", e, says)
 			}
 			if after, err := m.State(); err != nil || !bytes.Equal(after, before) {
 				t.Errorf("it remembers something: %s, %v", after, err)
@@ -247,6 +261,45 @@ func TestTooLarge(t *testing.T) {
 	if _, _, err := start(t, w.Pin).Step(t.Context(), get, now); err == nil || !strings.Contains(err.Error(), "more than") || asked != 1 {
 		t.Errorf("%v after %d questions", err, asked)
 	}
+	text = tlog.Checkpoint{Origin: w.Log.Name(), Size: monitor.MaxEntries, Root: tlog.EmptyRoot()}.Text()
+	note = tlog.Note{Text: text, Signatures: []tlog.Signature{w.Log.Signature(text), w.Witnesses[0].Cosign(text, releasetest.Now), w.Witnesses[1].Cosign(text, releasetest.Now)}}
+	if _, _, err := start(t, w.Pin).Step(t.Context(), get, now); err == nil || asked != 3 {
+		t.Errorf("%v after %d questions", err, asked)
+	}
+}
+
+// A bundle is asked for in parts or as a whole, as it has to be there, and what
+// keeps it away is said.
+func TestBundles(t *testing.T) {
+	w := releasetest.New("bundles")
+	for range 256 {
+		w.Add(nil)
+	}
+	away := errors.New("away")
+	for size, path := range map[int64]string{255: "/tile/entries/000.p/255", 256: "/tile/entries/000"} {
+		honest := serve(w, size, nil)
+		var asked []string
+		get := func(ctx context.Context, path string, limit int64) ([]byte, error) {
+			asked = append(asked, path)
+			return honest(ctx, path, limit)
+		}
+		found, _, err := start(t, w.Pin).Step(t.Context(), get, now)
+		if err != nil || int64(len(found)) != size || found[0].Failure == nil {
+			t.Fatalf("%d entries, %v", len(found), err)
+		}
+		if !slices.Equal(asked, []string{"/checkpoint", path}) {
+			t.Errorf("asked for %v", asked)
+		}
+		_, _, err = start(t, w.Pin).Step(t.Context(), func(ctx context.Context, at string, limit int64) ([]byte, error) {
+			if at == path {
+				return nil, away
+			}
+			return honest(ctx, at, limit)
+		}, now)
+		if !errors.Is(err, away) {
+			t.Errorf("%v", err)
+		}
+	}
 }
 
 func TestUnreachable(t *testing.T) {
@@ -293,19 +346,21 @@ func TestState(t *testing.T) {
 		return bytes.Replace(doc, []byte(old), []byte(new), 1)
 	}
 	for name, b := range map[string][]byte{
-		"nothing":      nil,
-		"cut":          doc[:len(doc)-1],
-		"version":      edit(`{"v":1,"seen"`, `{"v":2,"seen"`),
-		"inner":        edit(`"seen":{"v":1`, `"seen":{"v":2`),
-		"size":         edit(`"size":1`, `"size":2`),
-		"size, zero":   edit(`"size":1`, `"size":0`),
-		"size, below":  edit(`"size":1`, `"size":-1`),
-		"leaves":       edit(`"leaves":"`, `"leaves":"AAAA`),
-		"other leaves": edit(`"leaves":"`+tlog.LeafHash(w.Entries[0]).String(), `"leaves":"`+tlog.Hash{}.String()),
-		"size, huge":   []byte(`{"v":1,"seen":{"v":1,"log":"x","size":576460752303423488,"root":"` + tlog.EmptyRoot().String() + `","time":1},"leaves":""}`),
-		"no base64":    edit(`"leaves":"`, `"leaves":"!`),
-		"newest":       edit(`"newest":"`, `"newest":"!`),
-		"too long":     make([]byte, monitor.MaxState+1),
+		"nothing":         nil,
+		"cut":             doc[:len(doc)-1],
+		"version":         edit(`{"v":1,"seen"`, `{"v":2,"seen"`),
+		"inner":           edit(`"seen":{"v":1`, `"seen":{"v":2`),
+		"size":            edit(`"size":1`, `"size":2`),
+		"size, zero":      edit(`"size":1`, `"size":0`),
+		"size, below":     edit(`"size":1`, `"size":-1`),
+		"leaves":          edit(`"leaves":"`, `"leaves":"AAAA`),
+		"other leaves":    edit(`"leaves":"`+tlog.LeafHash(w.Entries[0]).String(), `"leaves":"`+tlog.Hash{}.String()),
+		"size, huge":      []byte(`{"v":1,"seen":{"v":1,"log":"x","size":576460752303423488,"root":"` + tlog.EmptyRoot().String() + `","time":1},"leaves":""}`),
+		"no base64":       edit(`"leaves":"`, `"leaves":"!`),
+		"newest":          edit(`"newest":"`, `"newest":"!`),
+		"no end":          edit(`","newest"`, `!","newest"`),
+		"half a leaf":     edit(`","newest"`, `AAAA","newest"`),
+		"size, far below": []byte(`{"v":1,"seen":{"v":1,"log":"x","size":-576460752303423488,"root":"` + tlog.EmptyRoot().String() + `","time":1},"leaves":""}`),
 	} {
 		if _, err := monitor.Load(w.Pin, b); err == nil {
 			t.Errorf("%s: loaded", name)
