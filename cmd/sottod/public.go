@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -56,11 +57,9 @@ type publicLog struct {
 func startPublicLog(ctx context.Context, dir string, eng engine.Engine, log *slog.Logger) (*publicLog, error) {
 	at := filepath.Join(dir, "public")
 	p, err := openPublicLog(ctx, at, eng, log)
-	if err == nil {
-		return p, nil
-	}
-	if _, missing := os.Stat(at); missing != nil {
-		return nil, err
+	var broken *brokenState
+	if !errors.As(err, &broken) {
+		return p, err
 	}
 	aside := at + ".aside-" + strconv.FormatInt(time.Now().Unix(), 10)
 	log.Warn("the demo's public log can't be used, so it is set aside and a new one begins", slog.String("folder", aside), slog.String("error", err.Error()))
@@ -69,6 +68,10 @@ func startPublicLog(ctx context.Context, dir string, eng engine.Engine, log *slo
 	}
 	return openPublicLog(ctx, at, eng, log)
 }
+
+// brokenState is an error of a folder that a new one may take the place of, in a
+// demo. One that another demo is using right now isn't.
+type brokenState struct{ error }
 
 func openPublicLog(ctx context.Context, dir string, eng engine.Engine, log *slog.Logger) (_ *publicLog, err error) {
 	var closers []func()
@@ -99,8 +102,11 @@ func openPublicLog(ctx context.Context, dir string, eng engine.Engine, log *slog
 			return s.Key().String(), nil
 		}
 		unlock, private, err := openState(pair)
-		if err != nil {
+		if errors.Is(err, durable.ErrInUse) {
 			return "", "", err
+		}
+		if err != nil {
+			return "", "", &brokenState{err}
 		}
 		closers = append(closers, unlock)
 		return private, pair.Dir, nil
@@ -151,7 +157,7 @@ func openPublicLog(ctx context.Context, dir string, eng engine.Engine, log *slog
 		}
 		w, err := witness.Open(witness.Config{Dir: at, Key: cosigner, Logs: []tlog.Key{logKey.Key()}, Logger: log.With("role", name)})
 		if err != nil {
-			return nil, err
+			return nil, &brokenState{err}
 		}
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -176,7 +182,7 @@ func openPublicLog(ctx context.Context, dir string, eng engine.Engine, log *slog
 	}
 	s, err := logserver.Open(logserver.Config{Dir: logDir, Signer: logKey, Pin: pin, Witnesses: urls, ViewPin: doc, Logger: log.With("role", "log")})
 	if err != nil {
-		return nil, err
+		return nil, &brokenState{err}
 	}
 	closers = append(closers, s.Close)
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -215,6 +215,9 @@ func onlyOwner(p Pair) (bool, error) {
 	return true, nil
 }
 
+// ErrInUse says that another process has a folder.
+var ErrInUse = errors.New("another program is using the folder")
+
 // Lock takes dir for this process until it ends or unlock is called, so that two
 // of a kind can't each go on from the same state. A folder that another process
 // has is refused at once. A process that is killed leaves no lock behind.
@@ -226,7 +229,7 @@ func Lock(dir string) (unlock func(), err error) {
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		f.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("another program is using the folder %s: end it first", dir)
+			return nil, fmt.Errorf("%w %s: end it first", ErrInUse, dir)
 		}
 		return nil, err
 	}
