@@ -139,41 +139,53 @@ func (p *public) handle(next func(http.ResponseWriter, *http.Request) bool) func
 	}
 }
 
-// public [NODES] starts a service whose release is in a log, and writes pin.json and
-// policy.json, which pin that log and accept demo hardware.
-func publicCommand(ts *testscript.TestScript, neg bool, args []string) {
-	a, err := newAccountFixture(ts.MkAbs("account"))
-	ts.Check(err)
-	p := &public{log: releasetest.New(ts.Name()), page: sitePage(), swap: map[string]string{}, header: map[string]string{}}
-	models := func(m *release.Manifest) {
+// newPublic starts a service whose release is in a log. It returns the release's digest.
+func newPublic(seed string, nodes int, handle func(http.ResponseWriter, *http.Request) bool) (*public, *testservice.Service, string, error) {
+	p := &public{log: releasetest.New(seed), page: sitePage(), swap: map[string]string{}, header: map[string]string{}}
+	digest := p.log.Publish("1.4.2", func(m *release.Manifest) {
 		m.Web = webOf()
 		m.Models = nil
 		for _, id := range []string{"test", "test/other"} {
 			m.Models = append(m.Models, release.Model{ID: id, Weights: release.Digest([]byte(id)), Tokenizer: "none", Template: "none"})
 		}
+	})
+	s, err := testservice.Run(context.Background(), testservice.Options{
+		Nodes: nodes, Engine: func(e engine.Engine) engine.Engine { return known{e} }, Node: node.Config{Release: digest, Checkpoint: p.checkpoint}, Handle: p.handle(handle),
+	})
+	if err != nil {
+		return nil, nil, "", err
 	}
-	digest := p.log.Publish("1.4.2", models)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.open = true
+	return p, s, digest, nil
+}
+
+// policy pins the log, and accepts demo hardware.
+func (p *public) policy() []byte {
+	return fmt.Appendf(nil, `{"allow_software":true,"pin":%s}`, p.log.PinJSON())
+}
+
+// public [NODES] starts a service whose release is in a log, and writes pin.json and
+// policy.json, which pin that log and accept demo hardware.
+func publicCommand(ts *testscript.TestScript, neg bool, args []string) {
+	a, err := newAccountFixture(ts.MkAbs("account"))
+	ts.Check(err)
 	nodes := 1
 	if len(args) > 0 {
 		fmt.Sscan(args[0], &nodes)
 	}
-	s, err := testservice.Run(context.Background(), testservice.Options{
-		Nodes: nodes, Engine: func(e engine.Engine) engine.Engine { return known{e} }, Node: node.Config{Release: digest, Checkpoint: p.checkpoint}, Handle: p.handle(a.handle),
-	})
+	p, s, digest, err := newPublic(ts.Name(), nodes, a.handle)
 	ts.Check(err)
 	ts.Defer(func() {
 		s.Close()
 		a.close()
 	})
-	p.mu.Lock()
-	p.open = true
-	p.mu.Unlock()
 	ts.Setenv("SOTTO_SERVER", s.URL)
 	ts.Setenv("RELEASE", digest)
 	*ts.Value(serviceKey{}).(*running) = running{Service: s, account: a, public: p}
 	ts.Check(os.WriteFile(ts.MkAbs("pin.json"), p.log.PinJSON(), 0o600))
-	policy := fmt.Sprintf(`{"allow_software":true,"pin":%s}`, p.log.PinJSON())
-	ts.Check(os.WriteFile(ts.MkAbs("policy.json"), []byte(policy), 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs("policy.json"), p.policy(), 0o600))
 	other, err := json.Marshal(releasetest.New("other").Pin)
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs("other-pin.json"), other, 0o600))

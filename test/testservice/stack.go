@@ -111,7 +111,7 @@ func (s *Service) waitReady(ctx context.Context) error {
 		c := s.NewClient(client.Config{})
 		verdicts, err := c.Verify(ctx)
 		c.CloseNow()
-		if err == nil && len(verdicts) == len(s.Nodes) {
+		if err == nil && len(verdicts) == min(len(s.Nodes), 16) { // a client looks at a sample
 			return nil
 		}
 		select {
