@@ -213,17 +213,17 @@ func TestChanges(t *testing.T) {
 		try("certificate extended", pack(report, l...), report, l, "")
 	}
 	// The lengths that it says of itself.
-	for v := range 0x10000 / 16 {
+	for v := range 0x10000 / 64 {
 		for _, at := range []int{37 + 5, len(report) - 96 - 2 - int(binary.LittleEndian.Uint16(report[37+8+64*55+32:]))} {
 			r := bytes.Clone(report)
-			if int(binary.LittleEndian.Uint16(r[at:])) == v*16+1 {
+			if int(binary.LittleEndian.Uint16(r[at:])) == v*64+1 {
 				continue
 			}
-			binary.LittleEndian.PutUint16(r[at:], uint16(v*16+1))
-			if v%64 == 0 { // the others look at no length, so their answer is that of any change
+			binary.LittleEndian.PutUint16(r[at:], uint16(v*64+1))
+			if v%16 == 0 { // the others look at no length, so their answer is that of any change
 				try("length changed", pack(r, chain...), r, chain, "")
 			} else if total++; ours(pack(r, chain...), "", now) == "" {
-				t.Errorf("length %d at %d: accepted", v*16+1, at)
+				t.Errorf("length %d at %d: accepted", v*64+1, at)
 			}
 		}
 	}

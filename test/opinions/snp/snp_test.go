@@ -343,7 +343,7 @@ func TestSecondOpinion(t *testing.T) {
 			levels(name, make, openRules, c.judge)
 			signed(name, make, openRules, []byte{0x80}, c.judge)
 		default:
-			flips(name, p, []byte{4}, [5]int{2, 2, 16, 16, 2}, c.judge)
+			flips(name, p, []byte{4}, [5]int{3, 3, 16, 16, 3}, c.judge)
 			levels(name, make, full, c.judge)
 			signed(name, make, full, []byte{1}, c.judge)
 			signed(name, make, openRules, []byte{0x80}, c.judge)

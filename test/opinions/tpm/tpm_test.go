@@ -401,10 +401,10 @@ func TestChanges(t *testing.T) {
 		{"quote", func(p *piece) *[]byte { return &p.Quote }, 1},
 		{"signature", func(p *piece) *[]byte { return &p.Signature }, 1},
 		{"key", func(p *piece) *[]byte { return &p.Public }, 1},
-		{"certificate", func(p *piece) *[]byte { return &p.Certificates[0] }, 3},
-		{"issuer", func(p *piece) *[]byte { return &p.Certificates[1] }, 3},
+		{"certificate", func(p *piece) *[]byte { return &p.Certificates[0] }, 5},
+		{"issuer", func(p *piece) *[]byte { return &p.Certificates[1] }, 5},
 		{"registers", func(p *piece) *[]byte { return &p.Values }, 5},
-		{"log", func(p *piece) *[]byte { return &p.Log }, 2},
+		{"log", func(p *piece) *[]byte { return &p.Log }, 3},
 	}
 	for _, name := range names {
 		base := all[name]
