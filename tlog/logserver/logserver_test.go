@@ -418,6 +418,26 @@ func TestRecosign(t *testing.T) {
 	if pub, err := w.Pin.Open(view, nil, time.Now()); err != nil || pub.Checkpoint.Time <= first.Time {
 		t.Errorf("the view is of %d, %v", pub.Checkpoint.Time, err)
 	}
+	// A disk that can't be read leaves what was shown.
+	if err := os.RemoveAll(filepath.Join(w.dir, "tiles", "tile")); err != nil {
+		t.Fatal(err)
+	}
+	askedAgain := func() {
+		asked := w.witnesses[0].asked.Load()
+		eventually(t, "the witnesses are asked twice more", func() bool { return w.witnesses[0].asked.Load() > asked+1 })
+	}
+	askedAgain() // so that what was under way is over
+	_, view = get(t, url+"/sotto/v1/log")
+	askedAgain()
+	if _, still := get(t, url+"/sotto/v1/log"); !bytes.Equal(still, view) {
+		t.Errorf("it shows something else: %s", still)
+	}
+	if resp, _ := get(t, url+"/tile/0/000.p/1"); resp.StatusCode != 500 || resp.Header.Get("Cache-Control") != "no-store" {
+		t.Errorf("a tile that is gone: %d", resp.StatusCode)
+	}
+	if resp, _ := get(t, url+"/tile/entries/000.p/1"); resp.StatusCode != 500 {
+		t.Errorf("entries that are gone: %d", resp.StatusCode)
+	}
 }
 
 func TestTiles(t *testing.T) {

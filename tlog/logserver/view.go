@@ -116,7 +116,7 @@ func (s *Server) inForce(size int64) ([]tlog.Entry, error) {
 				continue
 			}
 			bytes += len(e)
-			if len(entries) == tlog.MaxReleases || newest != nil && len(entries) > 0 && bytes > maxShown {
+			if len(entries) == tlog.MaxReleases || bytes > maxShown {
 				return entries, nil
 			}
 			entries = append(entries, tlog.Entry{Index: i, Data: e})
