@@ -8,9 +8,10 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
-	"maps"
+
 	"runtime"
 	"slices"
+	"sort"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -204,7 +205,7 @@ func (c *Client) finishCheck(k *check, keys []*nodeKey, verdicts []attest.Verdic
 			for _, k := range keys {
 				r.seen[k.config.Release] = true // what is there at first is no change
 			}
-			met = slices.Sorted(maps.Keys(r.seen))
+			met = r.met()
 		}
 	} else {
 		next = min(retryMin<<min(r.failures, 10), retryMax)
@@ -414,4 +415,14 @@ func randomBelow(n uint32) uint32 {
 func isNotVerified(err error) bool {
 	var nv *NotVerifiedError
 	return errors.As(err, &nv) && nv.failed()
+}
+
+// met returns the releases that were seen, in order.
+func (r *keyring) met() []string {
+	var met []string
+	for release := range r.seen {
+		met = append(met, release)
+	}
+	sort.Slice(met, func(i, j int) bool { return met[i] < met[j] })
+	return met
 }

@@ -5,8 +5,6 @@ package client
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/sotto-chat/sotto/attest"
@@ -80,7 +78,7 @@ func (c *Client) Status() Status {
 func (c *Client) Seen(release string) {
 	c.ring.mu.Lock()
 	c.ring.seen[release] = true
-	seen := slices.Sorted(maps.Keys(c.ring.seen))
+	seen := c.ring.met()
 	s := c.statusLocked(c.cfg.Now())
 	c.ring.mu.Unlock()
 	c.announceSeen(seen)

@@ -6,7 +6,7 @@ package release
 import (
 	"bytes"
 	"encoding/json"
-	"slices"
+	"sort"
 	"strconv"
 	"strings"
 )
@@ -206,6 +206,6 @@ func sortedKeys(m map[string]json.RawMessage) []string {
 	for k := range m {
 		keys = append(keys, k)
 	}
-	slices.Sort(keys)
+	sort.Slice(keys, func(i, j int) bool { return keys[i] < keys[j] })
 	return keys
 }
