@@ -3,7 +3,12 @@
 
 package logserver
 
-import "context"
+import (
+	"context"
+	"time"
+
+	"github.com/sotto-chat/sotto/release"
+)
 
 // Put gives a release its place and doesn't wait for the witnesses.
 func Put(s *Server, entry []byte) (int64, error) {
@@ -18,4 +23,25 @@ func Put(s *Server, entry []byte) (int64, error) {
 func Await(ctx context.Context, s *Server, index int64) error {
 	_, err := s.await(ctx, index)
 	return err
+}
+
+// SetBodyTime sets how long a release may take to arrive.
+func SetBodyTime(s *Server, d time.Duration) { s.bodyTime = d }
+
+// Fill takes all places for additions.
+func Fill(s *Server) (leave func()) {
+	for range maxAdding {
+		s.gate.Enter(release.MaxSigned)
+	}
+	return func() {
+		for range maxAdding {
+			s.gate.Leave(release.MaxSigned)
+		}
+	}
+}
+
+// Inside returns how many additions are under way.
+func Inside(s *Server) int64 {
+	n, _ := s.gate.Inside()
+	return n
 }

@@ -20,8 +20,8 @@ import (
 	"github.com/sotto-chat/sotto/tlog/witness"
 )
 
-// bodyTime is how long a release may take to arrive.
-const bodyTime = 10 * time.Second
+// DefaultBodyTime is how long a release may take to arrive.
+const DefaultBodyTime = 10 * time.Second
 
 // Content types (C2SP tlog-tiles).
 const (
@@ -90,11 +90,12 @@ func (s *Server) getView(w http.ResponseWriter, r *http.Request) {
 	doc := now.views.usual
 	if q := r.URL.RawQuery; q != "" {
 		start, ok := strings.CutPrefix(q, "from=")
-		n, err := strconv.ParseInt(start, 10, 64)
-		if !ok || err != nil || strconv.FormatInt(n, 10) != start {
+		n, _ := strconv.ParseInt(start, 10, 64) // what it can't read it gives back as something else
+		if !ok || strconv.FormatInt(n, 10) != start {
 			answer(w, refuse(http.StatusBadRequest, "the one thing that can be asked is from=N"))
 			return
 		}
+		var err error
 		if doc, err = now.views.from(n); err != nil {
 			answer(w, err)
 			return
@@ -157,22 +158,16 @@ type tile struct {
 
 // parseTile reads the path of a tile, in its one form.
 func parseTile(path string) (t tile, err error) {
-	rest, ok := strings.CutPrefix(path, "tile/")
-	if !ok || len(path) > 100 {
-		return t, errNoTile
-	}
-	level, index, ok := strings.Cut(rest, "/")
-	if !ok {
-		return t, errNoTile
-	}
+	level, index, _ := strings.Cut(strings.TrimPrefix(path, "tile/"), "/")
 	var p uint8
+	// What can't be read comes out as another path than it was.
 	if level == "entries" {
 		t.entries = true
-		t.n, p, err = layout.ParseTileIndexPartial(index)
+		t.n, p, _ = layout.ParseTileIndexPartial(index)
 	} else {
-		t.level, t.n, p, err = layout.ParseTileLevelIndexPartial(level, index)
+		t.level, t.n, p, _ = layout.ParseTileLevelIndexPartial(level, index)
 	}
-	if err != nil || t.path(p) != path {
+	if t.path(p) != path {
 		return t, errNoTile
 	}
 	t.width = int(p)
@@ -191,11 +186,8 @@ func (t tile) path(p uint8) string {
 
 // within reports whether a tree of the size has all of the tile.
 func (t tile) within(size int64) bool {
-	if t.level > 7 { // 256^8 is beyond every size
-		return false
-	}
-	have := uint64(size) >> (8 * t.level)
-	return t.n < have/tlog.Window+1 && t.n*tlog.Window+uint64(t.width) <= have
+	have := uint64(size) >> (8 * t.level) // 0 for levels that no size reaches
+	return uint64(t.width) <= have && t.n <= (have-uint64(t.width))/tlog.Window
 }
 
 // read reads the tile. Partial ones are deleted once there is the full one, of
@@ -231,23 +223,13 @@ func (t tile) read(s *Server) ([]byte, error) {
 }
 
 func (s *Server) postAdd(w http.ResponseWriter, r *http.Request) {
-	long := refuse(http.StatusRequestEntityTooLarge, fmt.Sprintf("a signed release has at most %d bytes", release.MaxSigned))
-	if r.ContentLength > release.MaxSigned {
-		w.Header().Set("Connection", "close")
-		answer(w, long)
-		return
-	}
-	if !s.gate.Enter(release.MaxSigned) {
-		w.Header().Set("Connection", "close")
-		answer(w, refuse(http.StatusServiceUnavailable, "too many releases are being added"))
-		return
-	}
-	defer s.gate.Leave(release.MaxSigned)
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime)) // a connection without deadlines belongs to a test
+	// Until it has come, a release takes up a connection and no place.
+	c := http.NewResponseController(w)
+	_ = c.SetReadDeadline(time.Now().Add(s.bodyTime)) // a connection without deadlines belongs to a test
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, release.MaxSigned))
 	var over *http.MaxBytesError
 	if errors.As(err, &over) {
-		answer(w, long)
+		answer(w, refuse(http.StatusRequestEntityTooLarge, fmt.Sprintf("a signed release has at most %d bytes", release.MaxSigned)))
 		return
 	}
 	if err != nil {
@@ -255,7 +237,12 @@ func (s *Server) postAdd(w http.ResponseWriter, r *http.Request) {
 		answer(w, refuse(http.StatusBadRequest, "the release didn't arrive"))
 		return
 	}
-	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+	_ = c.SetReadDeadline(time.Time{}) // it would end the wait for the witnesses
+	if !s.gate.Enter(release.MaxSigned) {
+		answer(w, refuse(http.StatusServiceUnavailable, "too many releases are being added"))
+		return
+	}
+	defer s.gate.Leave(release.MaxSigned)
 	proof, err := s.Add(r.Context(), body)
 	if err != nil {
 		answer(w, err)
@@ -272,6 +259,5 @@ func (s *Server) getWords(w http.ResponseWriter, _ *http.Request) {
 	size := s.shown.size
 	s.mu.RUnlock()
 	w.Header().Set("Content-Type", plain)
-	w.Header().Set("Cache-Control", "no-cache")
 	fmt.Fprintf(w, "This is the public log of the releases of %s (c2sp.org/tlog-tiles): %s.\nIts key: %s\n%s\n", s.cfg.Pin.Product, plural(size, "release"), s.cfg.Signer.Key(), witness.Independence)
 }

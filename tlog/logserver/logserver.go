@@ -92,6 +92,7 @@ type Server struct {
 	appender *tessera.Appender
 	reader   tessera.LogReader
 	gate     *door.Gate
+	bodyTime time.Duration
 	grown    chan struct{} // says that there is something to cosign
 
 	adding sync.Mutex // one addition at a time, until it has its place
@@ -138,7 +139,7 @@ func Open(cfg Config) (*Server, error) {
 		cfg.Client = &http.Client{Timeout: askTime, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	}
 	s := &Server{
-		cfg: cfg, log: cfg.Logger, gate: door.NewGate(maxAdding, maxAdding*release.MaxSigned),
+		cfg: cfg, log: cfg.Logger, gate: door.NewGate(maxAdding, maxAdding*release.MaxSigned), bodyTime: DefaultBodyTime,
 		grown: make(chan struct{}, 1), places: map[string]place{}, waiters: make(chan struct{}),
 	}
 	var err error

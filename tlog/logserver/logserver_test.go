@@ -19,6 +19,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/sotto-chat/sotto/release"
@@ -165,7 +166,7 @@ func TestLog(t *testing.T) {
 	_, url, stop := w.start()
 	eventually(t, "a checkpoint of the empty log", func() bool {
 		resp, b := get(t, url+"/checkpoint")
-		return resp.StatusCode == 200 && strings.Contains(string(b), "\n0\n47DEQpj8HBSa")
+		return resp.StatusCode == 200 && resp.Header.Get("Content-Type") == "text/plain; charset=utf-8" && resp.Header.Get("Cache-Control") == "no-cache" && strings.Contains(string(b), "\n0\n47DEQpj8HBSa")
 	})
 	var seen *tlog.Seen
 	for i := range 10 {
@@ -478,13 +479,22 @@ func TestTiles(t *testing.T) {
 		"/tile/entries/000", "/tile/entries/000.p/6", "/tile/entries/000.p/1/", "/tile/", "/tile/x", "/tile/entries", "/tile/data/000.p/1",
 		"/tile/0/x999/x999/x999/x999/x999/x999/999", "/tile/7/x999/x999/x999/x999/999.p/255", "/tile/8/000.p/1", "/tile/63/000.p/1",
 	} {
-		if resp, _ := get(t, url+path); resp.StatusCode != 404 || resp.Header.Get("Cache-Control") != "no-store" {
+		if resp, _ := get(t, url+path); resp.StatusCode != 404 || resp.Header.Get("Cache-Control") != "no-store" || resp.Header.Get("Retry-After") != "" {
 			t.Errorf("%s: %d", path, resp.StatusCode)
 		}
 	}
 	req, err := http.NewRequest("GET", url+"/tile/entries/000.p/1", nil)
 	if err != nil {
 		t.Fatal(err)
+	}
+	req.Header.Set("Accept-Encoding", "identity")
+	resp0, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp0.Body.Close()
+	if resp0.Header.Get("Content-Encoding") != "" || resp0.Header.Get("Vary") != "Accept-Encoding" {
+		t.Errorf("headers %v", resp0.Header)
 	}
 	req.Header.Set("Accept-Encoding", "gzip")
 	resp, err := http.DefaultTransport.RoundTrip(req)
@@ -500,6 +510,75 @@ func TestTiles(t *testing.T) {
 	if err != nil || !bytes.Equal(b[2:], w.Entries[0]) {
 		t.Errorf("unpacked: %q, %v", b, err)
 	}
+}
+
+// What is on the disk of a tile that was shown, and too little, is no tile.
+func TestDamagedTiles(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	_, url, _ := w.start()
+	entry := w.next("1.0.0", nil)
+	status, proof := add(t, url, entry)
+	w.logged(status, proof, entry, 0)
+	for path, b := range map[string][]byte{"tile/0/000.p/1": make([]byte, 31), "tile/entries/000.p/1": {0, 5, 1}} {
+		if err := os.WriteFile(filepath.Join(w.dir, "tiles", path), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if resp, b := get(t, url+"/"+path); resp.StatusCode != 500 || resp.Header.Get("Content-Type") != "text/plain; charset=utf-8" {
+			t.Errorf("%s: %d %q", path, resp.StatusCode, b)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(w.dir, "tiles/tile/entries/000.p/1"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if resp, b := get(t, url+"/tile/entries/000.p/1"); resp.StatusCode != 500 {
+		t.Errorf("%d %q", resp.StatusCode, b)
+	}
+}
+
+// A release that breaks off, places that are taken, and a wait that is longer than a
+// release may take to arrive.
+func TestAddingIsBounded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.cfg.QuorumWait = time.Second
+	s, url, _ := w.start()
+	logserver.SetBodyTime(s, 200*time.Millisecond)
+	rec := httptest.NewRecorder()
+	s.Handler().ServeHTTP(rec, httptest.NewRequest("POST", "/add", iotest.ErrReader(io.ErrUnexpectedEOF)))
+	if rec.Code != 400 || rec.Header().Get("Connection") != "close" || !strings.Contains(rec.Body.String(), "didn't arrive") {
+		t.Errorf("%d %v %s", rec.Code, rec.Header(), rec.Body)
+	}
+	// One that doesn't come is not waited for.
+	r, half := io.Pipe()
+	defer half.Close()
+	resp, err := http.Post(url+"/add", "text/plain", r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != 400 {
+		t.Errorf("status %d", resp.StatusCode)
+	}
+	entry := w.next("1.0.0", nil)
+	leave := logserver.Fill(s)
+	if status, b := add(t, url, entry); status != 503 || !strings.Contains(string(b), "too many") {
+		t.Errorf("%d %s", status, b)
+	}
+	leave()
+	for _, a := range w.witnesses {
+		a.off.Store(true)
+	}
+	if status, b := add(t, url, entry); status != 503 || !strings.Contains(string(b), "too few witnesses") {
+		t.Errorf("%d %s", status, b)
+	}
+	if n := logserver.Inside(s); n != 0 {
+		t.Errorf("%d additions never left", n)
+	}
+	for _, a := range w.witnesses {
+		a.off.Store(false)
+	}
+	eventually(t, "a proof", func() bool { status, _ := add(t, url, entry); return status == 200 })
 }
 
 func TestViews(t *testing.T) {
@@ -557,7 +636,7 @@ func TestViews(t *testing.T) {
 			t.Errorf("with %s: %d", tag, resp.StatusCode)
 		}
 	}
-	for q, want := range map[string]int{"from=256": 404, "from=1": 404, "from=-1": 404, "from=x": 400, "from=": 400, "from=00": 400, "from=0&x": 400, "x": 400, "from=99999999999999999999": 400} {
+	for q, want := range map[string]int{"from=256": 404, "from=1": 404, "from=-1": 404, "from=x": 400, "from=": 400, "from=00": 400, "from=0&x": 400, "x": 400, "from=99999999999999999999": 400, "0": 400} {
 		if resp, _ := get(t, url+"/sotto/v1/log?"+q); resp.StatusCode != want {
 			t.Errorf("%s: %d, want %d", q, resp.StatusCode, want)
 		}
@@ -697,8 +776,10 @@ func TestFolder(t *testing.T) {
 		other := releasetest.New("other")
 		w.cfg.Pin.Log = strings.Replace(other.Pin.Log, other.Log.Key().String(), w.Log.Key().String(), 1)
 		_, url, _ := w.start()
-		if resp, b := get(t, url+"/checkpoint"); resp.StatusCode != 503 || resp.Header.Get("Retry-After") == "" {
-			t.Errorf("%d %s", resp.StatusCode, b)
+		for _, path := range []string{"/checkpoint", "/sotto/v1/log", "/tile/0/000.p/1"} {
+			if resp, b := get(t, url+path); resp.StatusCode != 503 || resp.Header.Get("Retry-After") != "1" || string(b) != "too few witnesses have cosigned this log's beginning yet\n" {
+				t.Errorf("%s: %d %s", path, resp.StatusCode, b)
+			}
 		}
 	})
 	// With other keys that sign releases, what is in the log counts no more, but is
@@ -764,6 +845,21 @@ func TestWords(t *testing.T) {
 	_, url, _ := w.start()
 	if _, b := get(t, url+"/"); !strings.Contains(string(b), w.Log.Key().String()) || !strings.Contains(string(b), witness.Independence) {
 		t.Errorf("%s", b)
+	}
+	// Said, and not left to be guessed from what comes.
+	for _, path := range []string{"/", "/checkpoint", "/tile/0/000"} {
+		var resp *http.Response
+		eventually(t, "an answer to HEAD "+path, func() bool {
+			var err error
+			if resp, err = http.Head(url + path); err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			return resp.StatusCode != 503
+		})
+		if resp.Header.Get("Content-Type") != "text/plain; charset=utf-8" {
+			t.Errorf("%s: %v", path, resp.Header)
+		}
 	}
 	for path, want := range map[string]int{"/elsewhere": 404, "/add": 405, "/sotto/v1/nodes": 404} {
 		if resp, _ := get(t, url+path); resp.StatusCode != want {
