@@ -110,7 +110,7 @@ func TestWebCATRefusesWhatNobodyCouldOpen(t *testing.T) {
 		"a file is missing": edit("bundle.json", `"/core.html"`, `"/other.html"`),
 		"other WASM":        edit("bundle.json", digest("wasm"), digest("other")),
 		"too long": func(_, dir fstest.MapFS) {
-			dir["enrollment-prev.json"] = &fstest.MapFile{Data: make([]byte, maxWebCAT+1)}
+			dir["enrollment-prev.json"] = &fstest.MapFile{Data: []byte(strings.Repeat(" ", maxWebCAT) + "{}")}
 		},
 		"no page to compare":   func(dist, _ fstest.MapFS) { delete(dist, "manifest.json") },
 		"a broken earlier one": func(_, dir fstest.MapFS) { dir["bundle-prev.json"] = &fstest.MapFile{Data: []byte("{")} },
