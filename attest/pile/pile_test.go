@@ -6,12 +6,39 @@ package pile_test
 import (
 	"bytes"
 	"encoding/pem"
+	"strings"
 	"testing"
 
 	"github.com/sotto-chat/sotto/attest/cert"
 	"github.com/sotto-chat/sotto/attest/pile"
 	"github.com/sotto-chat/sotto/attest/snp/snptest"
 )
+
+// Files are parted, and what comes again in whatever form is taken once.
+func TestOpenAll(t *testing.T) {
+	m := snptest.New("Milan", [64]byte{})
+	leaf, root, list := m.LeafCert(), m.AMD.Root().Raw, m.AMD.CRL(*m.List)
+	other := m.AMD.CRL(snptest.List{ThisUpdate: snptest.Now, NextUpdate: snptest.Now + 1})
+	block := func(b []byte) []byte { return pem.EncodeToMemory(&pem.Block{Type: "ANY", Bytes: b}) }
+	certs, lists, err := pile.OpenAll([][]byte{list, append(block(root), block(other)...), leaf, block(list), root})
+	if err != nil || len(certs) != 2 || len(lists) != 2 {
+		t.Fatalf("%d certificates, %d lists, %v", len(certs), len(lists), err)
+	}
+	for i, want := range [][]byte{root, leaf} {
+		if !bytes.Equal(certs[i].Raw, want) {
+			t.Errorf("certificate %d is another", i)
+		}
+	}
+	for i, want := range [][]byte{list, other} {
+		if !bytes.Equal(lists[i].Raw, want) {
+			t.Errorf("list %d is another", i)
+		}
+	}
+	certs, lists, err = pile.OpenAll([][]byte{leaf, list, []byte("neither")})
+	if err == nil || !strings.Contains(err.Error(), "number 3 of the files") || certs != nil || lists != nil {
+		t.Errorf("a file that is neither: %v", err)
+	}
+}
 
 func TestOpen(t *testing.T) {
 	m := snptest.New("Milan", [64]byte{})
