@@ -106,62 +106,72 @@ func find(l []row, like row) (row, bool) {
 }
 
 // rows is all that a manifest says but for its format.
-func rows(m Manifest) []row {
-	l := []row{
-		{"product", "", m.Product}, {"version", "", m.Version}, {"commit", "", m.Commit}, {"time", "", number(m.Time)},
-		{"index", "", number(m.Index)}, {"toolchain", "", m.Toolchain}, {"minimum_version", "", m.MinimumVersion},
-		{"machines.max_lifetime", "", number(m.Machines.MaxLifetime)},
-		{"node.binary", "", m.Node.Binary}, {"node.arguments", "", arguments(m.Node.Arguments)},
-		{"engine.name", "", m.Engine.Name}, {"engine.version", "", m.Engine.Version}, {"engine.digest", "", m.Engine.Digest},
-		{"engine.arguments", "", arguments(m.Engine.Arguments)}, {"web.core", "", m.Web.Core},
-	}
+func rows(m Manifest) (l []row) {
+	add := func(part, name, value string) { l = append(l, row{part, name, value}) }
 	names := func(part string, list []string) {
 		for _, s := range list {
-			l = append(l, row{part, s, ""})
+			add(part, s, "")
 		}
 	}
 	files := func(part string, list []File) {
 		for _, f := range list {
-			l = append(l, row{part, f.Path, f.SHA256})
+			add(part, f.Path, f.SHA256)
 		}
 	}
 	variables := func(part string, list []string) {
 		for _, s := range list {
 			name, value, _ := strings.Cut(s, "=")
-			l = append(l, row{part, name, value})
+			add(part, name, value)
 		}
 	}
+	add("product", "", m.Product)
+	add("version", "", m.Version)
+	add("commit", "", m.Commit)
+	add("time", "", number(m.Time))
+	add("index", "", number(m.Index))
+	add("toolchain", "", m.Toolchain)
+	add("minimum_version", "", m.MinimumVersion)
 	names("revoked", m.Revoked)
 	names("machines.require", m.Machines.Require)
+	add("machines.max_lifetime", "", number(m.Machines.MaxLifetime))
 	for _, p := range sortedKeys(m.Machines.Platforms) {
 		raw := m.Machines.Platforms[p]
 		var fields map[string]json.RawMessage
 		if json.Unmarshal(raw, &fields) != nil || len(fields) == 0 {
-			l = append(l, row{"machines.platforms", p, string(raw)})
+			add("machines.platforms", p, string(raw))
 		}
 		for _, f := range sortedKeys(fields) {
 			var b bytes.Buffer
 			_ = json.Compact(&b, fields[f]) // which was decoded before
-			l = append(l, row{"machines.platforms", p + "’s " + f, b.String()})
+			add("machines.platforms", p+"’s "+f, b.String())
 		}
 	}
 	for _, x := range m.Measured {
-		l = append(l, row{"measured", x.Platform, ""})
+		add("measured", x.Platform, "")
 		for _, v := range x.Inputs {
-			l = append(l, row{"measured", x.Platform + "’s input " + v.Name, v.Value})
+			add("measured", x.Platform+"’s input "+v.Name, v.Value)
 		}
 		for _, v := range x.Values {
-			l = append(l, row{"measured", x.Platform + "’s " + v.Name, v.Value})
+			add("measured", x.Platform+"’s "+v.Name, v.Value)
 		}
 	}
+	add("node.binary", "", m.Node.Binary)
 	files("node.images", m.Node.Images)
 	files("node.config", m.Node.Config)
 	variables("node.environment", m.Node.Environment)
+	add("node.arguments", "", arguments(m.Node.Arguments))
+	add("engine.name", "", m.Engine.Name)
+	add("engine.version", "", m.Engine.Version)
+	add("engine.digest", "", m.Engine.Digest)
 	variables("engine.environment", m.Engine.Environment)
+	add("engine.arguments", "", arguments(m.Engine.Arguments))
 	for _, x := range m.Models {
-		l = append(l, row{"models", x.ID + "’s weights", x.Weights}, row{"models", x.ID + "’s tokenizer", x.Tokenizer}, row{"models", x.ID + "’s template", x.Template})
+		add("models", x.ID+"’s weights", x.Weights)
+		add("models", x.ID+"’s tokenizer", x.Tokenizer)
+		add("models", x.ID+"’s template", x.Template)
 	}
 	files("web.files", m.Web.Files)
+	add("web.core", "", m.Web.Core)
 	names("log", strings.FieldsFunc(m.Log, func(r rune) bool { return r == '\n' }))
 	names("issuers", m.Issuers)
 	return l

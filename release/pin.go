@@ -71,10 +71,8 @@ func (p Pin) read() (tlog.Policy, []tlog.Key, error) {
 	if err != nil {
 		return fail("log: " + err.Error())
 	}
-	for line := range strings.SplitSeq(p.Log, "\n") {
-		if f := strings.Fields(line); len(f) == 2 && f[0] == "quorum" && f[1] == "none" {
-			return fail("log asks for no witness, so the log could show everybody something else")
-		}
+	if !policy.Witnessed() {
+		return fail("log asks for no witness, so the log could show everybody something else")
 	}
 	keys, err := ParseKeys(p.Keys)
 	if err != nil {

@@ -208,6 +208,10 @@ func (p *Policy) find(name string) int {
 	return -1
 }
 
+// Witnessed reports whether the policy asks for any witness: whether its quorum is
+// another than "none".
+func (p Policy) Witnessed() bool { return p.quorum >= 0 }
+
 // Logs returns the logs in the order of the text. They have no names but their
 // keys'.
 func (p Policy) Logs() []Member { return append([]Member(nil), p.logs...) }
