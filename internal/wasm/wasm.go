@@ -48,7 +48,14 @@ func Compile(ctx context.Context, dir, pkg, out string, tags ...string) error {
 	if msg, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("compiling %s for the browser: %w\n%s", pkg, err, msg)
 	}
-	return nil
+	program, err := os.ReadFile(out)
+	if err != nil {
+		return err
+	}
+	if err := blankLines(program); err != nil {
+		return fmt.Errorf("compiling %s for the browser: %w", pkg, err)
+	}
+	return os.WriteFile(out, program, 0o644)
 }
 
 // page starts a program, which calls done with a text when it is finished. What
