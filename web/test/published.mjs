@@ -250,6 +250,34 @@ steps['a first page that is in no log sends nothing'] = async () => {
   assert.equal((await row(other, 'in no release')).failure, 'page_changed');
 };
 
+// FIGURES=1 measures instead of testing: from the navigation to the first word on the session and on machines.
+if (process.env.FIGURES) {
+  await server();
+  const median = (l) => Math.round(l.sort((a, b) => a - b)[l.length >> 1]);
+  for (const [name, serviceWorkers] of [['with the service worker', 'allow'], ['without', 'block']]) {
+    const context = await browser.newContext({ serviceWorkers });
+    const p = await context.newPage();
+    p.setDefaultTimeout(PATIENCE);
+    await p.goto(origin);
+    await state(p, 'consent');
+    await p.evaluate(() => test.core.acceptDemo());
+    await state(p, 'demo');
+    if (serviceWorkers === 'allow') await until(async () => (await kept(p))?.now, 'nothing is kept');
+    const runs = { html: [], session: [], trust: [] };
+    for (let i = 0; i < 9; i++) {
+      await p.reload();
+      await state(p, 'demo');
+      const t = await p.evaluate(() => ({ html: performance.getEntriesByType('navigation')[0].responseEnd, times: test.times }));
+      runs.html.push(t.html);
+      runs.session.push(t.times['signed-out']);
+      runs.trust.push(t.times['trust demo']);
+    }
+    console.log(`figures ${name}: page ${median(runs.html)} ms, session ${median(runs.session)} ms, machines checked ${median(runs.trust)} ms`);
+    await context.close();
+  }
+  for (const name of Object.keys(steps)) delete steps[name];
+}
+
 let failed = 0;
 const only = new RegExp(process.env.ONLY ?? '');
 for (const [name, step] of Object.entries(steps)) {
