@@ -355,6 +355,27 @@ func TestOfferedPin(t *testing.T) {
 			}
 		}
 
+		// A demo may have a model whose weights nobody has hashed, and no other than
+		// its release names.
+		l.f.weights = ""
+		offer(l, l.PinJSON())
+		if _, err := l.f.client(cfg).Verify(t.Context()); err == nil {
+			t.Error("a model that the release names is believed without its digest")
+		}
+		l.run("1.2.0", func(m *release.Manifest) { m.Models = nil })
+		l.f.anchor = l.at(3, 0)
+		c = l.f.client(cfg)
+		if verdicts, err = c.Verify(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if p := part(verdicts[0], "software.models"); p.Status != attest.StatusWarn || !strings.Contains(p.Detail, "its model test are") {
+			t.Errorf("part = %+v", p)
+		}
+		l.f.weights = release.Digest([]byte("other"))
+		if _, err := l.f.client(cfg).Verify(t.Context()); err == nil {
+			t.Error("a model that no release names is believed")
+		}
+
 		// Who wants real hardware isn't told what to believe.
 		l.f.logs = nil
 		cfg.Policy.AllowSoftware = false
