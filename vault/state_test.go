@@ -532,3 +532,33 @@ func TestSearchBounds(t *testing.T) {
 		t.Errorf("sixteen words: %d", len(hits))
 	}
 }
+
+// Of what is equal, the first stays first; and an answer without a time is no
+// answer that anybody can place.
+func TestEqualsKeepTheirOrder(t *testing.T) {
+	_, r := lone()
+	chat := NewID()
+	var ids []string
+	for i, receipt := range []string{`{"time":7}`, `{"time":7}`, `{"time":7}`, `{"node":"x"}`} {
+		m := Message{ID: strings.Repeat("0", 31) + string("abcd"[i]), Chat: chat, Role: "assistant", Text: "word", Created: 1, Receipt: json.RawMessage(receipt)}
+		must(r.AddMessage(m))
+		ids = append(ids, m.ID)
+	}
+	var reported, found []string
+	for _, a := range r.Report() {
+		reported = append(reported, a.Message)
+	}
+	for _, m := range r.Messages(chat) {
+		found = append(found, m.ID)
+	}
+	if !slices.Equal(found, ids) || !slices.Equal(reported, ids[:3]) {
+		t.Errorf("messages %v, reported %v", found, reported)
+	}
+	found = nil
+	for _, h := range r.Search("word", 9) {
+		found = append(found, h.Message)
+	}
+	if !slices.Equal(found, ids) {
+		t.Errorf("found %v", found)
+	}
+}
