@@ -225,19 +225,6 @@ func (c *core) unlockPassphrase(_ context.Context, a unlockArgs) (none, error) {
 	return none{}, other(err, errWrongPhrase)
 }
 
-// unlockDevice opens the vault with the key of a linked device: of the program
-// that serves this page on its own machine (sotto app).
-func (c *core) unlockDevice(_ context.Context, a unlockArgs, secret []byte) (none, error) {
-	key, err := vault.ParseDeviceKey(secret)
-	if err != nil {
-		return none{}, err
-	}
-	err = c.open(a, vault.KindDevice, func(w vault.Wrap) (vault.RootKey, error) {
-		return vault.UnwrapDevice(w, a.Account, key)
-	})
-	return none{}, other(err, errWrongWay)
-}
-
 // other gives a wrong key the name of the way in that it was tried on.
 func other(err error, name *coreError) error {
 	if errors.Is(err, vault.ErrWrongKey) {
