@@ -159,6 +159,10 @@ export const STATES: State[] = [
     '.form-actions .primary',
   ),
   s('locked', '/', { ...open, session: { state: 'locked', prf: true } }),
+  s('app-closed', '/', { ...out, session: { state: 'signed-out', app: 'closed' } }),
+  s('app-unlinked', '/', { ...out, session: { state: 'signed-out', app: 'unlinked' } }),
+  s('app-link', '/', { ...out, session: { state: 'signed-out', app: 'unlinked' } }, '.button.primary'),
+  s('app-locked', '/', { ...out, session: { state: 'locked', app: 'linked' } }),
   s(
     'unlock-passphrase',
     '/',
