@@ -704,7 +704,7 @@ func TestFiles(t *testing.T) {
 	for _, f := range in.Files() {
 		asked = append(asked, f.Name)
 	}
-	if slices.Sort(asked); strings.Join(asked, "") != "abcdefg" {
+	if slices.Sort(asked); strings.Join(asked, ",") != "a,b,c,d,e,f,g" {
 		t.Errorf("asked for %q", asked)
 	}
 	// Digests are found, and hold the next time.
