@@ -110,7 +110,7 @@ func viewCases() (cases []viewCase) {
 		c.Find, c.Newest, c.Found = release.Digest(text), 2, tlog.FailUnlogged
 	})
 	add("one-signature", "too few of the pinned keys signed this release; the one before it is the newest", func(w *releasetest.World, c *viewCase) {
-		w.Publish("1.0.0", nil)
+		w.Publish("1.0.0", func(m *release.Manifest) { m.MinimumVersion = "1.0.0" })
 		m := w.Manifest("1.1.0")
 		w.Add(w.Sign(m, 1))
 		c.Find, c.Found = release.Digest(encoded(m)), tlog.FailSignatures
