@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -152,7 +153,7 @@ func (l *publicLog) fetch(ctx context.Context, url string, have view) (view, err
 	if res.StatusCode != http.StatusOK {
 		return view{}, fmt.Errorf("status %d", res.StatusCode)
 	}
-	if kind, _, err := mime.ParseMediaType(res.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+	if kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type")); kind != "application/json" {
 		return view{}, errors.New("what answers is no log")
 	}
 	doc, err := io.ReadAll(io.LimitReader(res.Body, maxView+1))
@@ -166,12 +167,12 @@ func (l *publicLog) fetch(ctx context.Context, url string, have view) (view, err
 }
 
 // from returns a view that starts at an entry: of a few seconds ago at most, or
-// where the log is away the last that came.
+// where the log is away the last that came, if any. Its only error is errBusy.
 func (l *publicLog) from(ctx context.Context, n int64) (view, error) {
 	l.mu.Lock()
-	v, ok := l.older[n]
+	v := l.older[n]
 	l.mu.Unlock()
-	if ok && time.Since(v.came) < olderLife {
+	if time.Since(v.came) < olderLife {
 		return v, nil
 	}
 	select {
@@ -182,10 +183,7 @@ func (l *publicLog) from(ctx context.Context, n int64) (view, error) {
 	}
 	newer, err := l.fetch(ctx, l.url+"?from="+strconv.FormatInt(n, 10), view{})
 	if err != nil {
-		if ok {
-			return v, nil
-		}
-		return view{}, err
+		return v, nil // which may be none
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -204,15 +202,9 @@ func parseFrom(query string) (n int64, given, ok bool) {
 	if query == "" {
 		return 0, false, true
 	}
-	const key = "from="
-	if len(query) <= len(key) || query[:len(key)] != key {
-		return 0, true, false
-	}
-	n, err := strconv.ParseInt(query[len(key):], 10, 64)
-	if err != nil || n < 0 || n > maxFrom || n%viewSpan != 0 || strconv.FormatInt(n, 10) != query[len(key):] {
-		return 0, true, false
-	}
-	return n, true, true
+	text, ok := strings.CutPrefix(query, "from=")
+	n, _ = strconv.ParseInt(text, 10, 64) // what isn't a number isn't written so either
+	return n, true, ok && n >= 0 && n <= maxFrom && n%viewSpan == 0 && strconv.FormatInt(n, 10) == text
 }
 
 // serveLog passes the log's view on, byte for byte.
@@ -236,10 +228,10 @@ func (g *Gateway) serveLog(w http.ResponseWriter, r *http.Request) {
 		v = l.newest()
 	}
 	switch {
-	case errors.Is(err, errBusy):
+	case err != nil:
 		w.Header().Set("Retry-After", "1")
 		door.Refuse(w, http.StatusServiceUnavailable, door.Busy, "This service has all the work that it can take. Try again in a moment.")
-	case err != nil || v.doc == nil:
+	case v.doc == nil:
 		w.Header().Set("Retry-After", "5")
 		door.Refuse(w, http.StatusServiceUnavailable, door.LogUnreachable, "The public log can't be reached. Try again in a moment.")
 	default:

@@ -111,6 +111,10 @@ func TestLogIsPassedOn(t *testing.T) {
 	if l.count() != 1 {
 		t.Errorf("the log was asked %d times for two clients", l.count())
 	}
+	g.publicLog.polled = time.Time{}
+	if getView(t, g, ""); l.count() != 1 {
+		t.Error("a client that could have the copy made it ask")
+	}
 	r := l.asked[0]
 	if got := r.URL.String(); got != "https://log.example/base/sotto/v1/log" {
 		t.Errorf("asked for %s", got)
@@ -131,6 +135,11 @@ func TestWithoutALog(t *testing.T) {
 	var m bytes.Buffer
 	if g.WriteMetrics(&m); strings.Contains(m.String(), "_log_") {
 		t.Error("figures of a log that there isn't")
+	}
+	for _, good := range []string{"http://log.example", "https://log.example/"} {
+		if _, err := New(Config{Nodes: []string{"http://127.0.0.1:1"}, Log: good}); err != nil {
+			t.Errorf("%s: %v", good, err)
+		}
 	}
 	for _, bad := range []string{"log.example", "ftp://log.example", "https://u@log.example", "https://log.example?a=b", "https://log.example#a", "https://", "://"} {
 		if _, err := New(Config{Nodes: []string{"http://127.0.0.1:1"}, Log: bad}); err == nil || !strings.Contains(err.Error(), "address of a log") {
@@ -233,7 +242,10 @@ func TestLogIsFollowed(t *testing.T) {
 		wait("two")
 		l.say(tagged)
 		wait("two")
-		stop()
+		l.say(func(r *http.Request) (int, http.Header, string) { <-r.Context().Done(); return 0, nil, "" })
+		time.Sleep(g.cfg.LogEvery)
+		synctest.Wait()
+		stop() // while it asks, which is no news of the log
 		<-done
 		if n := strings.Count(log.String(), "doesn't answer"); n != 1 {
 			t.Errorf("its going was said %d times:\n%s", n, log.String())
@@ -253,7 +265,7 @@ func TestLogFrom(t *testing.T) {
 	for query, want := range map[string]string{
 		"?from=0": "view from=0", "?from=256": "view from=256", "?from=281474976710656": "view from=281474976710656", "?": "view ",
 		"?from=": "", "?from=1": "", "?from=-256": "", "?from=0256": "", "?from=%32%35%36": "", "?from=256&from=512": "", "?from=+256": "",
-		"?from=281474976710912": "", "?from=99999999999999999999": "", "?until=256": "", "?from=256&x=1": "", "?x=1": "",
+		"?upto=256": "", "?from": "", "?from=256.0": "", "?from=281474976710912": "", "?from=99999999999999999999": "", "?until=256": "", "?from=256&x=1": "", "?x=1": "",
 	} {
 		status, body, code, _ := getView(t, g, query)
 		if want == "" && (status != 400 || code != door.Malformed) || want != "" && body != want {
@@ -275,12 +287,54 @@ func TestLogFrom(t *testing.T) {
 			t.Errorf("after a while the log was asked %d times", n)
 		}
 	})
+	g = following(t, l)
 	for i := range 3 * maxOlder {
 		g.publicLog.from(t.Context(), int64(i)*viewSpan)
-		if n := len(g.publicLog.older); n > maxOlder {
-			t.Fatalf("%d views are kept", n)
+		if n := len(g.publicLog.older); n != i%maxOlder+1 {
+			t.Fatalf("of %d views %d are kept", i+1, n)
 		}
 	}
+}
+
+// What broke off on its way is no view, and a poll ends when whoever asks for it does.
+func TestLogBreaksOff(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Length", "1000")
+		io.WriteString(w, "half")
+	}))
+	defer s.Close()
+	g, err := New(Config{Nodes: []string{"http://127.0.0.1:1"}, Log: s.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, _, code, _ := getView(t, g, ""); status != 503 || code != door.LogUnreachable {
+		t.Errorf("%d %s", status, code)
+	}
+	g.publicLog.polling <- struct{}{} // somebody polls
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := g.publicLog.poll(ctx); err == nil {
+		t.Error("a poll that nobody waits for went on")
+	}
+}
+
+// The log isn't asked more than once in a second because a client finds no view.
+func TestLogIsNotAskedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &logServer{}
+		g := following(t, l)
+		for _, tt := range []struct {
+			wait time.Duration
+			want int
+		}{{0, 1}, {0, 1}, {time.Second, 1}, {1, 2}, {time.Second + 1, 3}} {
+			time.Sleep(tt.wait)
+			getView(t, g, "")
+			if n := l.count(); n != tt.want {
+				t.Errorf("after %v more it was asked %d times, want %d", tt.wait, n, tt.want)
+			}
+		}
+	})
 }
 
 // A log that hangs holds up a few clients and no more.
@@ -294,7 +348,10 @@ func TestLogIsAskedForFew(t *testing.T) {
 		codes := map[string]int{}
 		for i := range 10 {
 			wg.Go(func() {
-				_, _, code, _ := getView(t, g, "?from="+[]string{"0", "256", "512", "768", "1024", "1280", "1536", "1792", "2048", "2304"}[i])
+				_, _, code, header := getView(t, g, "?from="+[]string{"0", "256", "512", "768", "1024", "1280", "1536", "1792", "2048", "2304"}[i])
+				if header.Get("Retry-After") == "" {
+					t.Errorf("%s: it isn't said when to come again", code)
+				}
 				mu.Lock()
 				defer mu.Unlock()
 				codes[code]++

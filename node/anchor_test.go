@@ -174,6 +174,19 @@ func TestFollowLog(t *testing.T) {
 			}
 		}
 	}
+	for _, scheme := range []string{"http", "https"} {
+		if _, err := FollowLog(scheme + "://log.example"); err != nil {
+			t.Error(err)
+		}
+	}
+	// Nobody there.
+	s2 := httptest.NewServer(nil)
+	s2.Close()
+	if get, err := FollowLog(s2.URL); err != nil {
+		t.Error(err)
+	} else if _, err := get(t.Context()); err == nil {
+		t.Error("a log that isn't there gave a checkpoint")
+	}
 	// An endless one is cut off, and so refused by whoever asked.
 	answer = func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, note+strings.Repeat("x", 1<<20)) }
 	get, err := FollowLog(s.URL + "/base")

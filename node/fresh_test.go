@@ -44,10 +44,8 @@ func (h *slowHardware) evidence(rd [64]byte) ([]attest.Evidence, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.now--
-	if h.fails != nil {
-		return nil, h.fails
-	}
-	return forge.Evidence(rd)
+	e, _ := forge.Evidence(rd)
+	return e, h.fails // what comes beside an error must not be used
 }
 
 func (h *slowHardware) count() int {
