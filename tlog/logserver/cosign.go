@@ -55,7 +55,7 @@ func (s *Server) Run(ctx context.Context) error {
 		size := s.tree.Size()
 		s.mu.RUnlock()
 		wait := time.Unix(now.time, 0).Add(s.cfg.Recosign).Sub(s.cfg.Now())
-		if now.checkpoint == nil || size > now.size || wait <= 0 {
+		if size > now.size || wait <= 0 { // as at the beginning, when nothing is shown
 			if err := s.cosign(ctx, size); err == nil {
 				rest = 0
 				continue
@@ -178,16 +178,12 @@ func (s *Server) ask(ctx context.Context, p *peer, size int64, signed []byte) (t
 			return none, fmt.Errorf("it has cosigned %s, and here are %d: this log's folder is older than the log", plural(old, "release"), size)
 		}
 		s.mu.RLock()
-		proof, err := s.tree.Consistency(old, size)
+		proof, _ := s.tree.Consistency(old, size) // both are sizes that it had
 		s.mu.RUnlock()
-		if err != nil {
-			return none, err
-		}
 		req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url, bytes.NewReader(witness.Request{Old: old, Proof: proof, Checkpoint: signed}.Encode()))
 		if err != nil {
 			return none, err
 		}
-		req.Header.Set("Content-Type", "text/plain; charset=utf-8")
 		resp, err := s.cfg.Client.Do(req)
 		if err != nil {
 			return none, err

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -822,6 +823,9 @@ func TestOpenRefuses(t *testing.T) {
 		"no quorum":          {func(c *logserver.Config) { c.Pin.Log = strings.Replace(c.Pin.Log, "quorum two", "quorum none", 1) }, "asks for no witness"},
 		"unknown witness":    {func(c *logserver.Config) { c.Witnesses = map[string]string{"w9": "http://127.0.0.1:1"} }, `no witness "w9"`},
 		"no witness's place": {func(c *logserver.Config) { c.Witnesses = nil }, "-witness NAME=URL"},
+		"no web":             {func(c *logserver.Config) { c.Witnesses = map[string]string{"w1": "ftp://w1.example"} }, "URL of witness w1"},
+		"no host":            {func(c *logserver.Config) { c.Witnesses = map[string]string{"w1": "http:///x"} }, "URL of witness w1"},
+		"cut URL":            {func(c *logserver.Config) { c.Witnesses = map[string]string{"w1": "http://[::1"} }, "URL of witness w1"},
 		"no URL":             {func(c *logserver.Config) { c.Witnesses = map[string]string{"w1": "w1.example"} }, "URL of witness w1"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -837,6 +841,71 @@ func TestOpenRefuses(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Why a quorum is missing is said, once for a while, in each witness's own words.
+func TestComplaints(t *testing.T) {
+	type answers = map[string]http.HandlerFunc
+	another := func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "— w1.example AAAAAAAA\n") }
+	for _, witnesses := range []answers{
+		{
+			"it answered 500":       func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) },
+			"its answer is no size": conflict("many\n"),
+			"it has cosigned 1000 releases, and here are 0: this log's folder is older than the log": conflict("1000\n"),
+		},
+		{
+			"its answer is no cosignature":          func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello") },
+			"its answer is not signed with its key": another,
+			"it answered 409":                       func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(409) },
+		},
+		{
+			"it says another size each time": conflict("0\n"),
+			"it answered 404": func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", witness.SizeType)
+				w.WriteHeader(404)
+			},
+			"EOF": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		},
+	} {
+		w := newWorld(t)
+		lines := &lockedBuffer{}
+		w.cfg.Logger = slog.New(slog.NewTextHandler(lines, nil))
+		i := 0
+		for _, f := range witnesses {
+			w.witnesses[i].instead.Store(&f)
+			i++
+		}
+		_, _, stop := w.start()
+		eventually(t, "the witnesses are asked again", func() bool {
+			return w.witnesses[0].asked.Load()+w.witnesses[1].asked.Load()+w.witnesses[2].asked.Load() > 12
+		})
+		stop()
+		if n := strings.Count(lines.String(), "too few witnesses cosigned"); n != 1 {
+			t.Errorf("said %d times", n)
+		}
+		for text := range witnesses {
+			if !strings.Contains(lines.String(), text) {
+				t.Errorf("%q wasn't said in %s", text, lines)
+			}
+		}
+	}
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 func TestWords(t *testing.T) {
