@@ -264,7 +264,7 @@ if (process.env.FIGURES) {
     await state(p, 'demo');
     if (serviceWorkers === 'allow') await until(async () => (await kept(p))?.now, 'nothing is kept');
     const runs = { html: [], session: [], trust: [] };
-    for (let i = 0; i < 9; i++) {
+    for (let i = 0; i < 5; i++) {
       await p.reload();
       await state(p, 'demo');
       const t = await p.evaluate(() => ({ html: performance.getEntriesByType('navigation')[0].responseEnd, times: test.times }));
