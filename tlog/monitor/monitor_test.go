@@ -316,6 +316,11 @@ func TestUnreachable(t *testing.T) {
 		t.Fatal(err)
 	}
 	var e *tlog.Error
+	strict := w.Pin
+	strict.MaxAge = 100
+	if err := again(t, strict, m).Stale(now.Add(91 * time.Second)); !errors.As(err, &e) || e.Failure != tlog.FailStale {
+		t.Errorf("%v", err)
+	}
 	if err := m.Stale(now.Add(86390 * time.Second)); err != nil {
 		t.Errorf("%v", err)
 	}
