@@ -209,6 +209,10 @@ func TestReleaseIsNotPublic(t *testing.T) {
 			l.f.anchor = l.at(3, 0)
 		},
 			"software.models", attest.FailSoftwareMismatch, StateFailed, ""},
+		"an unhashed model of no release": {func(l *ledger, _ *Config) {
+			l.run("1.2.0", func(m *release.Manifest) { m.Models = nil })
+			l.f.anchor, l.f.weights = l.at(3, 0), ""
+		}, "software.models", attest.FailSoftwareMismatch, StateFailed, "test none"},
 		"hardware that it lacks": {func(l *ledger, _ *Config) {
 			l.run("1.2.0", func(m *release.Manifest) { m.Machines.Require = []string{"snp"} })
 			l.f.anchor = l.at(3, 0)
@@ -374,6 +378,30 @@ func TestOfferedPin(t *testing.T) {
 		l.f.weights = release.Digest([]byte("other"))
 		if _, err := l.f.client(cfg).Verify(t.Context()); err == nil {
 			t.Error("a model that no release names is believed")
+		}
+
+		// A demo may run a model that nobody has hashed, and no other than its release's.
+		offer(l, l.PinJSON())
+		for name, c := range map[string]struct {
+			models  bool
+			weights string
+			status  string
+		}{
+			"unhashed and unnamed": {false, "", attest.StatusWarn},
+			"hashed and unnamed":   {false, release.Digest([]byte("x")), attest.StatusFail},
+			"unhashed and named":   {true, "", attest.StatusFail},
+		} {
+			l.f.weights = release.Digest([]byte("test"))
+			l.run("1.3."+fmt.Sprint(len(l.Entries)), func(m *release.Manifest) {
+				if !c.models {
+					m.Models = nil
+				}
+			})
+			l.f.weights, l.f.anchor = c.weights, l.at(int64(len(l.Entries)), 0)
+			verdicts, _ := l.f.client(cfg).Verify(t.Context())
+			if p := part(verdicts[0], "software.models"); p.Status != c.status {
+				t.Errorf("%s: %+v", name, p)
+			}
 		}
 
 		// Who wants real hardware isn't told what to believe.
