@@ -126,9 +126,14 @@ func (l *publicLog) Listing(config attest.KeyConfig, checkpoint []byte, now time
 		return attest.Listing{Parts: []attest.Check{ck, l.viewed()}}
 	}
 	m, cp := r.Manifest, l.found.Checkpoint
-	machines := m.Machines.Policy()
+	// What a machine's own log says that machines may run is no rule for real ones.
+	var machines *attest.Policy
+	if !l.offered {
+		p := m.Machines.Policy()
+		machines = &p
+	}
 	return attest.Listing{
-		Machines: &machines,
+		Machines: machines,
 		Entry: &attest.LogEntry{
 			Version: m.Version, Published: m.Time, Log: cp.Origin, Index: index, Size: cp.Size, Seen: cp.Time, Witnesses: cp.Witnesses,
 		},

@@ -304,6 +304,43 @@ func TestEarlierWindow(t *testing.T) {
 	})
 }
 
+// rulesPlatform stands for hardware that is real and runs whatever its owner likes: it
+// proves what it runs where there are rules to compare with.
+type rulesPlatform struct{ software.Platform }
+
+func (p rulesPlatform) Verify(_ []byte, _ attest.Claim, policy attest.Policy, _ time.Time) attest.Appraisal {
+	checks := []attest.Check{attest.Passed("chip.signature", "Chip", "It is real."), attest.Passed("key.bound", "Key", "It is bound.")}
+	if _, ok := policy.Platforms[p.Name()]; ok {
+		checks = append(checks, attest.Passed("software.measurement", "Software", "It is what the rules name."))
+	}
+	return attest.Appraisal{Checks: checks}
+}
+
+// TestOfferedRules: what a machine's own log says of machines makes no real machine
+// private, whoever accepts demo hardware.
+func TestOfferedRules(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, cfg := newLedger(t)
+		l.run("1.2.0", func(m *release.Manifest) {
+			m.Machines = release.Machines{Platforms: map[string]json.RawMessage{"software": json.RawMessage(`{"own":true}`)}}
+		})
+		l.f.anchor = l.at(3, 0)
+		cfg.Platforms = []attest.Platform{rulesPlatform{}}
+		if _, err := l.f.client(cfg).Verify(t.Context()); err != nil {
+			t.Fatalf("by a log that was pinned: %v", err)
+		}
+		cfg.Policy.Pin = nil
+		l.f.view = func() (*Response, error) {
+			doc := strings.Replace(string(l.view()), `{"v":1,`, `{"v":1,"pin":`+string(l.PinJSON())+`,`, 1)
+			return reply(200, "application/json", []byte(doc)), nil
+		}
+		verdicts, err := l.f.client(cfg).Verify(t.Context())
+		if err == nil || verdicts[0].State != attest.StateFailed || verdicts[0].Failure != attest.FailEvidenceIncomplete {
+			t.Errorf("by a log of the machine's own: %+v, %v", verdicts, err)
+		}
+	})
+}
+
 // TestOfferedPin: only who accepts demo hardware believes a log that names its own keys.
 func TestOfferedPin(t *testing.T) {
 	offer := func(l *ledger, pin []byte) {
