@@ -74,6 +74,9 @@ func (p Pin) read() (tlog.Policy, []tlog.Key, error) {
 	if !policy.Witnessed() {
 		return fail("log asks for no witness, so the log could show everybody something else")
 	}
+	if policy.Shared() == 0 {
+		return fail("log takes quorums that have no witness in common, so the log could show everybody something else")
+	}
 	keys, err := ParseKeys(p.Keys)
 	if err != nil {
 		return fail("keys: " + err.Error())

@@ -511,6 +511,13 @@ func TestPinVectors(t *testing.T) {
 	add("log-missing", false, func(p *release.Pin) { p.Log = "" })
 	add("no-witness", false, func(p *release.Pin) { p.Log = "log " + log + "\nquorum none\n" })
 	add("no-witness-written-otherwise", false, func(p *release.Pin) { p.Log = "\tlog " + log + "\n \tquorum \t none" })
+	add("quorums-apart", false, func(p *release.Pin) { p.Log = strings.Replace(p.Log, "group two 2 ", "group two 1 ", 1) })
+	add("quorums-apart-in-groups", false, func(p *release.Pin) {
+		p.Log = strings.Replace(p.Log, "group two 2 w1 w2 w3", "group pair all w1 w2\ngroup two any pair w3", 1)
+	})
+	add("quorums-that-meet", true, func(p *release.Pin) {
+		p.Log = strings.Replace(p.Log, "group two 2 w1 w2 w3", "group pair any w1 w2\ngroup two all pair w3", 1)
+	})
 	add("comment-that-says-none", true, func(p *release.Pin) { p.Log = "# none\n" + p.Log })
 	raw("trailing-bytes", false, "}", "} {}")
 	raw("unknown-field", false, `"product"`, `"extra":1,"product"`)

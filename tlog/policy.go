@@ -212,6 +212,37 @@ func (p *Policy) find(name string) int {
 // another than "none".
 func (p Policy) Witnessed() bool { return p.quorum >= 0 }
 
+// Shared returns how many witnesses any two quorums of the policy have in common at
+// least. So many have to sign two histories before a log can show both, and no more:
+// of the honest ones it can show one history to some and the other to the rest. 0
+// where two quorums need share nobody, or the policy asks for no witness.
+func (p Policy) Shared() int {
+	if p.quorum < 0 {
+		return 0
+	}
+	shared := make([]int, len(p.voices))
+	for i := range p.voices {
+		v := &p.voices[i]
+		if v.need == 0 {
+			shared[i] = 1
+			continue
+		}
+		// Two choices of its members have 2·need−n in common, at worst those that
+		// share the fewest witnesses.
+		var least []int
+		for _, m := range v.members {
+			least = append(least, shared[m])
+			for j := len(least) - 1; j > 0 && least[j] < least[j-1]; j-- {
+				least[j], least[j-1] = least[j-1], least[j]
+			}
+		}
+		for _, n := range least[:max(0, 2*v.need-len(least))] {
+			shared[i] += n
+		}
+	}
+	return shared[p.quorum]
+}
+
 // Logs returns the logs in the order of the text. They have no names but their
 // keys'.
 func (p Policy) Logs() []Member { return append([]Member(nil), p.logs...) }

@@ -5,6 +5,7 @@ package tlog
 
 import (
 	"fmt"
+	"math/bits"
 	"reflect"
 	"strings"
 	"testing"
@@ -229,4 +230,64 @@ func TestQuorum(t *testing.T) {
 	if c, err := p.Open(note(x, testLog.Signature(x), w1.Cosign(x, 5), w2.Cosign(x, 5), w3.Cosign(x, 4))); err != nil || c.Time != 5 {
 		t.Errorf("%d, %v", c.Time, err)
 	}
+}
+
+// TestShared counts the witnesses that any two quorums have in common, and compares
+// with all pairs of quorums.
+func TestShared(t *testing.T) {
+	head := "log " + testLog.Key().String() + "\n"
+	for i := range 6 {
+		head += fmt.Sprintf("witness %c %s\n", 'a'+i, must(NewCosigner("w", seed(fmt.Sprint("shared", i)))).Key())
+	}
+	for _, tt := range []struct {
+		policy string
+		want   int
+	}{
+		{"quorum none", 0},
+		{"quorum b", 1},
+		{"group g any a b\nquorum g", 0},
+		{"group g 1 a b c\nquorum g", 0},
+		{"group g 2 a b c d\nquorum g", 0},
+		{"group g 2 a b c\nquorum g", 1},
+		{"group g 3 a b c d\nquorum g", 2},
+		{"group g 3 a b c d e\nquorum g", 1},
+		{"group g 4 a b c d e\nquorum g", 3},
+		{"group g all a b c\nquorum g", 3},
+		{"group g any a b\ngroup h all g c\nquorum h", 1},
+		{"group g all a b\ngroup h any g c\nquorum h", 0},
+		{"group g all a b\ngroup h 2 g c d\nquorum h", 1},
+		{"group g all a b c\ngroup h 3 d g e f\nquorum h", 2},
+		{"group g any a b\ngroup h 2 c g d\nquorum h", 0},
+	} {
+		p := must(ParsePolicy(head + tt.policy))
+		least := 6
+		for x := range 1 << 6 {
+			for y := range 1 << 6 {
+				if quorumOf(p, x) && quorumOf(p, y) {
+					least = min(least, bits.OnesCount(uint(x&y)))
+				}
+			}
+		}
+		if got := p.Shared(); got != tt.want || got != least {
+			t.Errorf("%q: %d, want %d, and by counting %d", tt.policy, got, tt.want, least)
+		}
+	}
+}
+
+// quorumOf reports whether the witnesses whose bits are set are a quorum.
+func quorumOf(p Policy, set int) bool {
+	if p.quorum < 0 {
+		return true
+	}
+	times := make([]int64, len(p.voices))
+	n := 0
+	for i := range p.voices {
+		if v := &p.voices[i]; v.need > 0 {
+			times[i] = v.time(times)
+			continue
+		}
+		times[i] = int64(set>>n&1) - 1
+		n++
+	}
+	return times[p.quorum] >= 0
 }
