@@ -290,6 +290,9 @@ func TestPageRow(t *testing.T) {
 		for _, doc := range [][]byte{testBundle(t, testConfig(), "snp"), []byte("no bundle")} {
 			_, v := attest.Judge(doc, attest.Terms{Page: c.parts}, now, ok)
 			r := row(t, v, attest.RowPage)
+			if redo := map[bool]string{true: "sotto verify-web URL"}[len(c.parts) > 0]; r.Redo != redo {
+				t.Errorf("%d parts: done again by %q", len(c.parts), r.Redo)
+			}
 			if r.Status != c.status || r.Detail != c.detail || doc[0] == '{' && v.State != c.state {
 				t.Errorf("%d parts: state %s, row %s %q", len(c.parts), v.State, r.Status, r.Detail)
 			}

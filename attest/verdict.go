@@ -208,9 +208,9 @@ func (j *judge) verdict(p Policy) Verdict {
 	for i := range j.rows {
 		switch r := &j.rows[i]; r.ID {
 		case RowLog:
-			proved = closeOpenRow(r, p.Pin != nil, "This app was told of no public log, so only the operator can say which releases there are.") && proved
+			proved = closeOpenRow(r, redo, p.Pin != nil, "This app was told of no public log, so only the operator can say which releases there are.") && proved
 		case RowPage:
-			closeOpenRow(r, false, "A web page can be swapped by the server that sends it. The terminal program and its page on this device don’t have this gap.")
+			closeOpenRow(r, redoPage, false, "A web page can be swapped by the server that sends it. The terminal program and its page on this device don’t have this gap.")
 		default:
 			proved = closeRow(r, demo) && proved
 		}
@@ -285,8 +285,8 @@ func closeRow(r *Check, demo bool) (proved bool) {
 
 // closeOpenRow closes a row that no platform proves, and reports whether it may
 // stand so. Where it is wanted, a part has to be right; else it may say honestly
-// that nothing was looked at.
-func closeOpenRow(r *Check, wanted bool, notYet string) bool {
+// that nothing was looked at. What was looked at is looked at again by again.
+func closeOpenRow(r *Check, again string, wanted bool, notYet string) bool {
 	r.Status, r.Detail = StatusWarn, notYet
 	var shown *Check
 	right := false
@@ -298,7 +298,7 @@ func closeOpenRow(r *Check, wanted bool, notYet string) bool {
 		}
 	}
 	if shown != nil {
-		r.Redo = redo
+		r.Redo = again
 		r.Status, r.Failure, r.Detail = shown.Status, shown.Failure, shown.Detail
 		r.Want, r.Found = shown.Want, shown.Found
 	}
@@ -327,6 +327,7 @@ func rank(status string) int {
 const (
 	redo     = "sotto verify --json URL"
 	redoFile = "sotto attest verify --json FILE"
+	redoPage = "sotto verify-web URL"
 )
 
 // Passed makes a part that was found right. The id is "<row>.<name>".
