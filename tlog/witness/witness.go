@@ -300,12 +300,7 @@ func (w *Witness) addCheckpoint(rw http.ResponseWriter, r *http.Request) {
 		rw.WriteHeader(status)
 		io.WriteString(rw, text+"\n")
 	}
-	if !w.gate.Enter(MaxRequest) {
-		rw.Header().Set("Connection", "close")
-		sentence(http.StatusServiceUnavailable, "too many requests are under way")
-		return
-	}
-	defer w.gate.Leave(MaxRequest)
+	// Until it has come, a request takes up a connection and no place.
 	_ = http.NewResponseController(rw).SetReadDeadline(time.Now().Add(bodyTime)) // a connection without deadlines belongs to a test
 	body, err := io.ReadAll(http.MaxBytesReader(rw, r.Body, MaxRequest))
 	var long *http.MaxBytesError
@@ -318,6 +313,11 @@ func (w *Witness) addCheckpoint(rw http.ResponseWriter, r *http.Request) {
 		sentence(http.StatusBadRequest, "the request didn't arrive")
 		return
 	}
+	if !w.gate.Enter(MaxRequest) {
+		sentence(http.StatusServiceUnavailable, "too many requests are under way")
+		return
+	}
+	defer w.gate.Leave(MaxRequest)
 	line, err := w.cosign(body)
 	var no *refusal
 	switch {
