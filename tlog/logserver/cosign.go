@@ -27,6 +27,7 @@ const (
 	graceTime = 250 * time.Millisecond // for the others, once there is a quorum
 	maxAnswer = 16 << 10               // bytes of a witness's answer
 	maxRest   = 30 * time.Second       // between two attempts that fail
+	maxOff    = time.Hour              // of a witness's clock from this one
 )
 
 // peer is a witness as the log knows it.
@@ -49,15 +50,20 @@ func newPeer(name string, key tlog.Key, base string) (*peer, error) {
 func (s *Server) Run(ctx context.Context) error {
 	defer s.Close()
 	rest := time.Duration(0)
+	var last time.Time
 	for {
 		s.mu.RLock()
 		now := s.shown
 		size := s.tree.Size()
 		s.mu.RUnlock()
-		wait := time.Unix(now.time, 0).Add(s.cfg.Recosign).Sub(s.cfg.Now())
+		since := time.Unix(now.time, 0)
+		if last.After(since) { // by clocks that go behind it would be due again at once
+			since = last
+		}
+		wait := since.Add(s.cfg.Recosign).Sub(s.cfg.Now())
 		if size > now.size || wait <= 0 { // as at the beginning, when nothing is shown
 			if err := s.cosign(ctx, size); err == nil {
-				rest = 0
+				rest, last = 0, s.cfg.Now()
 				continue
 			} else if ctx.Err() == nil {
 				s.complainOf(err)
@@ -195,7 +201,7 @@ func (s *Server) ask(ctx context.Context, p *peer, size int64, signed []byte) (t
 		}
 		switch kind := resp.Header.Get("Content-Type"); {
 		case resp.StatusCode == http.StatusOK:
-			sig, err := cosignature(signed, body, p.key)
+			sig, err := cosignature(signed, body, p.key, s.cfg.Now())
 			if err != nil {
 				return none, err
 			}
@@ -214,8 +220,9 @@ func (s *Server) ask(ctx context.Context, p *peer, size int64, signed []byte) (t
 	return none, errors.New("it says another size each time")
 }
 
-// cosignature finds the witness's signature in its answer, and checks it.
-func cosignature(signed, answer []byte, key tlog.Key) (tlog.Signature, error) {
+// cosignature finds the witness's signature in its answer, and checks it. One of
+// another day would have everybody take what is shown for old, and is none.
+func cosignature(signed, answer []byte, key tlog.Key, now time.Time) (tlog.Signature, error) {
 	n, err := tlog.ParseNote(append(bytes.Clone(signed), answer...))
 	if err != nil {
 		return tlog.Signature{}, errors.New("its answer is no cosignature")
@@ -223,7 +230,12 @@ func cosignature(signed, answer []byte, key tlog.Key) (tlog.Signature, error) {
 	for _, sig := range n.Signatures {
 		// Alone, since a second one in its name spoils the first.
 		one := tlog.Note{Text: n.Text, Signatures: []tlog.Signature{sig}}
-		if _, ok := one.VerifiedBy(key); ok {
+		t, ok := one.VerifiedBy(key)
+		switch {
+		case !ok:
+		case now.Sub(time.Unix(t, 0)).Abs() > maxOff:
+			return tlog.Signature{}, fmt.Errorf("its clock says %s, more than an hour from this one", time.Unix(t, 0).UTC().Format(time.RFC3339))
+		default:
 			return sig, nil
 		}
 	}

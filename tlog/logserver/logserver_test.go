@@ -398,6 +398,62 @@ func TestSlowWitness(t *testing.T) {
 	}
 }
 
+// clock has a witness's own key cosign with another clock.
+func (w *world) clock(i int, off time.Duration) {
+	w.t.Helper()
+	inner, err := witness.Open(witness.Config{
+		Dir: w.t.TempDir(), Key: w.World.Witnesses[i], Logs: []tlog.Key{w.Log.Key()}, Growth: 1e6,
+		Now: func() time.Time { return time.Now().Add(off) },
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	h := http.HandlerFunc(inner.Handler().ServeHTTP)
+	w.witnesses[i].instead.Store(&h)
+}
+
+// Witnesses whose clocks go behind aren't asked without a rest.
+func TestLateClocks(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for i := range w.witnesses {
+		w.clock(i, -11*time.Minute)
+	}
+	_, url, _ := w.start()
+	entry := w.next("1.0.0", nil)
+	status, proof := add(t, url, entry)
+	w.logged(status, proof, entry, 0)
+	asked := w.witnesses[0].asked.Load()
+	time.Sleep(300 * time.Millisecond)
+	if n := w.witnesses[0].asked.Load() - asked; n > 2 {
+		t.Errorf("asked %d times, and nothing had grown", n)
+	}
+}
+
+// A witness that says another day than it is can't have the log show something that
+// everybody takes for old.
+func TestWrongDay(t *testing.T) {
+	t.Parallel()
+	for _, off := range []time.Duration{-61 * time.Minute, 61 * time.Minute, -time.Duration(time.Now().Unix()) * time.Second} {
+		w := newWorld(t)
+		w.cfg.QuorumWait = 300 * time.Millisecond
+		_, url, _ := w.start()
+		first := w.next("1.0.0", nil)
+		status, proof := add(t, url, first)
+		w.logged(status, proof, first, 0)
+		_, shown := get(t, url+"/checkpoint")
+		w.Add(first)
+		w.witnesses[0].off.Store(true)
+		w.clock(1, off)
+		if status, b := add(t, url, w.next("1.1.0", nil)); status != 503 {
+			t.Errorf("%v: status %d: %s", off, status, b)
+		}
+		if _, now := get(t, url+"/checkpoint"); !bytes.Equal(now, shown) {
+			t.Errorf("%v: shown is %s", off, now)
+		}
+	}
+}
+
 // A log that stands still is cosigned anew.
 func TestRecosign(t *testing.T) {
 	t.Parallel()
