@@ -3,13 +3,17 @@
 ARGS ?=
 POLICY ?=
 
+# One way to build for everything, a release's, so that nothing is compiled twice.
+export CGO_ENABLED := 0
+export GOFLAGS := -trimpath
+
 .PHONY: run test build web bench mutants clean
 
 run: build        ## the whole of Sotto on this machine: http://localhost:8787
 	bin/sottod demo $(ARGS)
 
 build: web        ## the programs, into bin/
-	go build -trimpath -o bin/ ./cmd/sotto ./cmd/sottod ./cmd/sotto-node
+	go build -o bin/ ./cmd/sotto ./cmd/sottod ./cmd/sotto-node
 
 web:              ## the page and its core, into web/dist; POLICY=FILE pins what it wants of machines
 	@script/need node:nodejs npm:npm

@@ -19,7 +19,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -36,12 +35,31 @@ const version = "0.5.0-node3.22.1"
 // It skips or fails the test when the folder isn't there.
 func Dir(t testing.TB) string {
 	t.Helper()
-	_, here, _, _ := runtime.Caller(0)
-	dir := filepath.Join(filepath.Dir(here), "..", "..", ".cache", "llama-server", version)
+	dir := filepath.Join(root(t), ".cache", "llama-server", version)
 	if _, err := os.Stat(filepath.Join(dir, "llama-server")); err != nil {
 		needs.Missing(t, "llama-server: run test/llamaserver/build.sh")
 	}
 	return dir
+}
+
+// root is the folder of the module, above the one that the test runs in. Where this
+// file was compiled says nothing of it: builds leave that out.
+func root(t testing.TB) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir
+		}
+		up := filepath.Dir(dir)
+		if up == dir {
+			t.Fatal("the test runs outside the module")
+		}
+		dir = up
+	}
 }
 
 // Program returns the path of the llama-server program; see [Dir] for where it is missing.
