@@ -31,7 +31,7 @@ import (
 )
 
 // What can be wrong with a log, a release in it, or a machine's word about it.
-// The list is closed; the last four are what the packages above this one find.
+// The list is closed; the last three are what the packages above this one find.
 const (
 	FailMalformed      = "log_malformed"       // bytes that aren't what they should be
 	FailSignature      = "log_signature"       // not signed by a log of the policy, or a signature is wrong

@@ -181,7 +181,7 @@ func (s *Server) ask(ctx context.Context, p *peer, size int64, signed []byte) (t
 	for range 3 {
 		old := p.size
 		if old > size {
-			return none, fmt.Errorf("it has cosigned %s, and here are %d: this log's folder is older than the log", plural(old, "release"), size)
+			return none, fmt.Errorf("it has cosigned %s, and here are %d: this log's folder is older than the log", entries(old), size)
 		}
 		s.mu.RLock()
 		proof, _ := s.tree.Consistency(old, size) // both are sizes that it had

@@ -259,5 +259,5 @@ func (s *Server) getWords(w http.ResponseWriter, _ *http.Request) {
 	size := s.shown.size
 	s.mu.RUnlock()
 	w.Header().Set("Content-Type", plain)
-	fmt.Fprintf(w, "This is the public log of the releases of %s (c2sp.org/tlog-tiles): %s.\nIts key: %s\n%s\n", s.cfg.Pin.Product, plural(size, "release"), s.cfg.Signer.Key(), witness.Independence)
+	fmt.Fprintf(w, "This is the public log of the releases of %s (c2sp.org/tlog-tiles): %s.\nIts key: %s\n%s\n", s.cfg.Pin.Product, entries(size), s.cfg.Signer.Key(), witness.Independence)
 }

@@ -10,7 +10,7 @@
 // (cosign.go), and only what a quorum of them has cosigned is shown to anybody:
 // first it is written to the disk, then it is served, with the view that clients
 // of Sotto read (view.go) and the tiles that anybody can check by themselves
-// (tiles.go). When nothing grows, the checkpoint is cosigned anew every ten
+// (http.go). When nothing grows, the checkpoint is cosigned anew every ten
 // minutes, so that a client can tell a log that stands still from one that hides
 // what is new.
 //
@@ -509,9 +509,9 @@ func (w warnings) Enabled(ctx context.Context, l slog.Level) bool {
 func (w warnings) WithAttrs(a []slog.Attr) slog.Handler { return warnings{w.Handler.WithAttrs(a)} }
 func (w warnings) WithGroup(name string) slog.Handler   { return warnings{w.Handler.WithGroup(name)} }
 
-func plural(n int64, what string) string {
+func entries(n int64) string {
 	if n == 1 {
-		return "1 " + what
+		return "1 entry"
 	}
-	return strconv.FormatInt(n, 10) + " " + what + "s"
+	return strconv.FormatInt(n, 10) + " entries"
 }

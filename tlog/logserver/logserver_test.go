@@ -907,7 +907,7 @@ func TestComplaints(t *testing.T) {
 		{
 			"it answered 500":       func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) },
 			"its answer is no size": conflict("many\n"),
-			"it has cosigned 1000 releases, and here are 0: this log's folder is older than the log": conflict("1000\n"),
+			"it has cosigned 1000 entries, and here are 0: this log's folder is older than the log": conflict("1000\n"),
 		},
 		{
 			"its answer is no cosignature":          func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello") },
