@@ -9,6 +9,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
+	"net/textproto"
 	"net/url"
 	"os"
 	"os/exec"
@@ -202,6 +204,36 @@ func TestPassOnTakesSealedBytesOnly(t *testing.T) {
 
 // A refusal that comes before the request's end ends the connection: what is
 // still to come of the request is nobody's next one.
+// TestPassOnNothingEarly: a gateway sets no cookie ahead of its answer either.
+func TestPassOnNothingEarly(t *testing.T) {
+	gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Set-Cookie", "a=b")
+		w.WriteHeader(http.StatusEarlyHints)
+		w.Header().Set("Content-Type", "application/json")
+	}))
+	defer gateway.Close()
+	at, err := url.Parse(gateway.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	front := httptest.NewServer(passOn(at))
+	defer front.Close()
+	early := 0
+	trace := &httptrace.ClientTrace{Got1xxResponse: func(int, textproto.MIMEHeader) error { early++; return nil }}
+	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace), "GET", front.URL+"/sotto/v1/nodes", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != 200 || early > 0 || resp.Header.Get("Set-Cookie") != "" {
+		t.Errorf("status %d after %d others, %v", resp.StatusCode, early, resp.Header)
+	}
+}
+
 func TestPassOnRefusalEndsTheConnection(t *testing.T) {
 	gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")

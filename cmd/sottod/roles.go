@@ -19,6 +19,7 @@ import (
 
 	"github.com/sotto-chat/sotto/account"
 	"github.com/sotto-chat/sotto/gateway"
+	"github.com/sotto-chat/sotto/internal/passon"
 	"github.com/sotto-chat/sotto/store"
 	"github.com/sotto-chat/sotto/web"
 )
@@ -144,7 +145,7 @@ func passOn(gateway *url.URL) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// HTTP/1 would otherwise read the whole request before an answer's first byte.
 		http.NewResponseController(w).EnableFullDuplex()
-		p.ServeHTTP(w, r)
+		p.ServeHTTP(passon.AnswerOnly(w), r)
 	})
 }
 

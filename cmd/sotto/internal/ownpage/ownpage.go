@@ -49,6 +49,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sotto-chat/sotto/internal/passon"
 	"github.com/sotto-chat/sotto/vault"
 	"github.com/sotto-chat/sotto/web/headers"
 )
@@ -344,7 +345,7 @@ func (s *server) pass(kinds []string, account bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// HTTP/1 would otherwise read the whole request before an answer's first byte.
 		http.NewResponseController(w).EnableFullDuplex()
-		p.ServeHTTP(w, r)
+		p.ServeHTTP(passon.AnswerOnly(w), r)
 	})
 }
 

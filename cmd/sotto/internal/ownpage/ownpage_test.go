@@ -12,6 +12,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
+	"net/textproto"
 	"net/url"
 	"strings"
 	"testing"
@@ -242,6 +244,26 @@ func TestWhatComesBack(t *testing.T) {
 				t.Errorf("headers %v", h)
 			}
 		})
+	}
+}
+
+// TestNothingBeforeTheAnswer: what a server says ahead of its answer stays out too.
+func TestNothingBeforeTheAnswer(t *testing.T) {
+	w := newWorld(t)
+	w.answer = func(rw http.ResponseWriter) {
+		rw.Header().Set("Set-Cookie", "a=b")
+		rw.Header().Set("Link", "</x>; rel=preload")
+		rw.WriteHeader(http.StatusEarlyHints)
+		rw.Header().Set("Content-Type", "application/json")
+		io.WriteString(rw, "{}")
+	}
+	for _, path := range []string{"/api/v1/feed", "/sotto/v1/nodes"} {
+		early := 0
+		trace := &httptrace.ClientTrace{Got1xxResponse: func(int, textproto.MIMEHeader) error { early++; return nil }}
+		status, h, _ := w.ask("GET", path, "", func(r *http.Request) { *r = *r.WithContext(httptrace.WithClientTrace(r.Context(), trace)) })
+		if status != 200 || early > 0 || h.Get("Set-Cookie") != "" || h.Get("Link") != "" {
+			t.Errorf("%s: status %d after %d others, %v", path, status, early, h)
+		}
 	}
 }
 
