@@ -30,7 +30,7 @@ type Terms struct {
 // Package release reads it out of a witnessed log.
 type Log interface {
 	// Listing judges what the log says of the release that c names, and of the
-	// checkpoint that came with the key as its anchor ("" where none came).
+	// checkpoint that came with the key as its anchor (empty where none came).
 	Listing(c KeyConfig, checkpoint []byte, now time.Time) Listing
 }
 
@@ -62,7 +62,7 @@ type LogEntry struct {
 func (j *judge) checkLog(c KeyConfig, checkpoint []byte, t Terms, now time.Time) Policy {
 	p := t.Policy
 	if want := Anchor(checkpoint); c.Anchor != want {
-		ck := Failed("log.anchor", "The key names the newest state of the public log", FailAnchorMismatch,
+		ck := Failed("log.anchor", "The key names a recent state of the public log", FailAnchorMismatch,
 			"This machine's key names another state of the public log than the one that came with it.")
 		ck.Want, ck.Found = c.Anchor, want
 		j.add("", ck)

@@ -110,7 +110,7 @@ func (c *Client) remember(s tlog.Seen) {
 const (
 	titleView   = "The public log can be read"
 	titleListed = "The release is in the public log"
-	titleAnchor = "The key is newer than the public log’s last state"
+	titleAnchor = "The key names a recent state of the public log"
 	titleModels = "The models are those of the release"
 )
 

@@ -220,7 +220,7 @@ func logAttacks() []*Attack {
 		watched  = "More than one of the witnesses has seen what is shown."
 		makers   = "It takes two of the makers of releases to make one."
 		old      = "An old release that was taken back is no longer good."
-		anchored = "A machine's key is newer than the newest state of the log."
+		anchored = "A machine's key names a recent state of the log that everybody sees."
 	)
 	const (
 		logOwner  = "the log"

@@ -187,7 +187,7 @@ export const LOGGED: Trust = (() => {
       parts: [
         ok('log.release', 'The release is in the public log', 'Release 1.4.3 is entry 18231 of the public log, seen by w1.example and w2.example.'),
         ok('log.view', 'The public log can be read', 'The log has 18232 entries; w1.example and w2.example had seen them by 2026-11-23 13:58 UTC.'),
-        ok('log.anchor', 'The key is newer than the public log’s last state', 'The key names the log with 18232 entries, which witnesses saw at 2026-11-23 13:50 UTC, so it is newer than that.'),
+        ok('log.anchor', 'The key names a recent state of the public log', 'The key names the log with 18232 entries, which witnesses saw at 2026-11-23 13:50 UTC, so it is newer than that.'),
       ],
     },
     page: {
