@@ -228,9 +228,15 @@ func (f *follower) watch(ctx context.Context, every time.Duration) error {
 	}
 }
 
+// stepTime is how long one look at a log may take, the first and longest too.
+const stepTime = 10 * time.Minute
+
 // look takes one step, prints what is new, and keeps what was seen.
 func (f *follower) look(ctx context.Context) error {
-	found, cp, err := f.monitor.Step(ctx, f.get, time.Now())
+	// A log that trickles mustn't keep this program from seeing that nothing comes.
+	short, cancel := context.WithTimeout(ctx, stepTime)
+	found, cp, err := f.monitor.Step(short, f.get, time.Now())
+	cancel()
 	if cp.Origin != "" {
 		f.log = cp.Origin
 	}

@@ -32,6 +32,7 @@ const (
 	MaxEntries = 1 << 20                           // entries of a log that is followed
 	MaxBundle  = tlog.Window * (2 + tlog.MaxEntry) // bytes of a bundle of entries
 	MaxState   = 64 << 20                          // bytes of what is kept
+	MaxNew     = 256 << 20                         // bytes of entries that are new at once
 )
 
 // ErrNotFound says that there is nothing at a path.
@@ -247,12 +248,16 @@ func (m *Monitor) judge(entry []byte, index int64) Found {
 // fetch gets the entries from lo to hi of a log that has hi of them.
 func fetch(ctx context.Context, get Get, lo, hi int64) ([][]byte, error) {
 	var entries [][]byte
+	bytes := 0 // of all bundles: a log that lies about its size could serve without end
 	for lo < hi {
 		n := lo / tlog.Window
 		end := min(hi, (n+1)*tlog.Window)
 		b, err := bundle(ctx, get, n, end-n*tlog.Window)
 		if err != nil {
 			return nil, err
+		}
+		if bytes += len(b); bytes > MaxNew {
+			return nil, fmt.Errorf("the log's new entries have more than %d MiB, which is more than this program reads at once", MaxNew>>20)
 		}
 		for i := n * tlog.Window; i < end; i++ {
 			if len(b) < 2 || len(b) < 2+int(binary.BigEndian.Uint16(b)) {

@@ -401,3 +401,29 @@ func FuzzState(f *testing.F) {
 		}
 	})
 }
+
+// A log that says it has more than fits is not read to its end.
+func TestMoreThanFits(t *testing.T) {
+	w := releasetest.New("more")
+	const size = 1 << 16
+	big := make([]byte, monitor.MaxBundle)
+	for i := range tlog.Window {
+		e := big[i*(2+tlog.MaxEntry):]
+		e[0], e[1] = 0xff, 0xff
+	}
+	read := 0
+	get := func(_ context.Context, path string, limit int64) ([]byte, error) {
+		if path == "/checkpoint" {
+			return w.CheckpointOf(size, tlog.Hash{1}, releasetest.Now-10, 3), nil
+		}
+		read += len(big)
+		return big, nil
+	}
+	_, _, err := start(t, w.Pin).Step(t.Context(), get, now)
+	if err == nil || !strings.Contains(err.Error(), "at once") {
+		t.Errorf("got %v", err)
+	}
+	if read > monitor.MaxNew+monitor.MaxBundle {
+		t.Errorf("%d bytes were read", read)
+	}
+}
