@@ -144,7 +144,10 @@ func (p *Published) Find(digest string) (Release, int64, error) {
 			found = e
 		}
 	}
+	by := p.entries[p.newest].Release.Manifest
 	switch {
+	case found == nil && slices.Contains(by.Revoked, digest): // logs leave such ones out
+		return Release{}, 0, failure(tlog.FailRevoked, "release "+by.Version+" names it as no longer good")
 	case found == nil:
 		return Release{}, 0, failure(tlog.FailUnlogged, "the log's view doesn't hold it")
 	case found.Failure != nil:

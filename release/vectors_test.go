@@ -89,6 +89,12 @@ func viewCases() (cases []viewCase) {
 		w.Publish("1.0.0", func(m *release.Manifest) { m.Revoked = []string{c.Find} })
 		c.Newest, c.Found = 1, tlog.FailRevoked
 	})
+	add("revoked-and-left-out", "the newest release names this one, which the view doesn't hold, as no longer good", func(w *releasetest.World, c *viewCase) {
+		c.Find = w.Publish("1.0.0", nil)
+		w.Publish("1.0.0", func(m *release.Manifest) { m.Revoked = []string{c.Find} })
+		c.View = string(w.ViewOf(w.Checkpoint(2, releasetest.Now, 3), 1))
+		c.Newest, c.Found = 1, tlog.FailRevoked
+	})
 	add("revoked-before", "an older release named this one, and the newest doesn't: only the newest counts", func(w *releasetest.World, c *viewCase) {
 		c.Find = w.Publish("1.0.0", nil)
 		w.Publish("1.0.1", func(m *release.Manifest) { m.Revoked, m.MinimumVersion = []string{c.Find}, "1.0.1" })
