@@ -225,6 +225,9 @@ func (w *Witness) cosign(body []byte) ([]byte, error) {
 		return nil, refuse(http.StatusTooManyRequests, "this log grows faster than this witness cosigns: ask again in a second")
 	}
 	signed := tlog.Note{Text: note.Text, Signatures: []tlog.Signature{w.cfg.Key.Cosign(note.Text, w.cfg.Now().Unix())}}.Encode()
+	if len(signed) > tlog.MaxNote { // it couldn't be read at the next start
+		return nil, refuse(http.StatusBadRequest, "the checkpoint is too long to be kept with this witness's signature")
+	}
 	// On the disk before anybody has it. The same tree again changes nothing, nor does
 	// the empty one.
 	if grown {

@@ -563,6 +563,31 @@ func TestTooManyAtOnce(t *testing.T) {
 	}
 }
 
+// A checkpoint that can't be kept with the witness's own signature on it is none: a
+// log could have a witness write down what it refuses at its next start.
+func TestTooLongToKeep(t *testing.T) {
+	dir := t.TempDir()
+	l := newLog(t, "l")
+	key := cosigner(t, "w."+strings.Repeat("x", 100)+".example")
+	w := open(t, dir, key, l)
+	l.grow(1, "entry")
+	text := tlog.Checkpoint{Origin: "l", Size: 1, Root: l.tree.Root(1)}.Text()
+	own := len(tlog.Note{Text: text, Signatures: []tlog.Signature{key.Cosign(text, at.Unix())}}.Encode()) - len(text)
+	for _, tt := range []struct{ length, status int }{{tlog.MaxNote + 1, 400}, {tlog.MaxNote, 200}} {
+		long := append(bytes.Clone(text), strings.Repeat("x", tt.length-own-len(text)-1)+"\n"...)
+		signed, err := l.signer.Note(long)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rec := post(w, Request{Checkpoint: signed}.Encode()); rec.Code != tt.status {
+			t.Errorf("%d bytes with its signature: %d %s", tt.length, rec.Code, rec.Body)
+		}
+	}
+	if _, err := openErr(dir, key, l); err != nil {
+		t.Error(err)
+	}
+}
+
 // slowBody never ends, and says when somebody began to wait for it.
 type slowBody struct {
 	waiting func()
