@@ -11,7 +11,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net/http"
 	"net/url"
@@ -20,7 +19,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sotto-chat/sotto/internal/collateral"
 	"github.com/sotto-chat/sotto/release"
 	"github.com/sotto-chat/sotto/tlog"
 	"github.com/sotto-chat/sotto/tlog/monitor"
@@ -103,11 +101,12 @@ type follower struct {
 
 func (a *app) logFollow(args []string, once bool) error {
 	fs := a.flags()
-	pinFile := fs.String("pin", "", "`FILE` of the pin: the log’s key, its witnesses, and who signs releases")
+	pinFile := fs.String("pin", "", "the `FILE` of the pin, or of a policy with one: the log’s key, its witnesses, and who signs releases")
+	every := time.Minute
 	if !once {
 		fs.BoolVar(&once, "once", false, "look once and end")
+		fs.DurationVar(&every, "every", every, "`TIME` between two looks")
 	}
-	every := fs.Duration("every", time.Minute, "`TIME` between two looks")
 	state := fs.String("state", "", "`FILE` that keeps what was seen (default: one for each log, in the folder for settings)")
 	webhook := fs.String("webhook", "", "`URL` that gets each event by POST, a line of JSON")
 	asJSON := fs.Bool("json", false, "print each event as a line of JSON")
@@ -121,7 +120,7 @@ func (a *app) logFollow(args []string, once bool) error {
 	if *pinFile == "" {
 		return usageError("it isn’t said which log this has to be", "give --pin FILE; whoever publishes the releases publishes it, and a demo keeps its own in public/pin.json of its data folder")
 	}
-	if *every < time.Second {
+	if every < time.Second {
 		return usageError("-every takes a second or more", "")
 	}
 	for what, s := range map[string]string{"a log": rest[0], "a webhook": *webhook} {
@@ -129,13 +128,9 @@ func (a *app) logFollow(args []string, once bool) error {
 			return usageError("“"+s+"” is no address of "+what, "it looks like https://host.example/path")
 		}
 	}
-	doc, err := collateral.ReadFile(*pinFile, release.MaxPin)
+	pin, err := readPin(*pinFile)
 	if err != nil {
-		return withHint(err, "")
-	}
-	pin, err := release.ParsePin(doc)
-	if err != nil {
-		return withHint(fmt.Errorf("the pin in %s can’t be used: %w", *pinFile, err), "")
+		return err
 	}
 	if *state == "" {
 		dir, err := configDir()
@@ -157,7 +152,7 @@ func (a *app) logFollow(args []string, once bool) error {
 	if once {
 		return f.once(ctx)
 	}
-	return f.watch(ctx, *every)
+	return f.watch(ctx, every)
 }
 
 func loadMonitor(pin release.Pin, file string) (*monitor.Monitor, error) {
@@ -380,27 +375,14 @@ func post(ctx context.Context, to string, line []byte) error {
 
 // get asks the log.
 func (f *follower) get(ctx context.Context, path string, limit int64) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, f.base+path, nil)
-	if err != nil {
-		return nil, usageError("“"+f.base+"” is no address of a log", "it looks like https://log.example")
-	}
-	resp, err := logClient.Do(req)
-	if err != nil {
-		return nil, withHint(fmt.Errorf("the log can’t be reached: %w", errors.Unwrap(err)), "Check the address, and that “sottod log” runs there.")
-	}
-	defer resp.Body.Close()
+	status, b, err := callLog(ctx, http.MethodGet, f.base, path, nil, limit)
 	switch {
-	case resp.StatusCode == http.StatusNotFound:
+	case err != nil:
+		return nil, err
+	case status == http.StatusNotFound:
 		return nil, monitor.ErrNotFound
-	case resp.StatusCode != http.StatusOK:
-		return nil, withHint(fmt.Errorf("the log answered %s", plain(resp.Status)), "Is this the address of a log?")
-	}
-	b, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
-	if err != nil {
-		return nil, withHint(fmt.Errorf("the log broke off: %w", err), "")
-	}
-	if int64(len(b)) > limit {
-		return nil, withHint(errors.New("the log’s answer is too long"), "Is this the address of a log?")
+	case status != http.StatusOK:
+		return nil, withHint(errors.New("the log answered "+statusOf(status)), "Is this the address of a log?")
 	}
 	return b, nil
 }

@@ -5,6 +5,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -48,13 +49,13 @@ func (a *app) releaseCommand(args []string) error {
 }
 
 var releaseCommands = []command{
-	{"build", "[-config FILE] (-log URL | -index N) [-allow-dirty] [-o FILE]", "describe a release from its source, programs, models and configuration", (*app).releaseBuild},
+	{"build", "[-config FILE] (-log URL | -index N) [-time TIME] [--allow-dirty] [-o FILE]", "describe a release from its source, programs, models and configuration", (*app).releaseBuild},
 	{"key", "new [-name NAME] FILE", "make a key that signs releases, and print its public half", (*app).releaseKey},
 	{"sign", "[-key FILE] [-from FILE]... FILE", "sign the manifest in FILE, or take over the signatures of others", (*app).releaseSign},
 	{"publish", "-log URL FILE", "write a signed release down in a public log", (*app).releasePublish},
 	{"show", "[--json] FILE", "print a release", (*app).releaseShow},
 	{"diff", "[--json] OLD NEW", "say in words how two releases differ", (*app).releaseDiff},
-	{"verify", "-pin PIN [-log URL | -view FILE] [--json] FILE", "check a release's signatures, its place in the log, and that it is still good", (*app).releaseVerify},
+	{"verify", "-pin FILE [-log URL | -view FILE | -proof FILE] [-time TIME] [--json] FILE", "check a release's signatures, its place in the log, and that it is still good", (*app).releaseVerify},
 	{"webcat", "-app URL [-timestamp FILE] FILE", "print the page of a release as a manifest of WEBCAT, to be signed with Sigsum", (*app).releaseWebCAT},
 }
 
@@ -149,7 +150,7 @@ func (a *app) releaseBuild(args []string) error {
 		return withHint(fmt.Errorf("the configuration in %s can’t be used: %w", *config, err), "docs/verify-a-release.md has one to start from.")
 	}
 	if *log != "" {
-		if *index, err = a.nextEntry(*log); err != nil {
+		if *index, err = nextEntry(*log); err != nil {
 			return err
 		}
 	}
@@ -179,23 +180,6 @@ func (a *app) releaseBuild(args []string) error {
 	}
 	a.say("%s is release %s of %s, %s", *out, m.Version, m.Product, release.Digest(text))
 	return nil
-}
-
-// replaceFile writes a file, whole or not at all.
-func replaceFile(name string, data []byte, mode os.FileMode) error {
-	f, err := os.CreateTemp(filepath.Dir(name), ".new-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-	if err != nil {
-		os.Remove(f.Name())
-	}
-	return err
 }
 
 // releaseKey makes a key.
@@ -323,39 +307,53 @@ func readSigner(file string) (tlog.Signer, error) {
 // logClient talks to a log. Nothing that it says is believed unchecked.
 var logClient = &http.Client{Timeout: 30 * time.Second}
 
-// askLog makes a request and returns at most limit bytes of the answer.
-func (a *app) askLog(method, base, path string, body []byte, limit int64) ([]byte, error) {
-	ctx, stop := interruptible()
-	defer stop()
+// callLog makes a request and returns what a log answered, of at most limit bytes.
+func callLog(ctx context.Context, method, base, path string, body []byte, limit int64) (status int, answer []byte, err error) {
 	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(base, "/")+path, bytes.NewReader(body))
 	if err != nil || req.URL.Host == "" || req.URL.Scheme != "http" && req.URL.Scheme != "https" {
-		return nil, usageError("“"+base+"” is no address of a log", "it looks like https://log.example or http://127.0.0.1:8790")
+		return 0, nil, usageError("“"+base+"” is no address of a log", "it looks like https://log.example or http://127.0.0.1:8782")
 	}
 	resp, err := logClient.Do(req)
 	if err != nil {
-		return nil, withHint(fmt.Errorf("the log can’t be reached: %w", errors.Unwrap(err)), "Check the address, and that “sottod log” runs there.")
+		return 0, nil, withHint(fmt.Errorf("the log can’t be reached: %w", errors.Unwrap(err)), "Check the address, and that “sottod log” runs there.")
 	}
 	defer resp.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
-	switch {
-	case err != nil:
-		return nil, withHint(fmt.Errorf("the log broke off: %w", err), "")
-	case int64(len(b)) > limit:
-		return nil, withHint(errors.New("the log’s answer is too long"), "Is this the address of a log?")
-	case resp.StatusCode != http.StatusOK:
+	answer, err = io.ReadAll(io.LimitReader(resp.Body, limit+1))
+	if err != nil {
+		return 0, nil, withHint(fmt.Errorf("the log broke off: %w", err), "")
+	}
+	if int64(len(answer)) > limit {
+		return 0, nil, withHint(errors.New("the log’s answer is too long"), "Is this the address of a log?")
+	}
+	return resp.StatusCode, answer, nil
+}
+
+// askLog makes a request and returns the answer if it isn't a refusal.
+func askLog(method, base, path string, body []byte, limit int64) ([]byte, error) {
+	ctx, stop := interruptible()
+	defer stop()
+	status, b, err := callLog(ctx, method, base, path, body, limit)
+	if err != nil {
+		return nil, err
+	}
+	if status != http.StatusOK {
 		said, _, _ := strings.Cut(strings.TrimSpace(string(b)), "\n")
 		if said == "" || len(said) > 500 {
-			said = resp.Status
+			said = statusOf(status)
 		}
 		return nil, withHint(fmt.Errorf("the log refused: %s", said), "")
 	}
 	return b, nil
 }
 
+func statusOf(status int) string {
+	return strings.TrimSpace(strconv.Itoa(status) + " " + http.StatusText(status))
+}
+
 // nextEntry asks a log for its size. What it says is not believed, only proposed:
 // a release for another place than it gets doesn't count.
-func (a *app) nextEntry(base string) (int64, error) {
-	b, err := a.askLog(http.MethodGet, base, "/checkpoint", nil, tlog.MaxNote)
+func nextEntry(base string) (int64, error) {
+	b, err := askLog(http.MethodGet, base, "/checkpoint", nil, tlog.MaxNote)
 	if err != nil {
 		return 0, err
 	}
@@ -392,7 +390,7 @@ func (a *app) releasePublish(args []string) error {
 		return withHint(fmt.Errorf("%s is not signed", rest[0]), "“sotto release sign -key FILE "+rest[0]+"” signs it.")
 	}
 	entry := tlog.Note{Text: r.Text, Signatures: r.Signatures()}.Encode()
-	proof, err := a.askLog(http.MethodPost, *log, "/add", entry, tlog.MaxProof)
+	proof, err := askLog(http.MethodPost, *log, "/add", entry, tlog.MaxProof)
 	if err != nil {
 		return err
 	}

@@ -56,7 +56,7 @@ func readPin(file string) (release.Pin, error) {
 // releaseVerify checks a release against a pin and the log.
 func (a *app) releaseVerify(args []string) error {
 	flags := a.flags()
-	pinFile := flags.String("pin", "", "what is known beforehand: a `PIN`, or a policy with one in it")
+	pinFile := flags.String("pin", "", "what is known beforehand: the `FILE` of a pin, or of a policy with one in it")
 	log := flags.String("log", "", "ask the log, or a gateway, at `URL` whether the release stands in it and is still good")
 	viewFile := flags.String("view", "", "read the log’s view from `FILE` instead")
 	proofFile := flags.String("proof", "", "the `FILE` with the proof that publish saved; beside the release when not given")
@@ -112,7 +112,7 @@ func (a *app) releaseVerify(args []string) error {
 	var view []byte
 	switch {
 	case *log != "":
-		if view, err = a.askLog(http.MethodGet, *log, "/sotto/v1/log", nil, tlog.MaxView); err != nil {
+		if view, err = askLog(http.MethodGet, *log, "/sotto/v1/log", nil, tlog.MaxView); err != nil {
 			return err
 		}
 	case *viewFile != "":

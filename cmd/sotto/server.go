@@ -119,20 +119,22 @@ func writePrivate(name string, data []byte) error {
 	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(name), ".new-*") // made with 0600
+	return replaceFile(name, data, 0o600)
+}
+
+// replaceFile writes a file, whole or not at all.
+func replaceFile(name string, data []byte, mode os.FileMode) error {
+	f, err := os.CreateTemp(filepath.Dir(name), ".new-*")
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name())
 	_, err = f.Write(data)
+	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
 	if err == nil {
-		err = f.Sync()
-	}
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
+		err = os.Rename(f.Name(), name)
 	}
 	if err != nil {
-		return err
+		os.Remove(f.Name())
 	}
-	return os.Rename(f.Name(), name)
+	return err
 }
