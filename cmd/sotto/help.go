@@ -44,7 +44,7 @@ func commands() []command {
 func (a *app) usage(w io.Writer) {
 	fmt.Fprint(w, "Sotto is a private AI chat.\n\nUsage:\n\n")
 	for _, c := range commands() {
-		fmt.Fprintf(w, "  sotto %-9s %s\n", c.name, c.short)
+		fmt.Fprintf(w, "  sotto %-10s %s\n", c.name, c.short)
 	}
 	fmt.Fprint(w, "\n“sotto help COMMAND” says more about one, “sotto help env” about the environment.\n")
 }
