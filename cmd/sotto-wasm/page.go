@@ -374,8 +374,8 @@ func (j *pageJudge) keep(e *release.Entry) {
 	}
 }
 
-// logName tells logs apart. A demo's log has the same origin each time that it is
-// begun anew, and other keys.
+// logName tells logs apart: by what the client was told of them, their origin, or a
+// demo's by all that it says of itself.
 func logName(log *client.LogStatus) string {
 	if !log.Offered {
 		return log.Log

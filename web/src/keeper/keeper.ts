@@ -6,7 +6,7 @@
 // has the service worker keep what the core accepted. It decides nothing.
 
 import type { PageJudged, PageNews, PageSeen } from '../core/protocol.ts';
-import type { Ask, Keeping, Kept, Kept1, Looked } from './sw.ts';
+import type { Ask, Keeping, Kept, KeptNow, Looked } from './sw.ts';
 
 const INDEX = 'index.html';
 const SW = 'sw.js';
@@ -43,7 +43,7 @@ export class Keeper {
 
   private async once(): Promise<void> {
     const worker = await this.worker();
-    const kept: Kept | null = worker ? (await ask<Kept1>(worker, { do: 'kept' })).kept : null;
+    const kept: Kept | null = worker ? (await ask<KeptNow>(worker, { do: 'kept' })).kept : null;
     const offered = worker ? (await ask<Looked>(worker, { do: 'look' })).offered : await offers();
     const seen: PageSeen = {
       kept: kept?.now?.digest ?? '',

@@ -44,7 +44,7 @@ export type Ask =
   | { do: 'told' }
   | { do: 'forget' };
 
-export type Kept1 = { kept: Kept };
+export type KeptNow = { kept: Kept };
 export type Looked = { offered: Record<string, string> | null };
 /** `changed`: the path whose bytes were others; `missing`: the path that didn't come. */
 export type Keeping = { done: boolean; changed?: string; missing?: string };

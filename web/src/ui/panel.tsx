@@ -372,7 +372,6 @@ function milliseconds(seconds: number): number {
   return seconds * 1000;
 }
 
-
 /** What changed in the page, and the way to the list. */
 function PageNote(): VNode | null {
   const store = useStore();
