@@ -15,6 +15,7 @@ import (
 	"github.com/sotto-chat/sotto/client"
 	"github.com/sotto-chat/sotto/cmd/sotto/internal/livesite"
 	"github.com/sotto-chat/sotto/release"
+	"github.com/sotto-chat/sotto/tlog"
 )
 
 // A claim is one promise of the table “Who can see what” (docs/threat-model.md),
@@ -236,6 +237,9 @@ func logClaim(s *snapshot, r *report, policy attest.Policy) claim {
 	if rel := l.Release; rel != nil {
 		c.Evidence = append(c.Evidence, fmt.Sprintf("release %s, entry %d, %s", rel.Version, rel.Index, rel.Digest))
 	}
+	if n := liars(policy); n > 0 {
+		c.Evidence = append(c.Evidence, "to show somebody else another history takes "+plural(n, "witness that signs", "witnesses that sign")+" two")
+	}
 	view := "curl -s " + shell(s.server+pathLog) + " > log.json"
 	c.Redo = []string{
 		view + " && jq -j .checkpoint log.json",
@@ -257,6 +261,20 @@ func logClaim(s *snapshot, r *report, policy attest.Policy) claim {
 	}
 	c.Status, c.Detail = attest.StatusOK, fmt.Sprintf("The log that your policy names was shown, %s signed it, and release %s stands in it.", plural(len(l.Witnesses), "witness", "witnesses"), l.Release.Version)
 	return c
+}
+
+// liars is how many of the pinned witnesses have to sign two histories before the log
+// can show both. 0 where nothing is pinned.
+func liars(policy attest.Policy) int {
+	pin, err := release.ParsePin(policy.Pin)
+	if err != nil {
+		return 0
+	}
+	p, err := tlog.ParsePolicy(pin.Log)
+	if err != nil {
+		return 0
+	}
+	return p.Shared()
 }
 
 // logKey is the base64 part of the log's key, out of the pin.
