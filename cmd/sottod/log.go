@@ -101,7 +101,7 @@ func logRole(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	}
 	defer l.Close()
 	log.Info("log", slog.String("listen", l.Addr().String()), slog.String("key", signer.Key().String()))
-	return together(ctx, serving(server(s.Handler()), connlimit.Listen(l, maxConnections)), s.Run)
+	return together(ctx, serving(brief(s.Handler()), connlimit.Listen(l, maxConnections)), s.Run)
 }
 
 // readPin reads the file of a pin.
@@ -214,5 +214,5 @@ func witnessRole(ctx context.Context, args []string, stdout, stderr io.Writer) e
 	}
 	defer l.Close()
 	log.Info("witness", slog.String("listen", l.Addr().String()), slog.String("key", cosigner.Key().String()), slog.Int("logs", len(logs)), slog.String("mind", witness.Independence))
-	return together(ctx, serving(server(w.Handler()), connlimit.Listen(l, maxConnections)))
+	return together(ctx, serving(brief(w.Handler()), connlimit.Listen(l, maxConnections)))
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
@@ -19,6 +20,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -291,5 +293,38 @@ func TestParseOrigin(t *testing.T) {
 		if _, err := parseOrigin(s); (err == nil) != ok {
 			t.Errorf("%q: %v", s, err)
 		}
+	}
+}
+
+// TestBrief: an answer that nobody reads ends, and with it what waits to be sent.
+func TestBrief(t *testing.T) {
+	ended := make(chan error, 1)
+	s := brief(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var err error
+		for b := make([]byte, 1<<20); err == nil; {
+			_, err = w.Write(b)
+		}
+		ended <- err
+	}))
+	if s.WriteTimeout <= 0 {
+		t.Fatal("an answer may take for ever")
+	}
+	s.WriteTimeout = 50 * time.Millisecond
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go s.Serve(l)
+	defer s.Close()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("ended with %v", err)
 	}
 }

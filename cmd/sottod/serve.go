@@ -32,6 +32,14 @@ func server(h http.Handler) *http.Server {
 	}
 }
 
+// brief is the HTTP server of a role whose answers don't stream. Whoever doesn't read
+// one gives back the connection and the bytes that wait for it.
+func brief(h http.Handler) *http.Server {
+	s := server(h)
+	s.WriteTimeout = 2 * time.Minute
+	return s
+}
+
 // task is something that runs until its context ends.
 type task func(ctx context.Context) error
 
