@@ -46,28 +46,34 @@ func (c Claim) bound(want, found []byte) Check {
 }
 
 // Rules decodes a platform's own rules into v, which the caller has filled with
-// defaults. A policy without rules for the platform leaves v as it is. Whatever
-// could make a rule count for nothing is refused: a field that isn't known, one
-// that stands there twice (in whatever case, since the decoder overlooks that), a
-// null, bytes that follow.
+// defaults, as [Strictly] does. A policy without rules for the platform leaves v as
+// it is.
 func (p Policy) Rules(platform string, v any) error {
 	raw, ok := p.Platforms[platform]
 	if !ok {
 		return nil
 	}
-	dec := json.NewDecoder(bytes.NewReader(raw))
+	return Strictly(raw, v)
+}
+
+// Strictly decodes one JSON value into v. Whatever could make a rule count for
+// nothing is refused: a field that isn't known, one that stands there twice (in
+// whatever case, since the decoder overlooks that), a null, bytes that follow,
+// nesting beyond 16 levels.
+func Strictly(doc []byte, v any) error {
+	dec := json.NewDecoder(bytes.NewReader(doc))
 	if err := clearly(dec, 0); err != nil {
 		return err
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return errors.New("bytes follow its end")
 	}
-	dec = json.NewDecoder(bytes.NewReader(raw))
+	dec = json.NewDecoder(bytes.NewReader(doc))
 	dec.DisallowUnknownFields()
 	return dec.Decode(v)
 }
 
-// maxNesting is how deep rules may be nested.
+// maxNesting is how deep values may be nested.
 const maxNesting = 16
 
 // clearly reads one JSON value and reports what in it could be overlooked.

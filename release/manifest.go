@@ -194,7 +194,7 @@ func ParseManifest(text []byte) (Manifest, error) {
 	}
 	var m Manifest
 	// As strictly as rules of a platform: nothing twice, nothing unknown, no null.
-	if err := strictly(text, &m); err != nil {
+	if err := attest.Strictly(text, &m); err != nil {
 		return Manifest{}, errors.New("it is not the expected JSON")
 	}
 	for _, raw := range m.Machines.Platforms {
@@ -209,12 +209,6 @@ func ParseManifest(text []byte) (Manifest, error) {
 		return Manifest{}, err
 	}
 	return m, nil
-}
-
-// strictly decodes doc into v as package attest decodes rules: no field twice, in
-// whatever case, none unknown, no null, not too deep, no bytes after the end.
-func strictly(doc []byte, v any) error {
-	return attest.Policy{Platforms: map[string]json.RawMessage{"": doc}}.Rules("", v)
 }
 
 // plainText reports whether text holds only printable ASCII and line ends, and of

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sotto-chat/sotto/attest"
 	"github.com/sotto-chat/sotto/tlog"
 )
 
@@ -41,7 +42,7 @@ func ParsePin(doc []byte) (Pin, error) {
 		return Pin{}, errors.New("it is longer than " + strconv.Itoa(MaxPin) + " bytes")
 	}
 	var p Pin
-	if err := strictly(doc, &p); err != nil {
+	if err := attest.Strictly(doc, &p); err != nil {
 		return Pin{}, err
 	}
 	if _, _, err := p.read(); err != nil {

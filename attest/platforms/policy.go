@@ -4,7 +4,6 @@
 package platforms
 
 import (
-	"encoding/json"
 	"errors"
 	"strings"
 	"time"
@@ -24,8 +23,7 @@ func ParsePolicy(doc []byte, known []attest.Platform) (p attest.Policy, err erro
 	if len(doc) > MaxPolicy {
 		return p, errors.New("it is longer than a megabyte")
 	}
-	// As strictly as a platform's rules: the document is read as the rules of nobody.
-	if err := (attest.Policy{Platforms: map[string]json.RawMessage{"": doc}}).Rules("", &p); err != nil {
+	if err := attest.Strictly(doc, &p); err != nil {
 		return attest.Policy{}, err
 	}
 	for name := range p.Platforms {

@@ -95,7 +95,7 @@ func ParseConfig(doc []byte) (Config, error) {
 		return Config{}, errors.New("it is longer than a megabyte")
 	}
 	var c Config
-	if err := (attest.Policy{Platforms: map[string]json.RawMessage{"": doc}}).Rules("", &c); err != nil {
+	if err := attest.Strictly(doc, &c); err != nil {
 		return Config{}, err
 	}
 	return c, nil

@@ -164,7 +164,7 @@ func Parse(config []byte) (Inputs, error) {
 	if len(config) > MaxConfig {
 		return in, errors.New("measure: the description is longer than " + strconv.Itoa(MaxConfig) + " bytes")
 	}
-	if err := (attest.Policy{Platforms: map[string]json.RawMessage{"": config}}).Rules("", &in); err != nil {
+	if err := attest.Strictly(config, &in); err != nil {
 		return in, fmt.Errorf("measure: the description can't be read: %w", err)
 	}
 	if len(in.SNP)+len(in.TDX)+len(in.TPM) == 0 {
