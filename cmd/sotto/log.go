@@ -137,8 +137,7 @@ func (a *app) logFollow(args []string, once bool) error {
 		if err != nil {
 			return err
 		}
-		sum := sha256.Sum256([]byte(pin.Log))
-		*state = filepath.Join(dir, "logs", hex.EncodeToString(sum[:8])+".json")
+		*state = filepath.Join(dir, "logs", logName(pin)+".json")
 	}
 	f := &follower{a: a, base: strings.TrimSuffix(rest[0], "/"), state: *state, webhook: *webhook, json: *asJSON}
 	if f.monitor, err = loadMonitor(pin, *state); err != nil {
@@ -153,6 +152,18 @@ func (a *app) logFollow(args []string, once bool) error {
 		return f.once(ctx)
 	}
 	return f.watch(ctx, every)
+}
+
+// logName names the file of what was seen, by the keys of the pinned logs alone: a pin
+// with other witnesses or signers forgets nothing.
+func logName(pin release.Pin) string {
+	sum := sha256.New()
+	if policy, err := tlog.ParsePolicy(pin.Log); err == nil { // as a pin that was read has it
+		for _, l := range policy.Logs() {
+			sum.Write([]byte(l.Key.String() + "\n"))
+		}
+	}
+	return hex.EncodeToString(sum.Sum(nil)[:8])
 }
 
 func loadMonitor(pin release.Pin, file string) (*monitor.Monitor, error) {
