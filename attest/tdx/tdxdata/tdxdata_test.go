@@ -6,6 +6,7 @@ package tdxdata_test
 import (
 	"bytes"
 	"crypto/x509"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/pem"
 	"math/big"
@@ -55,7 +56,7 @@ func TestFromQuote(t *testing.T) {
 		"padding":       {append(bytes.Clone(quote), make([]byte, 3000)...), [][]byte{append([]byte("\n"), info...), append(identity, '\n'), signing, caList, rootList}, append(bytes.Clone(m.Log), bytes.Repeat([]byte{0xff}, 5000)...)},
 		"twice":         {quote, [][]byte{info, identity, signing, signing, caList, rootList, caList, m.Chain(tdxtest.Signing, tdxtest.Root)}, m.Log},
 		"more than it takes": {quote, [][]byte{
-			other.Document("tcbInfo"), info, identity, sgx.Document("tcbInfo"), sgx.Document("enclaveIdentity"),
+			sgx.Document("tcbInfo"), other.Document("tcbInfo"), info, identity, sgx.Document("enclaveIdentity"),
 			m.DER(tdxtest.CA), m.DER(tdxtest.Root), signing, foreign.CRL(foreign.Lists[0]), caList, rootList}, m.Log},
 	} {
 		got, err := tdxdata.FromQuote(c.quote, c.files, c.log)
@@ -127,6 +128,111 @@ func TestFromQuoteRefuses(t *testing.T) {
 		if err == nil || got != nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %d bytes, %v", name, len(got), err)
 		}
+	}
+}
+
+// object is what passes for a certificate, or for a revocation list, of a size. It
+// ends in what is given.
+func object(list bool, size int, end ...byte) []byte {
+	long := func(n int) []byte { return []byte{0x30, 0x83, byte(n >> 16), byte(n >> 8), byte(n)} }
+	fields := "\xa0\x00\x02\x00\x30\x00\x30\x00\x30\x00\x30\x00\x30\x00"
+	if list {
+		fields = "\x02\x00\x30\x00\x30\x00"
+	}
+	b := slices.Concat(long(size-5), long(size-10), []byte(fields))
+	b = append(b, make([]byte, size-len(b))...)
+	copy(b[size-len(end):], end)
+	return b
+}
+
+// bare is a quote of zeros that ends in what is given.
+func bare(end []byte) []byte {
+	b := make([]byte, 632)
+	b[0] = 4
+	return append(binary.LittleEndian.AppendUint32(b, uint32(len(end))), end...)
+}
+
+// Each limit holds to the byte.
+func TestLimits(t *testing.T) {
+	m := machine()
+	quote := m.Quote()
+	document := func(name string) func(int) []byte {
+		return func(n int) []byte { return []byte(`{"` + name + `":` + strings.Repeat("x", n-len(name)-4)) }
+	}
+	asQuote := func(n int) []byte { return bare(make([]byte, n-636)) }
+	first := func(size int) []byte { // of a log: a first event, and nothing else
+		return append(binary.LittleEndian.AppendUint32(make([]byte, 28), uint32(size-32)), make([]byte, size-32)...)
+	}
+	for name, c := range map[string]struct {
+		most             int
+		quote, file, log func(int) []byte
+	}{
+		"quote":        {most: tdxdata.MaxQuote, quote: asQuote},
+		"TCB info":     {most: tdxdata.MaxTCBInfo, file: document("tcbInfo")},
+		"QE identity":  {most: tdxdata.MaxQEIdentity, file: document("enclaveIdentity")},
+		"list":         {most: tdxdata.MaxCRL, file: func(n int) []byte { return object(true, n) }},
+		"certificate":  {most: tdxdata.MaxCert, file: func(n int) []byte { return object(false, n) }},
+		"log":          {most: tdxdata.MaxLog, log: first},
+		"area of logs": {most: 2 * tdxdata.MaxLog, log: func(n int) []byte { return append(first(40), make([]byte, n-40)...) }},
+	} {
+		for _, n := range []int{c.most, c.most + 1} {
+			q, files, log := quote, [][]byte(nil), []byte(nil)
+			switch {
+			case c.quote != nil:
+				q = c.quote(n)
+			case c.file != nil:
+				files = [][]byte{c.file(n)}
+			default:
+				log = c.log(n)
+			}
+			if _, err := tdxdata.FromQuote(q, files, log); (err == nil) != (n == c.most) || err != nil && !strings.Contains(err.Error(), "too long") {
+				t.Errorf("%s of %d bytes: %v", name, n, err)
+			}
+		}
+	}
+}
+
+// What a quote brings along is told from its form, whatever that is.
+func TestStrangeQuotes(t *testing.T) {
+	asPEM := func(b []byte) []byte { return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: b}) }
+	info := func(model string) []byte { return []byte(`{"tcbInfo":{"id":"TDX","fmspc":"` + model + `"`) }
+	head := []byte{6, 10, 0x2a, 0x86, 0x48, 0x86, 0xf8, 0x4d, 1, 13, 1, 4, 4, 6}
+	nameless := object(false, 60)
+	named := object(false, 60, append(bytes.Clone(head), "\x11\x22\x33\x44\x55\x66"...)...)
+	cut := object(false, 60, append(bytes.Clone(head), "\x11\x22\x33\x44\x55"...)...)
+
+	for name, c := range map[string]struct {
+		own   []byte // certificate in the quote
+		model string // of the second TCB info
+		taken int
+	}{
+		"the model's":           {named, "112233445566", 1},
+		"no model":              {nameless, hex.EncodeToString(nameless[13:19]), 0},
+		"a model cut off":       {append(cut, 0), "112233445500", 0},
+		"another model":         {named, "112233445567", 0},
+		"no certificate at all": {nil, "112233445566", 0},
+	} {
+		var own []byte
+		if c.own != nil {
+			own = asPEM(c.own)
+		}
+		infos := [][]byte{info("000000000001"), info(c.model)}
+		got, err := tdxdata.FromQuote(bare(own), infos, nil)
+		want := section.Append(section.Append(nil, tdxdata.KindQuote, bare(own)), tdxdata.KindTCBInfo, infos[c.taken])
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+	}
+
+	// The certificate may be all that is in it.
+	quote := bare(nil)
+	copy(quote, asPEM(nameless))
+	got, err := tdxdata.FromQuote(quote, [][]byte{nameless}, nil)
+	if err != nil || !bytes.Equal(got, section.Append(nil, tdxdata.KindQuote, quote)) {
+		t.Errorf("a certificate from the first byte: %q, %v", got, err)
+	}
+	if got, err := tdxdata.Trim(bare(nil)); err != nil || len(got) != 636 {
+		t.Errorf("a quote that ends with its length: %d bytes, %v", len(got), err)
 	}
 }
 
