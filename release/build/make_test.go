@@ -58,9 +58,16 @@ func git(t *testing.T, dir string, args ...string) {
 	}
 }
 
-// A release of a small tree: source, program, page, model, machine.
-func TestMake(t *testing.T) {
-	const d = "sha256:1111111111111111111111111111111111111111111111111111111111111111"
+const someDigest = "sha256:1111111111111111111111111111111111111111111111111111111111111111"
+
+// tree is a small tree: source, page, model, machine.
+type tree struct {
+	dir, src string
+	kernel   []byte
+}
+
+func newTree(t *testing.T) tree {
+	t.Helper()
 	kernel := petest.Program(petest.Options{Sections: []petest.Section{{Name: ".text", Data: []byte("kernel")}}})
 	dir := folder(t, map[string]string{
 		"src/go.mod":                 "module example.com/x\n\ngo 1.26\n",
@@ -76,39 +83,68 @@ func TestMake(t *testing.T) {
 	git(t, src, "init", "-q")
 	git(t, src, "add", ".")
 	git(t, src, "commit", "-q", "-m", "first")
+	return tree{dir, src, kernel}
+}
+
+// make makes a release of the tree. Its program is a digest, since it takes a while
+// to build one.
+func (tr tree) make(t *testing.T, change func(map[string]any), o Options) (release.Manifest, []string, error) {
+	t.Helper()
+	base := `{"product":"sotto","version":"1.0.0","source":"src","web":"web",
+		"node":{"binary":"` + someDigest + `","images":[{"path":"node/kernel","from":"vmlinuz"},{"path":"OVMF.fd"}],"environment":["B=1","A=2"],"arguments":["-engine","http://127.0.0.1:8000"]},
+		"engine":{"name":"vllm","version":"1","program":"vmlinuz"},
+		"models":[{"id":"z","weights":"` + someDigest + `"},{"id":"m","weights":"model"}],
+		"machines":{"require":["snp"],"platforms":{"snp":{"min_guest_svn":3}}},
+		"measure":{"snp":[{"firmware":{"name":"OVMF.fd"},"kernel":{"name":"vmlinuz"},"cmdline":"quiet","vcpus":2,"cpu":"EPYC-Milan"}]},
+		"issuers":["b","a"]}`
+	var doc map[string]any
+	if err := json.Unmarshal([]byte(base), &doc); err != nil {
+		t.Fatal(err)
+	}
+	if change != nil {
+		change(doc)
+	}
+	b, err := json.Marshal(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := ParseConfig(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Folder = tr.dir
+	return Make(t.Context(), c, o)
+}
+
+// A program that was built from the tree.
+func TestMakeProgram(t *testing.T) {
+	tr := newTree(t)
 	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", "bin/", "./cmd/sotto-node")
-	build.Dir = src
+	build.Dir = tr.src
 	build.Env = append(os.Environ(), "GOFLAGS=", "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
+	m, open, err := tr.make(t, func(d map[string]any) { d["node"].(map[string]any)["binary"] = "src/bin/sotto-node" }, Options{})
+	if err != nil || len(open) != 0 {
+		t.Fatal(err, open)
+	}
+	if want, err := DigestFile(filepath.Join(tr.src, "bin", "sotto-node")); err != nil || m.Node.Binary != want {
+		t.Errorf("the program is %s, want %s, %v", m.Node.Binary, want, err)
+	}
+	if !strings.HasPrefix(m.Toolchain, "go1.") || !strings.Contains(m.Toolchain, "/") {
+		t.Errorf("built with %q", m.Toolchain)
+	}
+}
 
-	base := `{"product":"sotto","version":"1.0.0","source":"src","web":"web",
-		"node":{"binary":"src/bin/sotto-node","images":[{"path":"node/kernel","from":"vmlinuz"},{"path":"OVMF.fd"}],"environment":["B=1","A=2"],"arguments":["-engine","http://127.0.0.1:8000"]},
-		"engine":{"name":"vllm","version":"1","program":"vmlinuz"},
-		"models":[{"id":"z","weights":"` + d + `"},{"id":"m","weights":"model"}],
-		"machines":{"require":["snp"],"platforms":{"snp":{"min_guest_svn":3}}},
-		"measure":{"snp":[{"firmware":{"name":"OVMF.fd"},"kernel":{"name":"vmlinuz"},"cmdline":"quiet","vcpus":2,"cpu":"EPYC-Milan"}]},
-		"issuers":["b","a"]}`
+// A release of a small tree
+func TestMake(t *testing.T) {
+	const d = someDigest
+	tr := newTree(t)
+	dir, src, kernel := tr.dir, tr.src, tr.kernel
 	make := func(change func(map[string]any), o Options) (release.Manifest, []string, error) {
 		t.Helper()
-		var doc map[string]any
-		if err := json.Unmarshal([]byte(base), &doc); err != nil {
-			t.Fatal(err)
-		}
-		if change != nil {
-			change(doc)
-		}
-		b, err := json.Marshal(doc)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c, err := ParseConfig(b)
-		if err != nil {
-			t.Fatal(err)
-		}
-		o.Folder = dir
-		return Make(t.Context(), c, o)
+		return tr.make(t, change, o)
 	}
 	m, open, err := make(nil, Options{Index: 5})
 	if err != nil {
@@ -118,7 +154,7 @@ func TestMake(t *testing.T) {
 	if err != nil || len(open) != 0 {
 		t.Fatal(err, open)
 	}
-	if len(m.Commit) != 40 || m.Time != 1793534401 || m.Index != 5 || !strings.HasPrefix(m.Toolchain, "go1.") || !strings.Contains(m.Toolchain, "/") ||
+	if len(m.Commit) != 40 || m.Time != 1793534401 || m.Index != 5 || !strings.HasPrefix(m.Toolchain, "go1.") || strings.Contains(m.Toolchain, "/") ||
 		m.Node.Environment[0] != "A=2" || m.Node.Images[0].Path != "OVMF.fd" || m.Models[0].ID != "m" || m.Models[1].Weights != d || m.Issuers[0] != "a" || m.MinimumVersion != "0.0.0" {
 		t.Errorf("made %s", text)
 	}
