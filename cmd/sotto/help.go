@@ -74,6 +74,31 @@ func (a *app) showHelp(args []string) error {
 	return usageError("there is no command “"+rest[0]+"”", "“sotto help” lists the commands")
 }
 
+// oneOf runs one of the commands that name has below it. Its help lists them, with
+// more behind.
+func (a *app) oneOf(name, short string, below []command, more string, args []string) error {
+	hint := "“sotto help " + name + "” lists what there is"
+	if len(args) == 0 {
+		return usageError("“sotto "+name+"” needs to know what to do", hint)
+	}
+	for _, c := range below {
+		if c.name == args[0] {
+			a.command = command{name + " " + c.name, c.args, c.short, c.run}
+			return c.run(a, args[1:])
+		}
+	}
+	switch args[0] {
+	case "-h", "-help", "--help":
+		fmt.Fprintf(a.out, "sotto %s: %s\n\n", name, short)
+		for _, c := range below {
+			fmt.Fprintf(a.out, "  sotto %s %s %s\n        %s\n", name, c.name, c.args, c.short)
+		}
+		fmt.Fprint(a.out, more)
+		return nil
+	}
+	return usageError("there is no “sotto "+name+" "+args[0]+"”", hint)
+}
+
 // help prints the usage of one command.
 func (a *app) help(w io.Writer, c command, fs *flag.FlagSet) {
 	fmt.Fprintf(w, "sotto %s: %s\n\nUsage: sotto %s %s\n\n", c.name, c.short, c.name, c.args)

@@ -26,26 +26,7 @@ import (
 
 // logCommand follows a public log.
 func (a *app) logCommand(args []string) error {
-	const hint = "“sotto help log” lists what there is"
-	if len(args) == 0 {
-		return usageError("“sotto log” needs to know what to do", hint)
-	}
-	for _, c := range logCommands {
-		if c.name == args[0] {
-			a.command = command{"log " + c.name, c.args, c.short, c.run}
-			return c.run(a, args[1:])
-		}
-	}
-	switch args[0] {
-	case "-h", "-help", "--help":
-		fmt.Fprint(a.out, "sotto log: read a public log of releases, all of it, and see that it only grows\n\n")
-		for _, c := range logCommands {
-			fmt.Fprintf(a.out, "  sotto log %s %s\n        %s\n", c.name, c.args, c.short)
-		}
-		fmt.Fprint(a.out, logHelp)
-		return nil
-	}
-	return usageError("there is no “sotto log "+args[0]+"”", hint)
+	return a.oneOf("log", "read a public log of releases, all of it, and see that it only grows", logCommands, logHelp, args)
 }
 
 var logCommands = []command{

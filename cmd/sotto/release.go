@@ -26,26 +26,7 @@ import (
 
 // releaseCommand makes, signs, publishes and reads releases.
 func (a *app) releaseCommand(args []string) error {
-	const hint = "“sotto help release” lists what there is"
-	if len(args) == 0 {
-		return usageError("“sotto release” needs to know what to do", hint)
-	}
-	for _, c := range releaseCommands {
-		if c.name == args[0] {
-			a.command = command{"release " + c.name, c.args, c.short, c.run}
-			return c.run(a, args[1:])
-		}
-	}
-	switch args[0] {
-	case "-h", "-help", "--help":
-		fmt.Fprint(a.out, "sotto release: make, sign, publish and read releases\n\n")
-		for _, c := range releaseCommands {
-			fmt.Fprintf(a.out, "  sotto release %s %s\n        %s\n", c.name, c.args, c.short)
-		}
-		fmt.Fprint(a.out, releaseHelp)
-		return nil
-	}
-	return usageError("there is no “sotto release "+args[0]+"”", hint)
+	return a.oneOf("release", "make, sign, publish and read releases", releaseCommands, releaseHelp, args)
 }
 
 var releaseCommands = []command{
