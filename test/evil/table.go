@@ -15,7 +15,7 @@ const (
 	tableEnds   = "<!-- end of attacks -->\n"
 )
 
-// table is all attacks as Markdown, one table for each class.
+// markdown is all attacks, a table for each class.
 func markdown() string {
 	var b strings.Builder
 	class := ""
