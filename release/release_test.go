@@ -64,6 +64,30 @@ func TestFromSigningToClient(t *testing.T) {
 	if _, _, err := p.Find(three); err != nil {
 		t.Error(err)
 	}
+	w.Publish("1.3.0", func(m *release.Manifest) { m.Revoked = []string{three} })
+	p, err = pin.Open(w.View(), &p.Seen, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What the view still holds is shown with its name.
+	if r, index, err := p.Find(three); failure(t, err) != tlog.FailRevoked || r.Digest() != three || index != 2 {
+		t.Errorf("a release named as no longer good: %v at %d, %v", r.Manifest.Version, index, err)
+	}
+}
+
+// A pin that lets the log say what it likes says which way.
+func TestPinWithoutWitnesses(t *testing.T) {
+	pin := releasetest.New("alone").Pin
+	key, _, _ := strings.Cut(pin.Log, "\n")
+	for want, log := range map[string]string{
+		"asks for no witness":       key + "\nquorum none\n",
+		"have no witness in common": strings.Replace(pin.Log, "group two 2 ", "group two 1 ", 1),
+	} {
+		pin.Log = log
+		if _, err := pin.Open(nil, nil, now); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
 }
 
 // A view of a long log starts late: what was before it can't be compared.
