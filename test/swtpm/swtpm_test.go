@@ -474,7 +474,7 @@ func quoteOf(t *testing.T, doc []byte) *judge.Quote {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := section.Parse(b.Evidence[0].Data, tpm.Sections())
+	s, err := section.Parse(b.Evidence[0].Data, judge.Sections())
 	if err != nil {
 		t.Fatal(err)
 	}
