@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"sync"
 
@@ -68,8 +69,14 @@ func (a *app) page(args []string) error {
 	fmt.Fprintf(a.out, "http://%s/#app=%s\n", l.Addr(), key)
 	a.say("open this address in a browser on this machine; it works until this program ends, and is yours alone")
 	return serve(ctx, ownpage.Server(ownpage.New(ownpage.Config{
-		Server: base, Page: web.Handler(), Key: key, Link: link,
+		Server: base, Page: web.Handler(), Key: key, Link: link, Demo: server.software || onThisMachine(base),
 	})), l)
+}
+
+// onThisMachine reports whether an address is of this machine, by its name.
+func onThisMachine(base *url.URL) bool {
+	ip := net.ParseIP(base.Hostname())
+	return ip != nil && ip.IsLoopback() || base.Hostname() == "localhost"
 }
 
 // pageLink is the link of this terminal to its account, for the page: the same

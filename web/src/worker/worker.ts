@@ -86,7 +86,8 @@ class Core {
     });
     const consent = await this.store.then((s) => s.consent()).catch(() => false);
     const kept = await this.store.then((s) => s.kept()).catch(() => '');
-    await go.call('start', { origin: location.origin, local: isLocal(), consent, kept, policy: __POLICY__ });
+    const appKey = await this.store.then((s) => s.appKey()).catch(() => '');
+    await go.call('start', { origin: location.origin, local: await mayBeDemo(appKey), consent, kept, policy: __POLICY__ });
     return go;
   }
 
@@ -327,9 +328,20 @@ class Core {
   };
 }
 
-/** Whether the page comes from this machine, where demo hardware may be accepted. */
+/** Whether the page comes from this machine. */
 function isLocal(): boolean {
   return location.hostname === 'localhost' || location.hostname === '127.0.0.1';
+}
+
+/** Whether demo hardware may be accepted: where it is the person's own. `sotto app` may talk to somebody else's. */
+async function mayBeDemo(appKey: string): Promise<boolean> {
+  if (!isLocal()) return false;
+  try {
+    return (await api<{ allowed: boolean }>('POST', 'app/demo', {})).allowed;
+  } catch (e) {
+    // `sotto app` always says. Where nobody answers, it is what was here before.
+    return e instanceof ApiError && (e.status !== 0 || appKey === '');
+  }
 }
 
 function base64(b: Uint8Array): string {

@@ -25,6 +25,7 @@
 //	app/link  → {"url","code","expires":unix seconds}: the address to open where one is signed in
 //	app/poll  → {"linked":bool}: whether somebody approved it
 //	app/open  → {"account","secret":base64,"wrap"}: what opens the history, made for this once
+//	app/demo  → {"allowed":bool}: whether the person may accept demo hardware; needs no key
 //
 // GET /api/v1/session, which the page asks first, is refused with app_key (401)
 // to a page that doesn't know the key of this run, and with app_link (401) while
@@ -64,6 +65,9 @@ type Config struct {
 	Key string
 	// Link holds the account.
 	Link Link
+	// Demo lets the page offer to accept demo hardware. The page is always on this
+	// machine, which else is how it knows that the hardware is the person's own.
+	Demo bool
 }
 
 // A Link is the program's link to an account.
@@ -163,6 +167,8 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, "none", "The app needs no service worker.")
 	case !api:
 		s.cfg.Page.ServeHTTP(w, r)
+	case r.URL.Path == "/api/v1/app/demo": // the page asks before it knows its key
+		s.serveOwn(w, r, "demo")
 	case !s.knows(r):
 		refuse(w, http.StatusUnauthorized, "app_key", "Open the address that sotto app printed in the terminal: it has the key to this app.")
 	default:
@@ -249,6 +255,8 @@ func (s *server) serveOwn(w http.ResponseWriter, r *http.Request, what string) {
 		answer = map[string]bool{"linked": linked}
 	case "open":
 		answer, err = s.cfg.Link.Open()
+	case "demo":
+		answer = map[string]bool{"allowed": s.cfg.Demo}
 	default:
 		refuse(w, http.StatusNotFound, "malformed", "There is nothing at this address.")
 		return

@@ -151,6 +151,8 @@ func TestWhoMayAsk(t *testing.T) {
 		{"no key, for what opens the history", "/api/v1/app/open", func(r *http.Request) { r.Header.Del(keyHeader) }, 401},
 		{"the key in the address", "/api/v1/feed/stream?app=" + w.key, func(r *http.Request) { r.Header.Del(keyHeader) }, 200},
 		{"another key in the address", "/api/v1/feed/stream?app=" + NewKey(), func(r *http.Request) { r.Header.Del(keyHeader) }, 401},
+		{"whether a demo may be accepted needs no key", "/api/v1/app/demo", func(r *http.Request) { r.Header.Del(keyHeader) }, 405},
+		{"another site's page, for whether a demo may be", "/api/v1/app/demo", header("Sec-Fetch-Site", "cross-site"), 403},
 		{"sealed bytes need no key", "/sotto/v1/nodes", func(r *http.Request) { r.Header.Del(keyHeader) }, 200},
 		{"nor does the page", "/chat/1", func(r *http.Request) { r.Header = http.Header{} }, 200},
 	} {
@@ -306,6 +308,22 @@ func TestLinking(t *testing.T) {
 	w.link.err = errors.New("broken")
 	if status, _, body = w.ask("POST", "/api/v1/app/open", "{}", nil); status != 502 {
 		t.Errorf("broken: %d %s", status, body)
+	}
+}
+
+// TestDemo: the page hears whether it may offer to accept demo hardware.
+func TestDemo(t *testing.T) {
+	base, err := url.Parse("http://127.0.0.1:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, allowed := range []bool{true, false} {
+		rec := httptest.NewRecorder()
+		r := httptest.NewRequest("POST", "http://127.0.0.1:8789/api/v1/app/demo", strings.NewReader("{}"))
+		New(Config{Server: base, Key: NewKey(), Link: &fakeLink{}, Demo: allowed}).ServeHTTP(rec, r)
+		if want := fmt.Sprintf(`{"allowed":%v}`+"\n", allowed); rec.Code != 200 || rec.Body.String() != want {
+			t.Errorf("%d %s", rec.Code, rec.Body)
+		}
 	}
 }
 
