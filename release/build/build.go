@@ -53,7 +53,7 @@ func Describe(r Running) (release.Manifest, error) {
 		return release.Manifest{}, fmt.Errorf("describing this program: %w", err)
 	}
 	m := release.Manifest{
-		Format: release.Format, Product: r.Product, Version: fmt.Sprintf("0.0.%d", r.Index), Commit: builtFrom(),
+		Format: release.Format, Product: r.Product, Version: fmt.Sprintf("0.0.%d", r.Index), Commit: builtFrom(debug.ReadBuildInfo()),
 		Time: r.Time, Index: r.Index, Toolchain: plain(runtime.Version()), MinimumVersion: "0.0.0",
 		Node:   release.Node{Binary: binary},
 		Engine: r.Engine, Models: slices.Clone(r.Models), Web: release.Web{Core: "none"}, Log: r.Log,
@@ -78,14 +78,13 @@ func Describe(r Running) (release.Manifest, error) {
 func Same(a, b release.Manifest) bool {
 	a.Version, a.Time, a.Index = b.Version, b.Time, b.Index
 	x, err := a.Encode()
-	y, err2 := b.Encode()
-	return err == nil && err2 == nil && bytes.Equal(x, y)
+	y, _ := b.Encode() // nothing, where it can't be written down
+	return err == nil && bytes.Equal(x, y)
 }
 
-// builtFrom is the commit that this program was built from, "none" where that isn't
+// builtFrom is the commit that a program was built from, "none" where that isn't
 // known or where files were changed since.
-func builtFrom() string {
-	info, ok := debug.ReadBuildInfo()
+func builtFrom(info *debug.BuildInfo, ok bool) string {
 	if !ok {
 		return "none"
 	}

@@ -6,11 +6,15 @@ package build
 import (
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"testing/fstest"
+	"testing/iotest"
 
 	"github.com/sotto-chat/sotto/release"
 )
@@ -52,11 +56,16 @@ func TestWeb(t *testing.T) {
 		want   string
 	}{
 		"another byte": {func(d fstest.MapFS) fstest.MapFS { d["a/main.js"].Data = []byte("other"); return d }, "a/main.js of the page is not what its manifest.json says"},
-		"missing":      {func(d fstest.MapFS) fstest.MapFS { delete(d, "a/main.js"); return d }, "a/main.js"},
-		"no core":      {func(fstest.MapFS) fstest.MapFS { return page(map[string]string{"index.html": "p"}) }, "has no WASM core"},
-		"two cores":    {func(fstest.MapFS) fstest.MapFS { return page(map[string]string{"a.wasm": "a", "b.wasm": "b"}) }, "two WASM files"},
-		"not built":    {func(fstest.MapFS) fstest.MapFS { return fstest.MapFS{} }, "make web"},
-		"no JSON":      {func(d fstest.MapFS) fstest.MapFS { d["manifest.json"].Data = []byte("{"); return d }, "manifest.json of the page"},
+		"missing":      {func(d fstest.MapFS) fstest.MapFS { delete(d, "a/main.js"); return d }, "open a/main.js"},
+		"a folder": {func(d fstest.MapFS) fstest.MapFS {
+			delete(d, "manifest.json")
+			d["manifest.json/x"] = &fstest.MapFile{}
+			return d
+		}, "invalid argument"},
+		"no core":   {func(fstest.MapFS) fstest.MapFS { return page(map[string]string{"index.html": "p"}) }, "has no WASM core"},
+		"two cores": {func(fstest.MapFS) fstest.MapFS { return page(map[string]string{"a.wasm": "a", "b.wasm": "b"}) }, "two WASM files"},
+		"not built": {func(fstest.MapFS) fstest.MapFS { return fstest.MapFS{} }, "make web"},
+		"no JSON":   {func(d fstest.MapFS) fstest.MapFS { d["manifest.json"].Data = []byte("{"); return d }, "manifest.json of the page"},
 	} {
 		d := page(map[string]string{"index.html": "page", "a/core.wasm": "core", "a/main.js": "main"})
 		if _, err := Web(c.change(d)); err == nil || !strings.Contains(err.Error(), c.want) {
@@ -106,6 +115,18 @@ func TestDescribe(t *testing.T) {
 	if m, err := Describe(running); err != nil || len(m.Web.Files) != 0 {
 		t.Errorf("without a page: %v, %v", m.Web, err)
 	}
+	running.Web = fstest.MapFS{}
+	if m, err := Describe(running); err != nil || m.Web.Core != "none" {
+		t.Errorf("a page that isn't built: %v, %v", m.Web, err)
+	}
+	running.Web = page(map[string]string{"index.html": "page"})
+	if _, err := Describe(running); err == nil || !strings.Contains(err.Error(), "has no WASM core") {
+		t.Errorf("half a page: %v", err)
+	}
+	running.Web, running.Program = nil, "none"
+	if _, err := Describe(running); err == nil || !strings.Contains(err.Error(), "describing this program") {
+		t.Errorf("a program that isn't there: %v", err)
+	}
 	running.Program = ""
 	if _, err := Describe(running); err != nil {
 		t.Errorf("this program: %v", err)
@@ -113,5 +134,42 @@ func TestDescribe(t *testing.T) {
 	running.Engine.Name = ""
 	if _, err := Describe(running); err == nil || !strings.Contains(err.Error(), "engine.name") {
 		t.Errorf("an engine without a name: %v", err)
+	}
+	if Same(release.Manifest{}, release.Manifest{}) {
+		t.Error("what can't be written down is called the same")
+	}
+}
+
+func TestBuiltFrom(t *testing.T) {
+	for _, c := range []struct {
+		settings []debug.BuildSetting
+		want     string
+	}{
+		{[]debug.BuildSetting{{Key: "vcs.revision", Value: "abc"}, {Key: "vcs.modified", Value: "false"}, {Key: "-trimpath", Value: "true"}}, "abc"},
+		{[]debug.BuildSetting{{Key: "vcs.revision", Value: "abc"}, {Key: "vcs.modified", Value: "true"}}, "none"},
+		{[]debug.BuildSetting{{Key: "vcs.revision"}}, "none"},
+	} {
+		if got := builtFrom(&debug.BuildInfo{Settings: c.settings}, true); got != c.want {
+			t.Errorf("%v: %q, want %s", c.settings, got, c.want)
+		}
+	}
+	if got := builtFrom(nil, false); got != "none" {
+		t.Errorf("not known: %q", got)
+	}
+}
+
+func TestPlain(t *testing.T) {
+	if got, want := plain("\x1f go\n1\"\\~\x7fé"), " go1~"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// What can't be read has no digest.
+func TestDigestOfNothing(t *testing.T) {
+	if d, err := DigestFile(filepath.Join(t.TempDir(), "none")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no file: %q, %v", d, err)
+	}
+	if d, err := digestAll(iotest.ErrReader(io.ErrClosedPipe)); !errors.Is(err, io.ErrClosedPipe) || d != "" {
+		t.Errorf("a file that can't be read: %q, %v", d, err)
 	}
 }

@@ -198,17 +198,11 @@ func (e *DirtyError) Error() string {
 func settle(m *release.Machines) error {
 	m.Require = sorted(m.Require)
 	for name, raw := range m.Platforms {
-		var v any
-		dec := json.NewDecoder(strings.NewReader(string(raw)))
-		dec.UseNumber()
-		if err := dec.Decode(&v); err != nil {
-			return fmt.Errorf("machines: the rules for %s: %w", name, err)
-		}
-		b, err := encodePlain(v)
+		plain, err := encodePlain(raw)
 		if err != nil {
 			return fmt.Errorf("machines: the rules for %s: %w", name, err)
 		}
-		m.Platforms[name] = b
+		m.Platforms[name] = plain
 	}
 	doc, err := json.Marshal(m)
 	if err != nil {
@@ -220,8 +214,15 @@ func settle(m *release.Machines) error {
 	return nil
 }
 
-// encodePlain is JSON without the escapes that are for web pages.
-func encodePlain(v any) ([]byte, error) {
+// encodePlain writes JSON in its one form: fields sorted, numbers as they are, and
+// without the escapes that are for web pages.
+func encodePlain(doc []byte) ([]byte, error) {
+	var v any
+	dec := json.NewDecoder(strings.NewReader(string(doc)))
+	dec.UseNumber()
+	if err := dec.Decode(&v); err != nil {
+		return nil, err
+	}
 	var b strings.Builder
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)

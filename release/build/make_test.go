@@ -10,10 +10,12 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"testing"
 
@@ -181,7 +183,8 @@ func TestMake(t *testing.T) {
 		want   string
 	}{
 		"no source":             {func(d map[string]any) { delete(d, "source") }, "source is missing"},
-		"source that is none":   {func(d map[string]any) { d["source"] = "model/none" }, "is no git tree"},
+		"source that is none":   {func(d map[string]any) { d["source"] = "model/none" }, "no such file"},
+		"source without git":    {func(d map[string]any) { d["source"] = "model" }, "is no git tree with a commit: git rev-parse: fatal"},
 		"no page there":         {func(d map[string]any) { d["web"] = "model" }, "make web"},
 		"no binary":             {func(d map[string]any) { delete(at(d, "node"), "binary") }, "node.binary is missing"},
 		"binary not there":      {func(d map[string]any) { at(d, "node")["binary"] = "none" }, "node.binary: "},
@@ -208,11 +211,11 @@ func TestMake(t *testing.T) {
 		"rule computed":          {func(d map[string]any) { at(d, "machines", "platforms", "snp")["measurements"] = []any{"00"} }, "measurements is computed from measure, so leave it out"},
 		"measure not there": {func(d map[string]any) {
 			d["measure"] = json.RawMessage(`{"snp":[{"firmware":{"name":"none"},"vcpus":1}]}`)
-		}, "measure: "},
+		}, "measure: open "},
 		"measure of a folder": {func(d map[string]any) {
 			d["measure"] = json.RawMessage(`{"snp":[{"firmware":{"name":"model"},"vcpus":1}]}`)
 		}, "measure: model is no file"},
-		"measure not known": {func(d map[string]any) { d["measure"] = json.RawMessage(`{"sgx":[]}`) }, "measure: "},
+		"measure not known": {func(d map[string]any) { d["measure"] = json.RawMessage(`{"sgx":[]}`) }, "sgx"},
 		"measure of no firmware": {func(d map[string]any) {
 			d["measure"] = json.RawMessage(`{"snp":[{"firmware":{"name":"vmlinuz"},"vcpus":1}]}`)
 		}, "measure: "},
@@ -230,12 +233,19 @@ func TestMake(t *testing.T) {
 		at(doc, "node")["binary"] = d
 		doc["models"] = []any{map[string]any{"id": "q", "weights": d, "tokenizer": d, "template": "vmlinuz"}}
 		delete(at(doc, "machines", "platforms"), "snp")
+		doc["minimum_version"] = "0.9.0"
 	}, Options{Time: 7})
-	if err != nil || m.Node.Binary != d || m.Models[0].Tokenizer != d || m.Models[0].Template != release.Digest(kernel) || m.Time != 7 || len(open) != 1 || strings.Contains(m.Toolchain, "/") {
+	if err != nil || m.Node.Binary != d || m.Models[0].Tokenizer != d || m.Models[0].Template != release.Digest(kernel) || m.Time != 7 || m.MinimumVersion != "0.9.0" || len(open) != 1 || strings.Contains(m.Toolchain, "/") {
 		t.Errorf("%+v, %q, %v", m, open, err)
 	}
 	if !strings.HasPrefix(string(m.Machines.Platforms["snp"]), `{"measurements":["`) {
 		t.Errorf("rules %s", m.Machines.Platforms["snp"])
+	}
+
+	// What machines measure needn't be computed.
+	m, _, err = make(func(doc map[string]any) { delete(doc, "measure") }, Options{})
+	if err != nil || len(m.Measured) != 0 || string(m.Machines.Platforms["snp"]) != `{"min_guest_svn":3}` {
+		t.Errorf("nothing measured: %+v, %v", m.Machines, err)
 	}
 
 	// A tree that is not its commit
@@ -255,6 +265,54 @@ func TestMake(t *testing.T) {
 	m, open, err = make(nil, Options{Dirty: true})
 	if err != nil || m.Commit != "none" || len(open) != 1 || !strings.Contains(open[0], "no source commit") {
 		t.Errorf("a changed file, allowed: %s, %q, %v", m.Commit, open, err)
+	}
+}
+
+// Tools that can't do their part, each after those before it have
+func TestSourceTools(t *testing.T) {
+	tr := newTree(t)
+	path := t.TempDir()
+	tool, err := exec.LookPath("git")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(tool, filepath.Join(path, "git")); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", path)
+	if _, _, err := tr.make(t, nil, Options{}); err == nil || !strings.Contains(err.Error(), "go env: ") {
+		t.Errorf("without go: %v", err)
+	}
+	write(t, tr.src, map[string]string{".git/index": "words"})
+	if _, _, err := tr.make(t, nil, Options{}); err == nil || !strings.Contains(err.Error(), "git status: ") {
+		t.Errorf("an index that can't be read: %v", err)
+	}
+}
+
+func TestGather(t *testing.T) {
+	g := gatherer{folder: filepath.FromSlash("/a")}
+	for in, want := range map[string]string{"b": "/a/b", "../b": "/b", "/b": "/b"} {
+		if got := filepath.ToSlash(g.path(filepath.FromSlash(in))); got != want {
+			t.Errorf("%s is at %s, want %s", in, got, want)
+		}
+	}
+	if e, err := g.engine(EngineConfig{Name: "n"}); err != nil || e.Digest != "none" {
+		t.Errorf("an engine in the node: %+v, %v", e, err)
+	}
+	dir := folder(t, map[string]string{"three": "abc"})
+	if b, err := readSmall(filepath.Join(dir, "three"), 3); err != nil || string(b) != "abc" {
+		t.Errorf("as long as may be: %q, %v", b, err)
+	}
+}
+
+func TestRulesHaveOneForm(t *testing.T) {
+	got, err := encodePlain([]byte(`{ "b": 12345678901234567, "a": "<" }`))
+	if want := `{"a":"<","b":12345678901234567}`; err != nil || string(got) != want {
+		t.Errorf("%s, %v; want %s", got, err, want)
+	}
+	err = settle(&release.Machines{Platforms: map[string]json.RawMessage{"snp": json.RawMessage("{")}})
+	if err == nil || !strings.Contains(err.Error(), "the rules for snp: ") {
+		t.Errorf("rules cut off: %v", err)
 	}
 }
 
@@ -399,17 +457,43 @@ func TestModelParts(t *testing.T) {
 	}
 	for what, b := range map[string][]byte{
 		"version":      ggufOf(4),
-		"kind":         ggufOf(3, pair("a", 13, u64(0))),
+		"kind":         ggufOf(3, pair("a", 13, u32(0), u64(0))),
+		"no length":    ggufOf(3, pair("a", 8)),
+		"cut text":     ggufOf(3, pair("a", 8, u64(3), []byte("ab"))),
+		"long key":     append(ggufOf(3, u64(1<<62), u32(0)), make([]byte, 9)...),
 		"kind in list": ggufOf(3, pair("a", 9, u32(13), u64(1), u64(0))),
 		"long text":    ggufOf(3, pair("a", 8, u64(1<<62))),
 		"long list":    ggufOf(3, pair("a", 9, u32(0), u64(1<<62))),
 		"longer list":  ggufOf(3, pair("a", 9, u32(0), u64(1<<39))),
-		"deep":         ggufOf(3, pair("a", 9, u32(9), u64(1), u32(9), u64(1), u32(9), u64(1), u32(9), u64(1), u32(9), u64(1), u32(0), u64(0))),
+		"deep":         ggufOf(3, pair("a", 9, u32(9), u64(1), u32(9), u64(1), u32(9), u64(1), u32(9), u64(1), u32(0), u64(0))),
 		"many keys":    append([]byte("GGUF"), bytes.Join([][]byte{u32(3), u64(0), u64(1 << 40)}, nil)...),
 	} {
 		if _, err := Model(write(b)); err == nil {
 			t.Errorf("%s is no mistake", what)
 		}
+	}
+	// As much as may be, and more
+	key := bytes.Join([][]byte{str(""), u32(0), {0}}, nil)
+	deep := []byte{}
+	for range 3 {
+		deep = append(append(deep, u32(9)...), u64(1)...)
+	}
+	for what, c := range map[string]struct {
+		b  []byte
+		ok bool
+	}{
+		"keys":     {ggufOf(3, slices.Repeat([][]byte{key}, maxGGUFKeys)...), true},
+		"one more": {ggufOf(3, slices.Repeat([][]byte{key}, maxGGUFKeys+1)...), false},
+		"text":     {ggufOf(3, pair("a", 8, u64(maxGGUFString), make([]byte, maxGGUFString))), true},
+		"longer":   {ggufOf(3, pair("a", 8, u64(maxGGUFString+1), make([]byte, maxGGUFString+1))), false},
+		"deep":     {ggufOf(3, pair("a", 9, deep, u32(0), u64(0))), true},
+	} {
+		if _, _, err := ggufParts(bytes.NewReader(c.b[4:])); (err == nil) != c.ok {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if _, err := Model(os.DevNull); err == nil || !strings.Contains(err.Error(), "is no file") {
+		t.Errorf("what is no file: %v", err)
 	}
 }
 
@@ -424,12 +508,12 @@ func FuzzModelParts(f *testing.F) {
 }
 
 func TestModelFolder(t *testing.T) {
-	files := map[string]string{"model.safetensors": "w", "sub/more": "m"}
+	files := map[string]string{"model.safetensors": "w", "sub/more": "m", "sub.txt": "s"}
 	line := func(name, text string) string {
 		return name + "\x00" + strings.TrimPrefix(release.Digest([]byte(text)), "sha256:") + "\n"
 	}
 	m, err := Model(folder(t, files))
-	if want := (release.Model{Weights: release.Digest([]byte(line("model.safetensors", "w") + line("sub/more", "m"))), Tokenizer: "none", Template: "none"}); err != nil || m != want {
+	if want := (release.Model{Weights: release.Digest([]byte(line("model.safetensors", "w") + line("sub.txt", "s") + line("sub/more", "m"))), Tokenizer: "none", Template: "none"}); err != nil || m != want {
 		t.Errorf("%+v, %v; want %+v", m, err, want)
 	}
 	digest := func(s string) string { return release.Digest([]byte(s)) }
@@ -455,5 +539,15 @@ func TestModelFolder(t *testing.T) {
 	}
 	if _, err := Model(folder(t, map[string]string{"tokenizer_config.json": "{"})); err == nil || !strings.Contains(err.Error(), "tokenizer_config.json") {
 		t.Errorf("a config that is none: %v", err)
+	}
+	if _, err := Model(folder(t, map[string]string{"tokenizer_config.json/x": "{}"})); err == nil || !strings.Contains(err.Error(), "is a directory") {
+		t.Errorf("a config that is a folder: %v", err)
+	}
+	broken := folder(t, files)
+	if err := os.Symlink("none", filepath.Join(broken, "link")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Model(broken); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a link to nothing: %v", err)
 	}
 }

@@ -40,13 +40,11 @@ func readSource(ctx context.Context, dir string) (s source, err error) {
 	if err != nil {
 		return s, err
 	}
-	if status != "" {
-		line, _, _ := strings.Cut(status, "\n")
-		if _, s.changed, _ = strings.Cut(strings.TrimSpace(line), " "); s.changed == "" {
-			s.changed = line
-		}
-		s.changed = strings.TrimSpace(s.changed)
+	line, _, _ := strings.Cut(status, "\n")
+	if _, s.changed, _ = strings.Cut(strings.TrimSpace(line), " "); s.changed == "" {
+		s.changed = line
 	}
+	s.changed = strings.TrimSpace(s.changed)
 	s.toolchain, err = output(ctx, dir, "go", "env", "GOVERSION")
 	return s, err
 }
