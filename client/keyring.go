@@ -185,7 +185,9 @@ func (c *Client) prepare() {
 
 // finishCheck puts the outcome into the keyring and plans the next check. A
 // check that failed does not throw away keys that are still good: they were
-// verified, and they say themselves when they end.
+// verified, and they say themselves when they end. But where the public log was
+// found to lie, or takes back what it said, or the page is another, nothing of
+// what was verified before is worth anything.
 func (c *Client) finishCheck(k *check, keys []*nodeKey, verdicts []attest.Verdict, err error) {
 	k.verdicts, k.err = verdicts, err
 	r := &c.ring
@@ -208,6 +210,9 @@ func (c *Client) finishCheck(k *check, keys []*nodeKey, verdicts []attest.Verdic
 			met = r.met()
 		}
 	} else {
+		if refusedByLog(err) {
+			r.keys = nil
+		}
 		next = min(retryMin<<min(r.failures, 10), retryMax)
 		r.failures++
 	}
@@ -410,6 +415,21 @@ func randomBelow(n uint32) uint32 {
 			return v % n
 		}
 	}
+}
+
+// refusedByLog says whether a check failed by what the public log or the page is,
+// rather than by what machines showed.
+func refusedByLog(err error) bool {
+	var nv *NotVerifiedError
+	if !errors.As(err, &nv) || !nv.failed() {
+		return false
+	}
+	switch nv.Failure() {
+	case attest.FailLogSignature, attest.FailLogWitnessesFew, attest.FailLogWitnessUnknown, attest.FailLogRollback, attest.FailLogSplitView,
+		attest.FailReleaseRevoked, attest.FailPageChanged:
+		return true
+	}
+	return false
 }
 
 func isNotVerified(err error) bool {

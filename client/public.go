@@ -190,7 +190,7 @@ func (l *publicLog) sameModels(config attest.KeyConfig, m release.Manifest) atte
 			unknown = served.ID
 			continue
 		}
-		if want != served.Digest {
+		if want != served.Digest || want == "none" && !l.offered {
 			ck := attest.Failed("software.models", titleModels, attest.FailSoftwareMismatch, "This machine offers a model that isn’t the one of its release.")
 			ck.Want, ck.Found = strings.TrimSpace(served.ID+" "+want), served.ID+" "+served.Digest
 			return ck

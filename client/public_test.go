@@ -176,6 +176,11 @@ func TestReleaseIsNotPublic(t *testing.T) {
 		"it was another": {func(l *ledger, cfg *Config) {
 			cfg.LogSeen = []byte(fmt.Sprintf(`{"v":1,"log":"log.example/releases","size":1,"root":%q,"time":1}`, tlog.Hash{}.String()))
 		}, "log.view", attest.FailLogSplitView, StateFailed, ""},
+		"a release that names no weights": {func(l *ledger, _ *Config) {
+			l.f.weights = ""
+			l.run("1.2.0", func(m *release.Manifest) { m.Models[0].Weights = "none" })
+			l.f.anchor = l.at(3, 0)
+		}, "software.models", attest.FailSoftwareMismatch, StateFailed, "test none"},
 		"another release": {func(l *ledger, _ *Config) { l.f.releases[fakeNode] = release.Digest([]byte("mine")) },
 			"log.release", attest.FailReleaseUnlogged, StateFailed, release.Digest([]byte("mine"))},
 		"one signature": {func(l *ledger, _ *Config) {
@@ -252,6 +257,53 @@ func TestReleaseIsNotPublic(t *testing.T) {
 				if c.part == "log.view" && (kept || cl.Log() != nil) {
 					t.Error("what could not be opened was kept")
 				}
+			})
+		})
+	}
+}
+
+// TestTheLogTakesBack: keys that were verified go when the log turns out to lie, or
+// takes their release back, and stay when it only can't be asked.
+func TestTheLogTakesBack(t *testing.T) {
+	for name, c := range map[string]struct {
+		turn func(l *ledger)
+		goes bool
+	}{
+		"revoked": {func(l *ledger) {
+			old := l.digest
+			l.run("1.2.0", func(m *release.Manifest) { m.MinimumVersion = "1.2.0" })
+			l.f.releases[fakeNode] = old
+		}, true},
+		"shorter": {func(l *ledger) { l.Entries = l.Entries[:1] }, true},
+		"another story": {func(l *ledger) {
+			l.Entries = l.Entries[:1]
+			l.run("1.1.1", nil)
+		}, true},
+		"one witness": {func(l *ledger) {
+			l.f.view = func() (*Response, error) {
+				return reply(200, "application/json", l.show(l.Checkpoint(2, time.Now().Unix(), 1))), nil
+			}
+		}, true},
+		"away": {func(l *ledger) { l.f.view = nil }, false},
+		"malformed": {func(l *ledger) {
+			l.f.list = func() (*Response, error) { return reply(200, "application/json", l.f.nodeList([]byte("x"))), nil }
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l, cfg := newLedger(t)
+				cl := l.f.client(cfg)
+				if _, err := cl.Verify(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				c.turn(l)
+				if _, err := cl.Verify(t.Context()); err == nil {
+					t.Fatal("it is believed")
+				}
+				if s := cl.Status().State; (s == StateDemo) == c.goes {
+					t.Errorf("state %s", s)
+				}
+				cl.CloseNow()
 			})
 		})
 	}
