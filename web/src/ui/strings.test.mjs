@@ -16,7 +16,7 @@ test('plurals follow the language', () => {
 /** Every string of the catalogue, functions called with samples. */
 function words(x) {
   if (typeof x === 'string') return [x];
-  if (typeof x === 'function') return words(x.length === 3 ? x(['A'], 'b', 'c') : x(2, 3));
+  if (typeof x === 'function') return words(x.length === 4 ? x('a', 'b', 'c', 2) : x.length === 3 ? x(['A'], 'b', 'c') : x(2, 3));
   return Object.values(x).flatMap(words);
 }
 
