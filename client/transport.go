@@ -6,6 +6,8 @@ package client
 import (
 	"context"
 	"io"
+
+	"github.com/sotto-chat/sotto/seal/bhttp"
 )
 
 // Paths of the service that a client asks; spec/seal.md.
@@ -34,6 +36,9 @@ type Request struct {
 	Path        string // begins with "/", relative to the service; a query may follow "?"
 	ContentType string // "" without a Body
 	Body        []byte // not changed and not kept by the Transport
+	// Header are further fields that the gateway is to see, such as a token. No
+	// more are sent. Names are in lower case.
+	Header []bhttp.Field
 }
 
 // A Response is what a Transport got back. The receiver closes Body; closing it

@@ -96,6 +96,9 @@ func (t *Transport) RoundTrip(ctx context.Context, r *client.Request) (*client.R
 	if r.ContentType != "" {
 		req.Header.Set("Content-Type", r.ContentType)
 	}
+	for _, f := range r.Header {
+		req.Header.Add(f.Name, f.Value)
+	}
 	req.Header.Set("User-Agent", "") // every client looks the same
 	resp, err := t.http.Do(req)
 	if err != nil {

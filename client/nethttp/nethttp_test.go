@@ -14,6 +14,7 @@ import (
 
 	"github.com/sotto-chat/sotto/client"
 	"github.com/sotto-chat/sotto/client/nethttp"
+	"github.com/sotto-chat/sotto/seal/bhttp"
 	"github.com/sotto-chat/sotto/test/testservice"
 )
 
@@ -55,6 +56,14 @@ func TestWhatTheServiceSees(t *testing.T) {
 	resp.Body.Close()
 	if seen.RequestURI != "/below/sotto/v1/log?from=256" {
 		t.Errorf("it is asked for %s", seen.RequestURI)
+	}
+	resp, err = tr.RoundTrip(t.Context(), &client.Request{Method: "POST", Path: "/sotto/v1/seal", Body: []byte("sealed"), Header: []bhttp.Field{{Name: "sotto-holder", Value: "h"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if got := seen.Header.Values("Sotto-Holder"); len(got) != 1 || got[0] != "h" {
+		t.Errorf("a field that goes along arrives as %q", got)
 	}
 }
 
