@@ -114,7 +114,7 @@ func (s *Server) serve(f handlerFunc) http.Handler {
 		h.Set("Cache-Control", "no-store")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("X-Content-Type-Options", "nosniff")
-		if wait := s.limits.request(s.address(r), costOf(r)); wait > 0 {
+		if wait := s.limits.Take(s.address(r), costOf(r)); wait > 0 {
 			writeProblem(w, errSlowDown, wait)
 			return
 		}
