@@ -112,8 +112,8 @@ func (k *call) drop() {
 
 // first sends the request and waits for the answer's header. If the connection
 // is lost before that, the answer may exist: with Resume it is looked for.
-func (k *call) first(msg []byte) error {
-	n, err := k.c.post(k.ctx, msg)
+func (k *call) first(l letter) error {
+	n, err := k.c.post(k.ctx, l)
 	if err == nil {
 		k.conn = n
 		if err = k.begin(k.pending.exchange, n); err == nil {

@@ -42,6 +42,8 @@ type Config struct {
 	// OnLogSeen is called, like OnStatus, with what to give as LogSeen to the next
 	// run. It holds no secret. May be nil.
 	OnLogSeen func([]byte)
+	// Tokens are what messages are paid with; nil where the service takes none.
+	Tokens Tokens
 	// Page says, at each check, what is known of the page that shows it: parts of
 	// the row "page". May be nil, where there is no page.
 	Page func() []attest.Check

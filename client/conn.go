@@ -33,11 +33,11 @@ type conn struct {
 // post sends a sealed message and returns once the head of a sealed answer is
 // there. An error that is not a *ServiceError or ErrAnswer leaves open whether
 // the message arrived.
-func (c *Client) post(ctx context.Context, msg []byte) (*conn, error) {
+func (c *Client) post(ctx context.Context, l letter) (*conn, error) {
 	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	detach := context.AfterFunc(ctx, cancel)
 	resp, err := c.cfg.Transport.RoundTrip(own, &Request{
-		Method: "POST", Path: pathSeal, ContentType: envelope.RequestType, Body: msg,
+		Method: "POST", Path: l.path, ContentType: envelope.RequestType, Header: l.fields, Body: l.msg,
 	})
 	if err != nil {
 		cancel()

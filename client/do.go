@@ -21,6 +21,7 @@ import (
 const (
 	pathResume     = "/sotto/v1/resume"
 	pathCancel     = "/sotto/v1/cancel"
+	pathModels     = "/v1/models"
 	fieldAnswerID  = "sotto-answer-id"
 	defaultScheme  = "https"
 	jsonType       = "application/json"
@@ -94,9 +95,9 @@ func (c *Client) Do(ctx context.Context, req *bhttp.Request, o Options) (*Answer
 		if err != nil {
 			return nil, err
 		}
-		a, err := c.do(ctx, pick(keys, model, c.cfg.Recipients), plaintext, id, o)
+		a, err := c.do(ctx, pick(keys, model, c.cfg.Recipients), plaintext, id, o, isControl(req))
 		var se *ServiceError
-		if try == 0 && errors.As(err, &se) && se.stale() {
+		if try == 0 && errors.As(err, &se) && (se.stale() || se.worthless()) {
 			continue
 		}
 		return a, err
@@ -104,14 +105,20 @@ func (c *Client) Do(ctx context.Context, req *bhttp.Request, o Options) (*Answer
 }
 
 // do sends plaintext to the given keys, once.
-func (c *Client) do(ctx context.Context, keys []*nodeKey, plaintext []byte, id answerID, o Options) (*Answer, error) {
+func (c *Client) do(ctx context.Context, keys []*nodeKey, plaintext []byte, id answerID, o Options, control bool) (*Answer, error) {
 	msg, ex, err := sealTo(keys, plaintext)
 	if err != nil {
 		return nil, fmt.Errorf("client: request: %w", err)
 	}
+	l, ticket, err := c.pay(ctx, msg, control)
+	if err != nil {
+		return nil, err
+	}
 	k := c.newCall(ctx, Pending{id: id, exchange: ex, nodes: c.receipts(keys)}, o)
 	k.tellPending()
-	if err := k.first(msg); err != nil {
+	err = k.first(l)
+	c.settle(ticket, err)
+	if err != nil {
 		return nil, k.fail(err)
 	}
 	return k.answer()
@@ -132,7 +139,7 @@ func (c *Client) Models(ctx context.Context) ([]byte, error) {
 	all := list{Object: "list", Data: []json.RawMessage{}}
 	seen := make(map[string]bool)
 	for _, model := range differentModels(keys) {
-		a, err := c.Do(ctx, &bhttp.Request{Method: "GET", Path: "/v1/models"}, Options{Model: model})
+		a, err := c.Do(ctx, &bhttp.Request{Method: "GET", Path: pathModels}, Options{Model: model})
 		if err != nil {
 			return nil, err
 		}

@@ -85,6 +85,9 @@ type ServiceError struct {
 	Status  int    // HTTP status
 	Code    string // "key_unknown", "no_node", …; "" if the answer had none
 	Message string // for a developer's eyes
+	// Refund is a blind signature for a new token in place of the one that came with
+	// the request, where the service gives it back; else nil.
+	Refund []byte
 }
 
 // Codes of a ServiceError that spec/seal.md lists.
@@ -97,6 +100,9 @@ const (
 	CodeBusy            = "busy"
 	CodeNoNode          = "no_node"
 	CodeNodeUnreachable = "node_unreachable"
+
+	// Of tokens: spec/token.md.
+	CodeTokenMissing = "token_missing"
 )
 
 func (e *ServiceError) Error() string {
@@ -112,6 +118,14 @@ func (e *ServiceError) stale() bool {
 	return e.Code == CodeKeyUnknown || e.Code == CodeKeyExpired || e.Code == CodeNoNode
 }
 
+// token says whether it is the token that was refused.
+func (e *ServiceError) token() bool {
+	return strings.HasPrefix(e.Code, "token_") || strings.HasPrefix(e.Code, "holder_") || strings.HasPrefix(e.Code, "refund_")
+}
+
+// worthless says whether another token may do what this one didn't.
+func (e *ServiceError) worthless() bool { return e.token() && e.Code != CodeTokenMissing }
+
 // maxErrorBody is how much of an error document is read.
 const maxErrorBody = 16 << 10
 
@@ -121,9 +135,11 @@ func readServiceError(resp *Response) error {
 	e := &ServiceError{Status: resp.Status}
 	b, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
 	var doc struct {
-		Error struct{ Code, Message string }
+		Error  struct{ Code, Message string }
+		Refund []byte
 	}
 	if json.Unmarshal(b, &doc) == nil && isWord(doc.Error.Code) {
+		e.Refund = doc.Refund
 		e.Code = doc.Error.Code
 		e.Message = printable(doc.Error.Message, 300)
 	}

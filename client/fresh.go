@@ -62,7 +62,7 @@ func (c *Client) fresh(ctx context.Context, k *nodeKey, nonce [32]byte) (FreshPr
 	if err != nil {
 		return FreshProof{}, fmt.Errorf("client: request: %w", err)
 	}
-	a, err := c.do(ctx, []*nodeKey{k}, plaintext, answerID{}, Options{})
+	a, err := c.do(ctx, []*nodeKey{k}, plaintext, answerID{}, Options{}, true)
 	if err != nil {
 		return FreshProof{}, err
 	}

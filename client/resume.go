@@ -132,7 +132,7 @@ func (c *Client) askNode(ctx context.Context, node, path string, body any) (*con
 		if err != nil {
 			return nil, nil, err
 		}
-		n, err := c.post(ctx, msg)
+		n, err := c.post(ctx, letter{path: pathControl, msg: msg})
 		var se *ServiceError
 		if try == 0 && errors.As(err, &se) && se.stale() {
 			continue

@@ -92,6 +92,16 @@ var serviceSentences = map[string]Sentence{
 	CodeReplayed:        {Text: "The service was handed the same sealed message twice and refused the second.", Hint: "Send it again."},
 	CodeTooLarge:        {Text: "This is too large to send.", Hint: "Shorten it, or send fewer or smaller files."},
 	CodeMalformed:       {Text: "The service could not read the sealed message.", Hint: "Update Sotto, then try again."},
+
+	CodeTokenMissing:   {Text: "This service answers only messages that come with a token.", Hint: "Sign in, or run “sotto login”; then send it again."},
+	"token_malformed":  {Text: "The service could not read the token that came with the message.", Hint: "Update Sotto, then try again."},
+	"token_foreign":    {Text: "The token that came with the message is of another service, or of a day that is over.", Hint: "Try again; it takes a new one."},
+	"token_expired":    {Text: "The token that came with the message was for a day that is over.", Hint: "Try again; it takes a new one. If it stays so, check that this device’s clock is right."},
+	"token_future":     {Text: "The token that came with the message is for a day that hasn’t begun.", Hint: "Check that this device’s clock is right, then try again."},
+	"token_invalid":    {Text: "The token that came with the message is not one that the service signed.", Hint: "Try again; it takes a new one."},
+	"token_spent":      {Text: "The token that came with the message was used before.", Hint: "Try again; it takes a new one."},
+	"holder_invalid":   {Text: "The token that came with the message belongs to somebody else.", Hint: "Try again; it takes a new one."},
+	"refund_malformed": {Text: "The service could not read what the message asked back.", Hint: "Update Sotto, then try again."},
 }
 
 // plainSentences are those of errors that have no parts. The first that fits

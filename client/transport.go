@@ -15,6 +15,8 @@ const (
 	pathNodes = "/sotto/v1/nodes"
 	pathLog   = "/sotto/v1/log"
 	pathSeal  = "/sotto/v1/seal"
+	// For what a node does without its engine, which costs no token.
+	pathControl = "/sotto/v1/seal"
 )
 
 // A Transport carries sealed bytes to the service and back. It is the only
