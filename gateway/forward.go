@@ -36,6 +36,8 @@ func (g *Gateway) routes() *http.ServeMux {
 	mux.HandleFunc("GET /sotto/v1/nodes", g.serveNodes)
 	mux.HandleFunc("GET /sotto/v1/log", g.serveLog)
 	mux.HandleFunc("POST /sotto/v1/seal", g.serveSeal)
+	mux.HandleFunc("POST "+pathOHTTP, g.serveOHTTP)
+	mux.HandleFunc("GET "+pathOHTTPKeys, g.serveOHTTPKeys)
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })
 	mux.HandleFunc("GET /readyz", g.serveReady)
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {

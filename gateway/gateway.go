@@ -33,6 +33,7 @@ import (
 	"time"
 
 	"github.com/sotto-chat/sotto/internal/door"
+	"github.com/sotto-chat/sotto/ohttp"
 )
 
 // Config says which nodes there are. A zero duration or limit means its
@@ -47,6 +48,11 @@ type Config struct {
 	// Log is the base URL of the public log of releases, whose view is passed on to
 	// clients: "https://log.example". "" means that none is followed.
 	Log string
+
+	// OHTTP are the seeds of the keys that requests behind a relay are sealed to: those
+	// of the first are offered, those of all are accepted. Without one the gateway
+	// takes no such requests.
+	OHTTP []ohttp.Seed
 
 	// PollEvery is the time between two looks at each node (10 seconds), LogEvery
 	// that between two looks at the log (5 seconds).
@@ -84,6 +90,7 @@ type Gateway struct {
 	list    atomic.Pointer[[]byte] // the answer to GET /sotto/v1/nodes
 
 	publicLog *publicLog // nil where none is followed
+	oblivious *oblivious // nil without a key
 }
 
 // New makes a gateway. It asks no node before [Gateway.Run] or the first
@@ -133,6 +140,12 @@ func New(cfg Config) (*Gateway, error) {
 	if cfg.Log != "" {
 		var err error
 		if g.publicLog, err = newPublicLog(cfg.Log, g.client); err != nil {
+			return nil, err
+		}
+	}
+	if len(cfg.OHTTP) > 0 {
+		var err error
+		if g.oblivious, err = newOblivious(cfg.OHTTP, cfg.Limits); err != nil {
 			return nil, err
 		}
 	}
