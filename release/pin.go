@@ -5,9 +5,7 @@ package release
 
 import (
 	"errors"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/sotto-chat/sotto/attest"
@@ -72,40 +70,14 @@ func (p Pin) read() (tlog.Policy, []tlog.Key, error) {
 	if err != nil {
 		return fail("log: " + err.Error())
 	}
-	if !policy.Witnessed() {
-		return fail("log asks for no witness, so the log could show everybody something else")
+	if err := policy.Sound(); err != nil {
+		return fail("log " + err.Error())
 	}
-	if policy.Shared() == 0 {
-		return fail("log takes quorums that have no witness in common, so the log could show everybody something else")
-	}
-	keys, err := ParseKeys(p.Keys)
+	keys, err := tlog.ParseKeys(p.Keys)
 	if err != nil {
 		return fail("keys: " + err.Error())
 	}
 	return policy, keys, nil
-}
-
-// ParseKeys reads the keys of those who sign releases: Ed25519 keys, each of which
-// counts once, whatever its name.
-func ParseKeys(vkeys []string) ([]tlog.Key, error) {
-	var keys []tlog.Key
-	var seen []string
-	for _, s := range vkeys {
-		k, err := tlog.ParseKey(s)
-		if err != nil {
-			return nil, err
-		}
-		if k.Cosigns() {
-			return nil, errors.New(k.Name() + " is a witness’s key, and not one that signs releases")
-		}
-		_, key, _ := strings.Cut(s, "+")
-		_, key, _ = strings.Cut(key, "+") // “name+hash+key”; base64 has a + too
-		if slices.Contains(seen, key) {
-			return nil, errors.New("the key of " + k.Name() + " stands there twice")
-		}
-		seen, keys = append(seen, key), append(keys, k)
-	}
-	return keys, nil
 }
 
 func (p Pin) maxAge() time.Duration {

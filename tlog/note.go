@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"strconv"
 	"strings"
 	"unicode"
@@ -59,6 +60,28 @@ func ParseKey(vkey string) (Key, error) {
 		return Key{}, malformed("a key has another hash than it says")
 	}
 	return k, nil
+}
+
+// ParseKeys reads the keys of those who sign entries: Ed25519 keys, each of which
+// counts once, whatever its name.
+func ParseKeys(vkeys []string) ([]Key, error) {
+	var keys []Key
+	for _, s := range vkeys {
+		k, err := ParseKey(s)
+		if err != nil {
+			return nil, err
+		}
+		if k.Cosigns() {
+			return nil, errors.New(k.name + " is a witness’s key, and not one that signs entries")
+		}
+		for i := range keys {
+			if keys[i].pub == k.pub {
+				return nil, errors.New("the key of " + k.name + " stands there twice")
+			}
+		}
+		keys = append(keys, k)
+	}
+	return keys, nil
 }
 
 func newKey(name string, alg byte, pub []byte) (Key, error) {

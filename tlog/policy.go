@@ -4,6 +4,7 @@
 package tlog
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 )
@@ -241,6 +242,18 @@ func (p Policy) Shared() int {
 		}
 	}
 	return shared[p.quorum]
+}
+
+// Sound returns what keeps the policy from showing that everybody sees the same
+// log, as the rest of a sentence about the log, or nil.
+func (p Policy) Sound() error {
+	if !p.Witnessed() {
+		return errors.New("asks for no witness, so the log could show everybody something else")
+	}
+	if p.Shared() == 0 {
+		return errors.New("takes quorums that have no witness in common, so the log could show everybody something else")
+	}
+	return nil
 }
 
 // Logs returns the logs in the order of the text. They have no names but their

@@ -171,6 +171,22 @@ func (t *Tree) View(checkpoint []byte, from int64, entries []Entry) (View, error
 	return v, nil
 }
 
+// Recent returns the view of a signed checkpoint of the tree that brings these
+// entries, which are its last ones, oldest first. It starts as [Tree.View] says, or
+// as much earlier as they need.
+func (t *Tree) Recent(checkpoint []byte, from int64, entries [][]byte) (View, error) {
+	c, err := t.checkpoint(checkpoint)
+	if err != nil {
+		return View{}, err
+	}
+	if first := c.Size - int64(len(entries)); from < 0 || from > first {
+		from = min(max(0, c.Size-Window), max(0, first)) / Window * Window
+	}
+	v, err := t.View(checkpoint, from, nil)
+	v.Recent = entries
+	return v, err
+}
+
 // checkpoint reads what a signed checkpoint says, and checks that it is the tree's.
 func (t *Tree) checkpoint(signed []byte) (Checkpoint, error) {
 	n, err := ParseNote(signed)

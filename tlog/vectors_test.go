@@ -257,6 +257,16 @@ func vectorCases() []vector {
 	vv("other-log", "Another log was seen before, which the policy no longer names.", doc(nil), &Seen{1, "gone.example", 99, Hash{}, made}, 60, "ok")
 	vv("unknown-fields", "Fields that nobody knows.", swap(`{"v":1`, `{"new":[{}],"v":1`), nil, 60, "ok")
 	vv("pin", "With a pin, as a demo has it.", doc(func(v *View) { v.Pin = []byte(`{"v":1}`) }), nil, 60, "ok")
+	recent := func(change func(*View)) string {
+		v := recently(5, 3)
+		change(&v)
+		return string(must(v.Encode()))
+	}
+	vv("recent", "The last three entries, without proofs.", recent(func(*View) {}), nil, 60, "ok")
+	vv("recent-left-out", "One of the last entries is left out.", recent(func(v *View) { v.Recent = append(v.Recent[:1], v.Recent[2]) }), nil, 60, FailMalformed)
+	vv("recent-last-left-out", "The last entry is left out.", recent(func(v *View) { v.Recent = v.Recent[:2] }), nil, 60, FailMalformed)
+	vv("recent-other-entry", "One of the last entries is another.", recent(func(v *View) { v.Recent[1] = entry(9) }), nil, 60, FailMalformed)
+	vv("recent-too-many", "More last entries than there are leaf hashes.", recent(func(v *View) { v.Recent = append([][]byte{entry(1), entry(0), entry(1)}, v.Recent...) }), nil, 60, FailMalformed)
 	vv("empty", "A log without entries.", string(must(must(testTree.View(checkpoint(testTree, 0), -1, nil)).Encode())), nil, 60, "ok")
 	vv("window", "513 entries, of which the view has the last 257; 256 were seen before.", large(-1), seenAt(testTree, 256), 60, "ok")
 	vv("earlier", "The same view; 255 entries were seen before, so the client has to ask from 0.", large(-1), seenAt(testTree, 255), 60, "earlier")

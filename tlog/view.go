@@ -15,6 +15,7 @@ import (
 const (
 	MaxView     = 1 << 20 // bytes of the document
 	MaxReleases = 8       // releases in it
+	MaxRecent   = 1024    // entries in it that stand there without a proof
 	MaxLeaves   = 8192    // leaf hashes in it, for a client that was away for long
 	MaxPin      = 64 << 10
 
@@ -30,12 +31,18 @@ const maxAhead = 300
 // their proofs, and the hashes to compute the root at every size from Start to
 // the checkpoint's. Nobody signs the document, and nothing in it is worth anything
 // until [View.Check].
+//
+// A view of a log of releases has some of its entries, each with its proof. One
+// of a log of keys has all from some place on to the end (Recent): their leaf
+// hashes are in the view anyway, so they need no proofs, and none can be missing
+// in between.
 type View struct {
 	Checkpoint []byte   // signed note
 	Start      int64    // a multiple of [Window]
 	Frontier   []Hash   // roots of the complete subtrees that cover the entries before Start, largest first
 	Leaves     []Hash   // leaf hashes of the entries from Start on
 	Releases   []Logged // newest first
+	Recent     [][]byte // the last entries, all of them from some place on, oldest first
 	Pin        []byte   // JSON; only a demo has it, and only who was told to believes it
 }
 
@@ -52,6 +59,7 @@ type viewJSON struct {
 	Frontier   []string        `json:"frontier"`
 	Leaves     []string        `json:"leaves"`
 	Releases   []loggedJSON    `json:"releases"`
+	Recent     []string        `json:"recent,omitempty"`
 	Pin        json.RawMessage `json:"pin,omitempty"`
 }
 
@@ -84,7 +92,7 @@ func ParseView(doc []byte) (View, error) {
 	if j.V != 1 {
 		return View{}, malformed("a view is of another version than 1")
 	}
-	if len(j.Leaves) > MaxLeaves || len(j.Releases) > MaxReleases || len(j.Pin) > MaxPin {
+	if len(j.Leaves) > MaxLeaves || len(j.Releases) > MaxReleases || len(j.Recent) > MaxRecent || len(j.Pin) > MaxPin {
 		return View{}, malformed("a view has too many leaves or releases, or too long a pin")
 	}
 	v := View{Checkpoint: []byte(j.Checkpoint), Start: j.Start, Pin: j.Pin}
@@ -101,6 +109,13 @@ func ParseView(doc []byte) (View, error) {
 			return View{}, malformed("a release of a view is not an entry in base64")
 		}
 		v.Releases = append(v.Releases, Logged{entry, []byte(r.Proof)})
+	}
+	for _, r := range j.Recent {
+		entry, ok := decode64(r)
+		if !ok || len(entry) > MaxEntry {
+			return View{}, malformed("a recent entry of a view is not in base64")
+		}
+		v.Recent = append(v.Recent, entry)
 	}
 	if err := v.shape(); err != nil {
 		return View{}, err
@@ -137,6 +152,9 @@ func (v View) Encode() ([]byte, error) {
 		Frontier: hashStrings(v.Frontier), Leaves: hashStrings(v.Leaves), Releases: []loggedJSON{}, Pin: v.Pin}
 	for _, r := range v.Releases {
 		j.Releases = append(j.Releases, loggedJSON{base64.StdEncoding.EncodeToString(r.Entry), string(r.Proof)})
+	}
+	for _, e := range v.Recent {
+		j.Recent = append(j.Recent, base64.StdEncoding.EncodeToString(e))
 	}
 	doc, _ := json.Marshal(j) // nothing where the pin isn't JSON, and that isn't a view
 	if _, err := ParseView(doc); err != nil {
@@ -204,6 +222,14 @@ func (v View) Check(p Policy, seen *Seen, now time.Time, maxAge time.Duration) (
 	if root, _ := o.RootAt(c.Size); root != c.Root {
 		return Opened{}, malformed("the hashes of the view lead to another root than the checkpoint's")
 	}
+	if len(v.Recent) > len(v.Leaves) {
+		return Opened{}, malformed("the recent entries of the view begin before its start")
+	}
+	for i, leaf := range v.Leaves[len(v.Leaves)-len(v.Recent):] {
+		if LeafHash(v.Recent[i]) != leaf {
+			return Opened{}, malformed("the recent entries of the view are not the log's last ones")
+		}
+	}
 	if seen != nil {
 		if err := o.compare(p, *seen); err != nil {
 			return Opened{}, err
@@ -263,6 +289,12 @@ func (o Opened) RootAt(size int64) (Hash, bool) {
 
 // Releases returns the entries that the view brings, of which nothing is checked yet.
 func (o Opened) Releases() []Logged { return o.view.Releases }
+
+// Recent returns the last entries of the log, as many as the view brings, oldest
+// first, and the index of the first. [View.Check] has seen that they stand there.
+func (o Opened) Recent() (first int64, entries [][]byte) {
+	return o.Checkpoint.Size - int64(len(o.view.Recent)), o.view.Recent
+}
 
 // Verify checks that an entry of the view is in the log, by its proof, and returns
 // its index. The proof speaks of the very checkpoint of the view.

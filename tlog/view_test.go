@@ -71,6 +71,9 @@ func TestParseView(t *testing.T) {
 	releases := func(n int) string {
 		return "[" + strings.TrimSuffix(strings.Repeat(`{"entry":"AAAA","proof":""},`, n), ",") + "]"
 	}
+	recent := func(n int) string {
+		return `{"v":1,"recent":[` + strings.TrimSuffix(strings.Repeat(`"AAAA",`, n), ",") + `]}`
+	}
 	for _, tt := range []struct{ name, doc, detail string }{
 		{"good", good, ""},
 		{"nothing in it", with("v", "1"), ""},
@@ -101,6 +104,12 @@ func TestParseView(t *testing.T) {
 		{"just as many commas as there may be", with("leaves", "["+strings.Repeat(`"",`, MaxLeaves+4096-5)+`""]`), "too many leaves or releases"},
 		{"as many releases as there may be", with("releases", releases(8)), ""},
 		{"too many releases", with("releases", releases(9)), "too many leaves or releases"},
+		{"as many recent entries as there may be", recent(MaxRecent), ""},
+		{"too many recent entries", recent(MaxRecent + 1), "too many leaves or releases"},
+		{"recent entry is not base64", `{"v":1,"recent":["*"]}`, "recent entry"},
+		{"empty recent entry", `{"v":1,"recent":[""]}`, "recent entry"},
+		{"recent entry too long", `{"v":1,"recent":["` + b64(make([]byte, MaxEntry+1)) + `"]}`, "recent entry"},
+		{"long recent entry", `{"v":1,"recent":["` + b64(make([]byte, MaxEntry)) + `"]}`, ""},
 		{"a long pin", `{"v":1,"pin":"` + strings.Repeat("x", MaxPin-2) + `"}`, ""},
 		{"too long a pin", `{"v":1,"pin":"` + strings.Repeat("x", MaxPin-1) + `"}`, "too long a pin"},
 		{"entry is not base64", swap(`"entry":"`, `"entry":"*`), "not an entry"},
@@ -268,6 +277,101 @@ func TestVerifyRelease(t *testing.T) {
 		wantFailure(t, tt.name, err, tt.failure, tt.detail)
 		if want := map[bool]int64{true: 599}[err == nil]; i != want {
 			t.Errorf("%s: %d", tt.name, i)
+		}
+	}
+}
+
+// recently is a view of the first size entries with the last n of them.
+func recently(size int64, n int) View {
+	var last [][]byte
+	for i := size - int64(n); i < size; i++ {
+		last = append(last, entry(i))
+	}
+	return must(testTree.Recent(checkpoint(testTree, size), -1, last))
+}
+
+func TestRecent(t *testing.T) {
+	for _, tt := range []struct {
+		size  int64
+		n     int
+		start int64
+	}{{600, 0, 256}, {600, 1, 256}, {600, 344, 256}, {600, 345, 0}, {600, 600, 0}, {1, 1, 0}, {0, 0, 0}} {
+		v, err := ParseView(must(recently(tt.size, tt.n).Encode()))
+		if err != nil || v.Start != tt.start {
+			t.Fatalf("%d of %d: starts at %d, %v", tt.n, tt.size, v.Start, err)
+		}
+		o, err := v.Check(testPolicy, nil, at(0), time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, entries := o.Recent()
+		if first != tt.size-int64(tt.n) || len(entries) != tt.n {
+			t.Errorf("%d of %d: %d from %d on", tt.n, tt.size, len(entries), first)
+		}
+		for i, e := range entries {
+			if string(e) != string(entry(first+int64(i))) {
+				t.Errorf("%d of %d: entry %d is another", tt.n, tt.size, i)
+			}
+		}
+	}
+	if v := must(testTree.Recent(checkpoint(testTree, 600), 0, [][]byte{entry(599)})); v.Start != 0 {
+		t.Errorf("asked from 0, it starts at %d", v.Start)
+	}
+	if v := must(testTree.Recent(checkpoint(testTree, 1200), 1024, recently(1200, 200).Recent)); v.Start != 768 {
+		t.Errorf("the view starts at %d, after the first of its entries", v.Start)
+	}
+	if _, err := testTree.Recent([]byte("x"), -1, nil); err == nil {
+		t.Error("a checkpoint that is none")
+	}
+	for _, tt := range []struct {
+		name, detail string
+		change       func(v *View)
+	}{
+		{"one in between is left out", "not the log's last ones", func(v *View) { v.Recent = append(v.Recent[:1], v.Recent[2:]...) }},
+		{"the last is left out", "not the log's last ones", func(v *View) { v.Recent = v.Recent[:2] }},
+		{"another order", "not the log's last ones", func(v *View) { v.Recent[0], v.Recent[1] = v.Recent[1], v.Recent[0] }},
+		{"another entry", "not the log's last ones", func(v *View) { v.Recent[2] = []byte("x") }},
+		{"more than there are hashes", "begin before its start", func(v *View) {
+			v.Recent = append(append([][]byte(nil), recently(255, 255).Recent...), recently(600, 345).Recent...)
+		}},
+	} {
+		v := recently(600, 3)
+		tt.change(&v)
+		_, err := v.Check(testPolicy, nil, at(0), time.Hour)
+		wantFailure(t, tt.name, err, FailMalformed, tt.detail)
+	}
+}
+
+func TestParseKeys(t *testing.T) {
+	one, two := testLog.Key().String(), otherLog.Key().String()
+	renamed := must(NewSigner("renamed.example", seed("log"))).Key().String()
+	for _, tt := range []struct {
+		name, detail string
+		keys         []string
+	}{
+		{"none", "", nil},
+		{"two", "", []string{one, two}},
+		{"not a key", "a key is not", []string{one, "x"}},
+		{"a witness's", "not one that signs entries", []string{one, w1.Key().String()}},
+		{"one twice", "stands there twice", []string{one, two, one}},
+		{"one under another name", "stands there twice", []string{one, renamed}},
+	} {
+		keys, err := ParseKeys(tt.keys)
+		if tt.detail == "" && (err != nil || len(keys) != len(tt.keys)) || tt.detail != "" && (err == nil || !strings.Contains(err.Error(), tt.detail) || keys != nil) {
+			t.Errorf("%s: %v, %v", tt.name, keys, err)
+		}
+	}
+}
+
+func TestSound(t *testing.T) {
+	for end, detail := range map[string]string{
+		testPolicyEnd:   "",
+		"quorum none\n": "asks for no witness",
+		"group any-three 1 one two three\nquorum any-three\n": "no witness in common",
+	} {
+		err := must(ParsePolicy(policyText(end))).Sound()
+		if detail == "" && err != nil || detail != "" && (err == nil || !strings.Contains(err.Error(), detail)) {
+			t.Errorf("%q: %v", end, err)
 		}
 	}
 }

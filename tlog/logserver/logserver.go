@@ -146,7 +146,7 @@ func Open(cfg Config) (*Server, error) {
 	if s.policy, err = tlog.ParsePolicy(cfg.Pin.Log); err != nil {
 		return nil, fmt.Errorf("the pin's policy: %w", err)
 	}
-	if s.keys, err = release.ParseKeys(cfg.Pin.Keys); err != nil {
+	if s.keys, err = tlog.ParseKeys(cfg.Pin.Keys); err != nil {
 		return nil, fmt.Errorf("the pin's keys: %w", err)
 	}
 	if err := s.checkPolicy(); err != nil {

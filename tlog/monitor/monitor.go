@@ -58,7 +58,7 @@ func New(pin release.Pin) (*Monitor, error) {
 	if err != nil {
 		return nil, err
 	}
-	keys, err := release.ParseKeys(pin.Keys)
+	keys, err := tlog.ParseKeys(pin.Keys)
 	if err != nil {
 		return nil, err
 	}
