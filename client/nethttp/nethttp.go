@@ -31,13 +31,15 @@ import (
 
 // Transport is a [client.Transport] over net/http.
 type Transport struct {
-	base *url.URL
+	base *url.URL // without a "/" at its end
+	self *url.URL
 	http *http.Client
 }
 
 // New returns a Transport to the service at base, such as
-// "https://chat.example" or "http://127.0.0.1:8787". Errors in base show when
-// it is used; see [ParseBase] to find them earlier.
+// "https://chat.example" or "http://127.0.0.1:8787", or to a relay at base for
+// [client.NewOblivious]. Errors in base show when it is used; see [ParseBase] to find
+// them earlier.
 //
 // The connections are its own: no cookies, no redirects, no proxy but the one
 // that the environment names.
@@ -51,7 +53,8 @@ func New(base string) *Transport {
 	if err != nil {
 		u = nil
 	}
-	return &Transport{base: u, http: &http.Client{
+	self, _ := url.Parse(base)
+	return &Transport{base: u, self: self, http: &http.Client{
 		Transport: t,
 		CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse
@@ -87,8 +90,11 @@ func (t *Transport) RoundTrip(ctx context.Context, r *client.Request) (*client.R
 		body = bytes.NewReader(r.Body)
 	}
 	path, query, _ := strings.Cut(r.Path, "?")
-	at := t.base.JoinPath(path)
-	at.RawQuery = query
+	at := t.self // as it was given: it may be the address of one thing, such as a relay
+	if path != "" {
+		at = t.base.JoinPath(path)
+		at.RawQuery = query
+	}
 	req, err := http.NewRequestWithContext(ctx, r.Method, at.String(), body)
 	if err != nil {
 		return nil, err

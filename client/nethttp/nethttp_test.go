@@ -67,6 +67,25 @@ func TestWhatTheServiceSees(t *testing.T) {
 	}
 }
 
+// TestBaseItself: no path is the address that was given, to the letter.
+func TestBaseItself(t *testing.T) {
+	var seen []string
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { seen = append(seen, r.RequestURI) }))
+	defer s.Close()
+	for _, base := range []string{"/relay", "/relay/"} {
+		for _, path := range []string{"", "/ohttp-keys"} {
+			resp, err := nethttp.New(s.URL+base).RoundTrip(t.Context(), &client.Request{Method: "GET", Path: path})
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+		}
+	}
+	if got := strings.Join(seen, " "); got != "/relay /relay/ohttp-keys /relay/ /relay/ohttp-keys" {
+		t.Errorf("asked for %s", got)
+	}
+}
+
 func TestParseBase(t *testing.T) {
 	for _, bad := range []string{"", "chat.example", "ftp://chat.example", "http://", "http://user@chat.example", "http://chat.example?x", "http://chat.example#x", "http://[::1"} {
 		if _, err := nethttp.ParseBase(bad); err == nil {
