@@ -136,6 +136,7 @@ import (
 	"github.com/go-webauthn/webauthn/protocol"
 	"github.com/go-webauthn/webauthn/webauthn"
 
+	"github.com/sotto-chat/sotto/internal/lines"
 	"github.com/sotto-chat/sotto/store"
 )
 
@@ -169,7 +170,7 @@ type Server struct {
 	origin   string
 	secure   bool
 	maxBytes int64
-	log      *slog.Logger
+	log      lines.Log
 	webauthn *webauthn.WebAuthn
 	hub      *hub
 	limits   *limits
@@ -198,9 +199,6 @@ func New(c Config) (*Server, error) {
 	if c.MaxBytes < 0 {
 		return nil, fmt.Errorf("account: MaxBytes of %d", c.MaxBytes)
 	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
 	if c.ClientAddress == nil {
 		c.ClientAddress = peerAddress
 	}
@@ -223,7 +221,7 @@ func New(c Config) (*Server, error) {
 		origin:   c.Origin,
 		secure:   origin.Scheme == "https",
 		maxBytes: c.MaxBytes,
-		log:      c.Logger,
+		log:      lines.To(c.Logger),
 		webauthn: wa,
 		hub:      newHub(),
 		limits:   newLimits(),

@@ -11,7 +11,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"log/slog"
 	"math"
 	"mime"
 	"net/http"
@@ -19,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sotto-chat/sotto/internal/lines"
 	"github.com/sotto-chat/sotto/store"
 	"github.com/sotto-chat/sotto/vault"
 )
@@ -134,7 +134,7 @@ func (s *Server) serve(f handlerFunc) http.Handler {
 		p := public(err)
 		if p == errInternal && r.Context().Err() == nil {
 			// The route is a pattern of ours and says nothing about the person.
-			s.log.Error("account: request failed", slog.String("route", r.Pattern), slog.Any("err", err))
+			s.log.Error("account: request failed", lines.Route(r), lines.Cause(err))
 		}
 		writeProblem(w, p, 0)
 	})

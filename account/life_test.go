@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sotto-chat/sotto/internal/lines"
 	"github.com/sotto-chat/sotto/store"
 	"github.com/sotto-chat/sotto/vault"
 )
@@ -375,7 +376,7 @@ func TestDeleteAccountErasesEverythingAtOnce(t *testing.T) {
 func TestInternalFailuresStayInside(t *testing.T) {
 	var logged bytes.Buffer
 	d := signedUp(t)
-	d.srv.log = slog.New(slog.NewTextHandler(&logged, nil))
+	d.srv.log = lines.To(slog.New(slog.NewTextHandler(&logged, nil)))
 	d.db.Close()
 	req := httptest.NewRequest("GET", "/api/v1/session?secret=word", nil)
 	req.AddCookie(d.cookie)

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sotto-chat/sotto/internal/lines"
 	"github.com/sotto-chat/sotto/store"
 	"github.com/sotto-chat/sotto/vault"
 )
@@ -36,7 +37,7 @@ var columns = map[string]string{
 func TestTablesHoldNoPlaintext(t *testing.T) {
 	var logged bytes.Buffer
 	w := newWorld(t)
-	w.srv.log = slog.New(slog.NewJSONHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	w.srv.log = lines.To(slog.New(slog.NewJSONHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	canary := "Zanzibar"
 	d := w.device()
 	d.headers = map[string]string{"User-Agent": canary + "/1.0", "Accept-Language": canary, "X-Forwarded-For": "203.0.113.77"}

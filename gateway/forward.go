@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/sotto-chat/sotto/internal/door"
+	"github.com/sotto-chat/sotto/internal/lines"
 	"github.com/sotto-chat/sotto/internal/slowbody"
 	"github.com/sotto-chat/sotto/seal/envelope"
 )
@@ -132,7 +133,7 @@ func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, rc *http.Respo
 			return
 		}
 		last = cmpRefusal(last, why)
-		g.stats.retried.Add(1)
+		g.stats.retried.Add()
 	}
 	switch {
 	case len(tried) == 0:
@@ -162,7 +163,7 @@ func (g *Gateway) try(w http.ResponseWriter, r *http.Request, rc *http.ResponseC
 	res, err := g.client.RoundTrip(req)
 	if err != nil {
 		if r.Context().Err() == nil && !t.broken() && n.alive.Swap(false) {
-			g.log.Warn("node doesn't answer", "node", n.name)
+			g.log.Warn("node doesn't answer", lines.Own("node", n.name))
 		}
 		if t.broken() {
 			g.turnAway(w, http.StatusBadRequest, door.Malformed, "The request broke off.")
@@ -175,7 +176,7 @@ func (g *Gateway) try(w http.ResponseWriter, r *http.Request, rc *http.ResponseC
 		return false, readRefusal(res)
 	}
 	t.done() // it won't be sent again
-	g.stats.forwarded.Add(1)
+	g.stats.forwarded.Add()
 	h := w.Header()
 	h.Set("Content-Type", envelope.AnswerType)
 	h.Set("Cache-Control", "no-store")
@@ -319,7 +320,7 @@ func (g *Gateway) sayBusy(w http.ResponseWriter, after string) {
 }
 
 func (g *Gateway) turnAway(w http.ResponseWriter, status int, code, message string) {
-	g.stats.turnedAway.Add(1)
+	g.stats.turnedAway.Add()
 	// Full duplex leaves the rest of the request unread.
 	w.Header().Set("Connection", "close")
 	door.Refuse(w, status, code, message)

@@ -33,6 +33,7 @@ import (
 	"time"
 
 	"github.com/sotto-chat/sotto/internal/door"
+	"github.com/sotto-chat/sotto/internal/lines"
 	"github.com/sotto-chat/sotto/ohttp"
 )
 
@@ -78,7 +79,7 @@ type Limits struct {
 // Gateway passes sealed requests to nodes. Make one with [New].
 type Gateway struct {
 	cfg    Config
-	log    *slog.Logger
+	log    lines.Log
 	nodes  []*node
 	client *http.Transport
 	mux    *http.ServeMux
@@ -96,9 +97,6 @@ type Gateway struct {
 // New makes a gateway. It asks no node before [Gateway.Run] or the first
 // request does.
 func New(cfg Config) (*Gateway, error) {
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
 	cfg.PollEvery = cmp.Or(cfg.PollEvery, 10*time.Second)
 	cfg.LogEvery = cmp.Or(cfg.LogEvery, 5*time.Second)
 	cfg.Limits.Requests = cmp.Or(cfg.Limits.Requests, 16384)
@@ -107,7 +105,7 @@ func New(cfg Config) (*Gateway, error) {
 	if len(cfg.Nodes) == 0 {
 		return nil, errors.New("gateway: no node is named")
 	}
-	g := &Gateway{cfg: cfg, log: cfg.Logger}
+	g := &Gateway{cfg: cfg, log: lines.To(cfg.Logger)}
 	for _, s := range cfg.Nodes {
 		u, err := url.Parse(s)
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {

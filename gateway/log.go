@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/sotto-chat/sotto/internal/door"
+	"github.com/sotto-chat/sotto/internal/lines"
 )
 
 const (
@@ -253,9 +254,9 @@ func (g *Gateway) followLog(ctx context.Context) {
 		}
 		switch {
 		case news && err != nil:
-			g.log.Warn("the public log doesn't answer", "log", g.publicLog.url, "error", err)
+			g.log.Warn("the public log doesn't answer", lines.Own("log", g.publicLog.url), lines.Err(err))
 		case news:
-			g.log.Info("the public log answers", "log", g.publicLog.url)
+			g.log.Info("the public log answers", lines.Own("log", g.publicLog.url))
 		}
 		select {
 		case <-t.C:

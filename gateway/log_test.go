@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/sotto-chat/sotto/internal/door"
+	"github.com/sotto-chat/sotto/internal/lines"
 )
 
 // logServer is a log, as far as a gateway sees it, in place of the network.
@@ -209,7 +210,7 @@ func TestLogIsFollowed(t *testing.T) {
 		var log bytes.Buffer
 		l := &logServer{}
 		g := following(t, l)
-		g.log = slog.New(slog.NewTextHandler(&log, nil))
+		g.log = lines.To(slog.New(slog.NewTextHandler(&log, nil)))
 		version, sent := "one", 0
 		tagged := func(r *http.Request) (int, http.Header, string) {
 			if r.Header.Get("If-None-Match") == `"`+version+`"` {

@@ -15,6 +15,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/sotto-chat/sotto/internal/lines"
 )
 
 const (
@@ -62,9 +64,9 @@ func (g *Gateway) askAll(ctx context.Context) {
 			}
 			if up := err == nil; n.alive.Swap(up) != up {
 				if up {
-					g.log.Info("node answers", "node", n.name)
+					g.log.Info("node answers", lines.Own("node", n.name))
 				} else {
-					g.log.Warn("node doesn't answer", "node", n.name, "error", err)
+					g.log.Warn("node doesn't answer", lines.Own("node", n.name), lines.Err(err))
 				}
 			}
 		})

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"path/filepath"
@@ -18,6 +17,7 @@ import (
 	"time"
 
 	"github.com/sotto-chat/sotto/internal/durable"
+	"github.com/sotto-chat/sotto/internal/lines"
 	"github.com/sotto-chat/sotto/tlog"
 	"github.com/sotto-chat/sotto/tlog/witness"
 )
@@ -94,7 +94,7 @@ func (s *Server) complainOf(err error) {
 		return
 	}
 	s.complain = now
-	s.log.Error("too few witnesses cosigned, so the log shows nothing new", slog.String("error", err.Error()))
+	s.log.Error("too few witnesses cosigned, so the log shows nothing new", lines.Err(err))
 }
 
 // cosign asks all witnesses for their cosignatures of the tree of a size, and shows

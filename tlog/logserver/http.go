@@ -15,6 +15,7 @@ import (
 
 	"github.com/transparency-dev/tessera/api/layout"
 
+	"github.com/sotto-chat/sotto/internal/lines"
 	"github.com/sotto-chat/sotto/release"
 	"github.com/sotto-chat/sotto/tlog"
 	"github.com/sotto-chat/sotto/tlog/witness"
@@ -126,7 +127,7 @@ func (s *Server) getTile(w http.ResponseWriter, r *http.Request) {
 	}
 	b, err := t.read(s)
 	if err != nil {
-		s.log.Error("a tile that was shown can't be read", "error", err)
+		s.log.Error("a tile that was shown can't be read", lines.Cause(err))
 		answer(w, err)
 		return
 	}

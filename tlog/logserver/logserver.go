@@ -39,6 +39,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/sotto-chat/sotto/internal/door"
+	"github.com/sotto-chat/sotto/internal/lines"
 	"github.com/sotto-chat/sotto/release"
 	"github.com/sotto-chat/sotto/tlog"
 )
@@ -85,7 +86,7 @@ type Server struct {
 	policy tlog.Policy
 	keys   []tlog.Key // of those who sign releases
 	peers  []*peer
-	log    *slog.Logger
+	log    lines.Log
 
 	ctx      context.Context // ends with Close
 	cancel   context.CancelFunc
@@ -123,9 +124,6 @@ type shown struct {
 // pin that doesn't name this log, and a folder that doesn't hold what the log has
 // shown before.
 func Open(cfg Config) (*Server, error) {
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -139,7 +137,7 @@ func Open(cfg Config) (*Server, error) {
 		cfg.Client = &http.Client{Timeout: askTime, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	}
 	s := &Server{
-		cfg: cfg, log: cfg.Logger, gate: door.NewGate(maxAdding, maxAdding*release.MaxSigned), bodyTime: DefaultBodyTime,
+		cfg: cfg, log: lines.To(cfg.Logger), gate: door.NewGate(maxAdding, maxAdding*release.MaxSigned), bodyTime: DefaultBodyTime,
 		grown: make(chan struct{}, 1), places: map[string]place{}, waiters: make(chan struct{}),
 	}
 	var err error
@@ -188,7 +186,7 @@ func (s *Server) checkPolicy() error {
 			delete(left, w.Name)
 		}
 		if url == "" {
-			s.log.Warn("a witness is not asked, since nothing says where it is", slog.String("witness", w.Name))
+			s.log.Warn("a witness is not asked, since nothing says where it is", lines.Own("witness", w.Name))
 			continue
 		}
 		p, err := newPeer(w.Name, w.Key, url)
@@ -213,7 +211,7 @@ const (
 )
 
 func (s *Server) open() error {
-	quiet(s.log)
+	quiet(s.cfg.Logger)
 	driver, err := posix.New(s.ctx, posix.Config{Path: filepath.Join(s.cfg.Dir, tilesFolder), HTTPClient: s.cfg.Client})
 	if err != nil {
 		return err
@@ -419,7 +417,7 @@ func (s *Server) put(r release.Release, entry []byte) (int64, error) {
 		at, there = s.places[digest]
 		s.mu.RUnlock()
 		if !there || at.index != next {
-			s.log.Error("a release could not be written down", slog.Any("error", got.err))
+			s.log.Error("a release could not be written down", lines.Cause(got.err))
 			return 0, refuse(http.StatusInternalServerError, "the log can't write to its disk")
 		}
 	case <-s.ctx.Done():
@@ -496,6 +494,9 @@ var quieted sync.Once
 // quiet sends what tessera says by klog, which is the whole process's, to our log,
 // where it is a warning at least.
 func quiet(log *slog.Logger) {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
 	quieted.Do(func() { klog.SetSlogLogger(slog.New(warnings{log.Handler()})) })
 }
 
