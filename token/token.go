@@ -31,10 +31,9 @@ package token
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"time"
-
-	"fmt"
 )
 
 const (
