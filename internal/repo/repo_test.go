@@ -83,7 +83,7 @@ var allowed = map[string][]string{
 	"ohttp":          {"seal/bhttp"},
 	"token":          {"token.", "seal/bhttp", "seal/envelope"},
 	"token/wallet":   {"token."},
-	"keylog":         {"tlog.", "token.", "attest."}, // attest.: its strict JSON
+	"keylog":         {"keylog", "tlog.", "token."},
 	"relay":          {"relay", "ohttp"},
 	"client":         {"client", "seal", "attest", "tlog.", "release.", "ohttp", "token.", "keylog"},
 	"proxy":          {"proxy", "client", "seal", "attest"},
