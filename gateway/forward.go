@@ -133,7 +133,7 @@ func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, rc *http.Respo
 			return
 		}
 		last = cmpRefusal(last, why)
-		g.stats.retried.Add()
+		g.stats.retried.Add(1)
 	}
 	switch {
 	case len(tried) == 0:
@@ -176,7 +176,7 @@ func (g *Gateway) try(w http.ResponseWriter, r *http.Request, rc *http.ResponseC
 		return false, readRefusal(res)
 	}
 	t.done() // it won't be sent again
-	g.stats.forwarded.Add()
+	g.stats.forwarded.Add(1)
 	h := w.Header()
 	h.Set("Content-Type", envelope.AnswerType)
 	h.Set("Cache-Control", "no-store")
@@ -320,7 +320,7 @@ func (g *Gateway) sayBusy(w http.ResponseWriter, after string) {
 }
 
 func (g *Gateway) turnAway(w http.ResponseWriter, status int, code, message string) {
-	g.stats.turnedAway.Add()
+	g.stats.turnedAway.Add(1)
 	// Full duplex leaves the rest of the request unread.
 	w.Header().Set("Connection", "close")
 	door.Refuse(w, status, code, message)

@@ -556,7 +556,7 @@ func TestTurnedAway(t *testing.T) {
 	}
 	res.Body.Close()
 
-	if n := w.gateway.stats.retried.Now(); n != 0 {
+	if n := w.gateway.stats.retried.Load(); n != 0 {
 		t.Errorf("a node was bothered %d times with what the gateway can see is wrong", n)
 	}
 	read(t, ex, w.post(t, good).Body)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sotto-chat/sotto/attest/bundle"
+	"github.com/sotto-chat/sotto/internal/lines"
 )
 
 // A log that hasn't given its checkpoint within this time is away.
@@ -88,6 +89,6 @@ func (n *Node) checkpoint(ctx context.Context) ([]byte, error) {
 		return nil, fmt.Errorf("getting the public log's checkpoint: %w", err)
 	}
 	n.anchor.Store(&anchor{checkpoint: last.checkpoint, came: last.came, away: true})
-	n.log.Error("the public log is away: the new key names an old checkpoint", "error", err, "came", last.came.UTC())
+	n.log.Error("the public log is away: the new key names an old checkpoint", lines.Err(err), lines.At("came", last.came))
 	return last.checkpoint, nil
 }

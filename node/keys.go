@@ -13,6 +13,7 @@ import (
 
 	"github.com/sotto-chat/sotto/attest/bundle"
 	"github.com/sotto-chat/sotto/engine"
+	"github.com/sotto-chat/sotto/internal/lines"
 	"github.com/sotto-chat/sotto/seal"
 )
 
@@ -88,7 +89,7 @@ func (n *Node) newKey(ctx context.Context) (*liveKey, error) {
 // use puts a new key in use.
 func (n *Node) use(k *liveKey) {
 	n.keys.add(k)
-	n.log.Info("new key", "key", k.id.String(), "until", k.ends.UTC())
+	n.log.Info("new key", lines.Own("key", k.id.String()), lines.At("until", k.ends))
 }
 
 // describe lists the engine's models as far as a key config can name them.

@@ -48,6 +48,7 @@ import (
 	"github.com/sotto-chat/sotto/attest/bundle"
 	"github.com/sotto-chat/sotto/engine"
 	"github.com/sotto-chat/sotto/internal/door"
+	"github.com/sotto-chat/sotto/internal/lines"
 )
 
 // Defaults of [Config].
@@ -112,7 +113,7 @@ type Limits struct {
 // Node answers sealed requests. Make one with [New].
 type Node struct {
 	cfg      Config
-	log      *slog.Logger
+	log      lines.Log
 	id       string
 	keys     *keyring
 	hardware hardware
@@ -136,7 +137,7 @@ func New(cfg Config) (*Node, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, fmt.Errorf("node: %w", err)
 	}
-	n := &Node{cfg: cfg, log: cfg.Logger, id: newID()}
+	n := &Node{cfg: cfg, log: lines.To(cfg.Logger), id: newID()}
 	n.life, n.end = context.WithCancel(context.Background())
 	n.gate = door.NewGate(int64(cfg.Limits.Requests), cfg.Limits.RequestBytes)
 	n.shelf = newShelf(cfg.KeepAnswers, cfg.Limits.KeptBytes)
@@ -155,9 +156,6 @@ func New(cfg Config) (*Node, error) {
 func (c *Config) complete() error {
 	if c.Engine == nil || c.Evidence == nil {
 		return errors.New("an engine and a source of evidence are needed")
-	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	c.Release = cmp.Or(c.Release, "none")
 	c.Lifetime = cmp.Or(c.Lifetime, DefaultLifetime)
@@ -234,7 +232,7 @@ func (n *Node) Run(ctx context.Context) error {
 			n.failing.Store(o.err != nil)
 			if o.err != nil {
 				n.stats.evidenceFailures.Add(1)
-				n.log.Error("no new key: the machine's proof could not be made", "error", o.err, "retry_in", retry)
+				n.log.Error("no new key: the machine's proof could not be made", lines.Err(o.err), lines.For("retry_in", retry))
 				renew.Reset(retry)
 				retry = min(2*retry, time.Minute)
 				continue
@@ -275,9 +273,9 @@ func (n *Node) probe(ctx context.Context) []engine.Model {
 	models, err := n.cfg.Engine.Models(ctx)
 	if up := err == nil; n.engineUp.Swap(up) != up {
 		if up {
-			n.log.Info("the engine answers", "engine", n.cfg.Engine.Name())
+			n.log.Info("the engine answers", lines.Own("engine", n.cfg.Engine.Name()))
 		} else {
-			n.log.Warn("the engine doesn't answer", "engine", n.cfg.Engine.Name(), "error", err)
+			n.log.Warn("the engine doesn't answer", lines.Own("engine", n.cfg.Engine.Name()), lines.Err(err))
 		}
 	}
 	return models

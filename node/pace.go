@@ -210,7 +210,6 @@ func (n *Node) tick(ctx context.Context, p *pacer, sealer *seal.AnswerSealer, ou
 			}
 			if final {
 				streamScratch.Put(s)
-				n.stats.records.Add(int64(sent))
 				return nil
 			}
 		}

@@ -82,6 +82,9 @@ type Log struct{ to *slog.Logger }
 // To is a log that writes to l, or nowhere if l is nil.
 func To(l *slog.Logger) Log { return Log{l} }
 
+// Debug says what helps whoever sets a role up.
+func (l Log) Debug(what text, with ...Field) { l.write(slog.LevelDebug, what, with) }
+
 // Info says what happens.
 func (l Log) Info(what text, with ...Field) { l.write(slog.LevelInfo, what, with) }
 
@@ -118,11 +121,11 @@ const Hold = 5 * time.Minute
 // that changes once in five minutes at most, however often it is looked at.
 type Acts struct{ n, shown, since atomic.Int64 }
 
-// Add counts one more.
-func (a *Acts) Add() { a.n.Add(1) }
+// Add counts n more.
+func (a *Acts) Add(n int64) { a.n.Add(n) }
 
-// Now is the number as it is, for the program itself. It is not to be shown.
-func (a *Acts) Now() int64 { return a.n.Load() }
+// Load is the number as it is, for the program itself. It is not to be shown.
+func (a *Acts) Load() int64 { return a.n.Load() }
 
 // Shown is the number as everybody may see it.
 func (a *Acts) Shown() int64 {

@@ -88,8 +88,8 @@ func TestActs(t *testing.T) {
 		var a Acts
 		steps, last := 0, int64(0)
 		for range 1800 { // half an hour, an act each second
-			a.Add()
-			if a.Now()%10 == 0 && a.Shown()%10 != 0 {
+			a.Add(1)
+			if a.Load()%10 == 0 && a.Shown()%10 != 0 {
 				t.Fatalf("shows %d", a.Shown())
 			}
 			if now := a.Shown(); now != last {
@@ -100,8 +100,8 @@ func TestActs(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 		}
-		if steps > 6 || last == 0 || a.Now() != 1800 {
-			t.Errorf("%d steps in half an hour, to %d of %d", steps, last, a.Now())
+		if steps > 6 || last == 0 || a.Load() != 1800 {
+			t.Errorf("%d steps in half an hour, to %d of %d", steps, last, a.Load())
 		}
 	})
 }
@@ -111,7 +111,7 @@ func TestFigures(t *testing.T) {
 	f := FiguresOf("gateway", &b)
 	var a Acts
 	for range 57 {
-		a.Add()
+		a.Add(1)
 	}
 	f.Gauge("nodes", "Nodes that are named.", 3)
 	f.Events("failures_total", "Failures.", 1)

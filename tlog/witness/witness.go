@@ -40,6 +40,7 @@ import (
 	"github.com/sotto-chat/sotto/internal/collateral"
 	"github.com/sotto-chat/sotto/internal/door"
 	"github.com/sotto-chat/sotto/internal/durable"
+	"github.com/sotto-chat/sotto/internal/lines"
 	"github.com/sotto-chat/sotto/tlog"
 )
 
@@ -67,6 +68,7 @@ type Config struct {
 // Witness cosigns. Make it with [Open].
 type Witness struct {
 	cfg  Config
+	log  lines.Log
 	gate *door.Gate
 	logs map[string]*log
 
@@ -100,13 +102,10 @@ func Open(cfg Config) (*Witness, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
 	if cfg.Growth == 0 {
 		cfg.Growth = DefaultGrowth
 	}
-	w := &Witness{cfg: cfg, gate: door.NewGate(maxRequests, maxRequests*MaxRequest), logs: map[string]*log{}}
+	w := &Witness{cfg: cfg, log: lines.To(cfg.Logger), gate: door.NewGate(maxRequests, maxRequests*MaxRequest), logs: map[string]*log{}}
 	names, err := os.ReadFile(filepath.Join(cfg.Dir, roster))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("witness: %w", err)
@@ -213,11 +212,11 @@ func (w *Witness) cosign(body []byte) ([]byte, error) {
 		return nil, &refusal{http.StatusConflict, SizeType, strconv.FormatInt(l.size, 10) + "\n"}
 	}
 	if cp.Size == l.size && cp.Root != l.root {
-		w.tell(l, "a log showed a second tree of the size that was cosigned", r.Checkpoint)
+		w.tell(l, r.Checkpoint, true)
 		return nil, refuse(http.StatusConflict, "a tree of this size with another root has been cosigned")
 	}
 	if err := tlog.VerifyConsistency(l.size, cp.Size, l.root, cp.Root, r.Proof); err != nil {
-		w.tell(l, "a log's tree doesn't continue the one that was cosigned, or the proof is wrong", r.Checkpoint)
+		w.tell(l, r.Checkpoint, false)
 		return nil, refuse(http.StatusUnprocessableEntity, "the proof doesn't show that this tree continues the one of size "+strconv.FormatInt(l.size, 10))
 	}
 	grown := cp.Size > l.size
@@ -241,13 +240,18 @@ func (w *Witness) cosign(body []byte) ([]byte, error) {
 
 // tell writes down what may be proof of a log's second history, now and then: whoever
 // sends it can send more. The caller holds the log's lock.
-func (w *Witness) tell(l *log, what string, checkpoint []byte) {
+func (w *Witness) tell(l *log, checkpoint []byte, second bool) {
 	now := w.cfg.Now()
 	if d := now.Sub(l.told); d >= 0 && d < 10*time.Second {
 		return
 	}
 	l.told = now
-	w.cfg.Logger.Error(what, slog.String("log", l.origin), slog.Int64("cosigned", l.size), slog.String("checkpoint", string(checkpoint)))
+	said := []lines.Field{lines.Own("log", l.origin), lines.Own("cosigned", strconv.FormatInt(l.size, 10)), lines.Own("checkpoint", string(checkpoint))}
+	if second {
+		w.log.Error("a log showed a second tree of the size that was cosigned", said...)
+	} else {
+		w.log.Error("a log's tree doesn't continue the one that was cosigned, or the proof is wrong", said...)
+	}
 }
 
 // allow takes one of the growths that a log may have by now.
@@ -333,7 +337,7 @@ func (w *Witness) addCheckpoint(rw http.ResponseWriter, r *http.Request) {
 	case errors.As(err, &no):
 		sentence(no.status, no.text)
 	default:
-		w.cfg.Logger.Error("what was asked could not be written down, so it is not cosigned", slog.String("error", err.Error()))
+		w.log.Error("what was asked could not be written down, so it is not cosigned", lines.Cause(err))
 		sentence(http.StatusInternalServerError, "this witness can't write to its disk")
 	}
 }

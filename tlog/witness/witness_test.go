@@ -18,6 +18,7 @@ import (
 	"testing/iotest"
 	"time"
 
+	"github.com/sotto-chat/sotto/internal/lines"
 	"github.com/sotto-chat/sotto/tlog"
 )
 
@@ -387,7 +388,7 @@ func TestDiskFails(t *testing.T) {
 	dir := t.TempDir()
 	w := open(t, dir, cosigner(t, "w.example"), l)
 	var lines bytes.Buffer
-	w.cfg.Logger = slog.New(slog.NewTextHandler(&lines, nil))
+	w.log = to(&lines)
 	// Neither half of it.
 	if err := os.Mkdir(filepath.Join(dir, roster), 0o700); err != nil {
 		t.Fatal(err)
@@ -748,3 +749,6 @@ func FuzzRequest(f *testing.F) {
 		}
 	})
 }
+
+// to is a log that writes to b.
+func to(b *bytes.Buffer) lines.Log { return lines.To(slog.New(slog.NewTextHandler(b, nil))) }
