@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -19,6 +18,7 @@ import (
 	"github.com/sotto-chat/sotto/engine/builtin"
 	"github.com/sotto-chat/sotto/engine/llamaserver"
 	"github.com/sotto-chat/sotto/gateway"
+	"github.com/sotto-chat/sotto/internal/lines"
 	"github.com/sotto-chat/sotto/node"
 	"github.com/sotto-chat/sotto/store"
 	"github.com/sotto-chat/sotto/web"
@@ -66,7 +66,7 @@ func demo(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	public, err := startPublicLog(ctx, dir, eng, log)
 	if err != nil {
-		log.Warn("the demo runs without a public log", slog.String("error", err.Error()))
+		lines.To(log).Warn("the demo runs without a public log", lines.Err(err))
 		public = &publicLog{close: func() {}}
 	}
 	defer public.close()
@@ -116,11 +116,11 @@ func demo(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		}
 		defer dl.Close()
 		tasks = append(tasks, serving(server(metrics(n.WriteMetrics, g.WriteMetrics)), dl))
-		log.Info("metrics", slog.String("url", "http://"+dl.Addr().String()+"/metrics"))
+		lines.To(log).Info("metrics", lines.Own("url", "http://"+dl.Addr().String()+"/metrics"))
 	}
-	log.Info("Sotto is ready: open the page, or ask in a terminal",
-		slog.String("page", at.String()), slog.String("listen", l.Addr().String()), slog.String("engine", eng.Name()),
-		slog.String("data", dir), slog.String("hardware", "demo, not private"),
-		slog.String("public log", public.url+", demo: its keys, and those of its witnesses, are all on this machine, so it proves nothing"))
+	lines.To(log).Info("Sotto is ready: open the page, or ask in a terminal",
+		lines.Own("page", at.String()), lines.Own("listen", l.Addr().String()), lines.Own("engine", eng.Name()),
+		lines.Own("data", dir), lines.Own("hardware", "demo, not private"),
+		lines.Own("public log", public.url+", demo: its keys, and those of its witnesses, are all on this machine, so it proves nothing"))
 	return together(ctx, tasks...)
 }

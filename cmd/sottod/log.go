@@ -8,15 +8,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/sotto-chat/sotto/internal/collateral"
 	"github.com/sotto-chat/sotto/internal/connlimit"
 	"github.com/sotto-chat/sotto/internal/durable"
+	"github.com/sotto-chat/sotto/internal/lines"
 	"github.com/sotto-chat/sotto/release"
 	"github.com/sotto-chat/sotto/tlog"
 	"github.com/sotto-chat/sotto/tlog/logserver"
@@ -100,7 +101,7 @@ func logRole(ctx context.Context, args []string, stdout, stderr io.Writer) error
 		return err
 	}
 	defer l.Close()
-	log.Info("log", slog.String("listen", l.Addr().String()), slog.String("key", signer.Key().String()))
+	lines.To(log).Info("log", lines.Own("listen", l.Addr().String()), lines.Own("key", signer.Key().String()))
 	return together(ctx, serving(brief(s.Handler()), connlimit.Listen(l, maxConnections)), s.Run)
 }
 
@@ -213,6 +214,6 @@ func witnessRole(ctx context.Context, args []string, stdout, stderr io.Writer) e
 		return err
 	}
 	defer l.Close()
-	log.Info("witness", slog.String("listen", l.Addr().String()), slog.String("key", cosigner.Key().String()), slog.Int("logs", len(logs)), slog.String("mind", witness.Independence))
+	lines.To(log).Info("witness", lines.Own("listen", l.Addr().String()), lines.Own("key", cosigner.Key().String()), lines.Own("logs", strconv.Itoa(len(logs))), lines.Own("mind", witness.Independence))
 	return together(ctx, serving(brief(w.Handler()), connlimit.Listen(l, maxConnections)))
 }

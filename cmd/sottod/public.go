@@ -21,6 +21,7 @@ import (
 
 	"github.com/sotto-chat/sotto/engine"
 	"github.com/sotto-chat/sotto/internal/durable"
+	"github.com/sotto-chat/sotto/internal/lines"
 	"github.com/sotto-chat/sotto/node"
 	"github.com/sotto-chat/sotto/release"
 	"github.com/sotto-chat/sotto/release/build"
@@ -62,7 +63,7 @@ func startPublicLog(ctx context.Context, dir string, eng engine.Engine, log *slo
 		return p, err
 	}
 	aside := at + ".aside-" + strconv.FormatInt(time.Now().Unix(), 10)
-	log.Warn("the demo's public log can't be used, so it is set aside and a new one begins", slog.String("folder", aside), slog.String("error", err.Error()))
+	lines.To(log).Warn("the demo's public log can't be used, so it is set aside and a new one begins", lines.Own("folder", aside), lines.Err(err))
 	if err := os.Rename(at, aside); err != nil {
 		return nil, err
 	}
@@ -196,14 +197,14 @@ func openPublicLog(ctx context.Context, dir string, eng engine.Engine, log *slog
 	p.run = begin(ctx, tasks...)
 	if p.release, err = describeDemo(ctx, s, signers, pin, eng, log); err != nil {
 		// What this demo runs stays undescribed, which clients say.
-		log.Warn("what this demo runs is not in its public log", slog.String("error", err.Error()))
+		lines.To(log).Warn("what this demo runs is not in its public log", lines.Err(err))
 	}
 	follow, err := node.FollowLog(p.url)
 	if err != nil {
 		return nil, err
 	}
 	if _, err := follow(ctx); err != nil {
-		log.Warn("the demo's public log shows nothing yet, so the node's keys don't name it", slog.String("error", err.Error()))
+		lines.To(log).Warn("the demo's public log shows nothing yet, so the node's keys don't name it", lines.Err(err))
 	} else {
 		p.checkpoint = follow
 	}
@@ -248,7 +249,7 @@ func describeDemo(ctx context.Context, s *logserver.Server, signers []tlog.Signe
 	}
 	models, err := eng.Models(ctx)
 	if err != nil {
-		log.Warn("the engine doesn't say which models it has, so the release names none", slog.String("error", err.Error()))
+		lines.To(log).Warn("the engine doesn't say which models it has, so the release names none", lines.Err(err))
 	}
 	for _, m := range models {
 		if m.Digest != "" { // a release says what the weights are

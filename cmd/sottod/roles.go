@@ -15,10 +15,12 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/sotto-chat/sotto/account"
 	"github.com/sotto-chat/sotto/gateway"
+	"github.com/sotto-chat/sotto/internal/lines"
 	"github.com/sotto-chat/sotto/internal/passon"
 	"github.com/sotto-chat/sotto/store"
 	"github.com/sotto-chat/sotto/web"
@@ -87,7 +89,7 @@ func accountRole(ctx context.Context, args []string, stdout, stderr io.Writer) e
 	mux.Handle("/api/", acc.Handler())
 	mux.Handle("/sotto/", passOn(behind))
 	mux.Handle("/", page)
-	log.Info("account", slog.String("listen", l.Addr().String()), slog.String("origin", at.String()))
+	lines.To(log).Info("account", lines.Own("listen", l.Addr().String()), lines.Own("origin", at.String()))
 	return together(ctx, serving(server(onlyHosts(mux, at)), l), closing(acc))
 }
 
@@ -187,6 +189,6 @@ func gatewayRole(ctx context.Context, args []string, stdout, stderr io.Writer) e
 		defer dl.Close()
 		tasks = append(tasks, serving(server(metrics(g.WriteMetrics)), dl))
 	}
-	log.Info("gateway", slog.String("listen", l.Addr().String()), slog.Int("nodes", len(nodes)))
+	lines.To(log).Info("gateway", lines.Own("listen", l.Addr().String()), lines.Own("nodes", strconv.Itoa(len(nodes))))
 	return together(ctx, tasks...)
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/sotto-chat/sotto/engine"
+	"github.com/sotto-chat/sotto/internal/lines"
 )
 
 // Options say which engine to open. The zero value means "auto" without a file.
@@ -50,9 +51,6 @@ type Options struct {
 // model. A server named by address needn't be up yet. The caller closes the
 // engine; ctx bounds the opening only.
 func Open(ctx context.Context, o Options) (engine.Engine, error) {
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
 	switch o.Spec {
 	case "", "auto":
 		return openAuto(ctx, o)
@@ -68,7 +66,7 @@ func Open(ctx context.Context, o Options) (engine.Engine, error) {
 func openAuto(ctx context.Context, o Options) (engine.Engine, error) {
 	if found := detect(ctx, o); found != nil {
 		if o.ModelFile != "" {
-			o.Logger.Info("a model server is running, so the model file isn't used", "engine", found.Name())
+			lines.To(o.Logger).Info("a model server is running, so the model file isn't used", lines.Own("engine", found.Name()))
 		}
 		return found, nil
 	}

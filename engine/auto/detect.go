@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sotto-chat/sotto/engine"
+	"github.com/sotto-chat/sotto/internal/lines"
 )
 
 // A Probe is a place where "auto" looks for a model server.
@@ -67,6 +68,7 @@ func detect(ctx context.Context, o Options) engine.Engine {
 		}(outcomes[i])
 	}
 
+	log := lines.To(o.Logger)
 	var found engine.Engine
 	for i, c := range outcomes {
 		r := <-c
@@ -76,9 +78,9 @@ func detect(ctx context.Context, o Options) engine.Engine {
 				r.up.Close()
 			}
 		case r.why != "":
-			o.Logger.Debug("no model server", "name", probes[i].Name, "url", probes[i].URL, "why", r.why)
+			log.Debug("no model server", lines.Own("name", probes[i].Name), lines.Own("url", probes[i].URL), lines.Own("why", r.why))
 		case r.models == 0:
-			o.Logger.Info("a model server without models was passed over", "name", probes[i].Name, "url", probes[i].URL)
+			log.Info("a model server without models was passed over", lines.Own("name", probes[i].Name), lines.Own("url", probes[i].URL))
 			r.up.Close()
 		default:
 			found = r.up

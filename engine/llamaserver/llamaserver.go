@@ -32,6 +32,7 @@ import (
 
 	"github.com/sotto-chat/sotto/engine"
 	"github.com/sotto-chat/sotto/engine/auto"
+	"github.com/sotto-chat/sotto/internal/lines"
 )
 
 const (
@@ -93,7 +94,7 @@ func Start(ctx context.Context, o auto.Options) (engine.Engine, error) {
 	go func() { digest <- fileDigest(file) }() // while the child loads the same file
 
 	options := llamaOptions(ctx, program)
-	o.Logger.Info("loading the model", "file", file, "program", program)
+	lines.To(o.Logger).Info("loading the model", lines.Own("file", file), lines.Own("program", program))
 	for attempt := 1; ; attempt++ {
 		c, err := startChild(ctx, program, file, options, o)
 		if err == nil {
