@@ -12,11 +12,11 @@ import (
 
 // Put gives a release its place and doesn't wait for the witnesses.
 func Put(s *Server, entry []byte) (int64, error) {
-	r, err := s.judge(entry)
+	it, err := s.contents.judge(entry)
 	if err != nil {
 		return 0, err
 	}
-	return s.put(r, entry)
+	return s.put(it, entry)
 }
 
 // Await waits until an entry is shown.

@@ -16,12 +16,11 @@ import (
 	"github.com/transparency-dev/tessera/api/layout"
 
 	"github.com/sotto-chat/sotto/internal/lines"
-	"github.com/sotto-chat/sotto/release"
 	"github.com/sotto-chat/sotto/tlog"
 	"github.com/sotto-chat/sotto/tlog/witness"
 )
 
-// DefaultBodyTime is how long a release may take to arrive.
+// DefaultBodyTime is how long an entry may take to arrive.
 const DefaultBodyTime = 10 * time.Second
 
 // Content types (C2SP tlog-tiles).
@@ -224,26 +223,27 @@ func (t tile) read(s *Server) ([]byte, error) {
 }
 
 func (s *Server) postAdd(w http.ResponseWriter, r *http.Request) {
-	// Until it has come, a release takes up a connection and no place.
+	// Until it has come, an entry takes up a connection and no place.
+	noun, most := s.contents.noun(), s.contents.maxSize()
 	c := http.NewResponseController(w)
 	_ = c.SetReadDeadline(time.Now().Add(s.bodyTime)) // a connection without deadlines belongs to a test
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, release.MaxSigned))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
 	var over *http.MaxBytesError
 	if errors.As(err, &over) {
-		answer(w, refuse(http.StatusRequestEntityTooLarge, fmt.Sprintf("a signed release has at most %d bytes", release.MaxSigned)))
+		answer(w, refuse(http.StatusRequestEntityTooLarge, fmt.Sprintf("a signed %s has at most %d bytes", noun, most)))
 		return
 	}
 	if err != nil {
 		w.Header().Set("Connection", "close")
-		answer(w, refuse(http.StatusBadRequest, "the release didn't arrive"))
+		answer(w, refuse(http.StatusBadRequest, "the "+noun+" didn't arrive"))
 		return
 	}
 	_ = c.SetReadDeadline(time.Time{}) // it would end the wait for the witnesses
-	if !s.gate.Enter(release.MaxSigned) {
-		answer(w, refuse(http.StatusServiceUnavailable, "too many releases are being added"))
+	if !s.gate.Enter(most) {
+		answer(w, refuse(http.StatusServiceUnavailable, "too many "+noun+"s are being added"))
 		return
 	}
-	defer s.gate.Leave(release.MaxSigned)
+	defer s.gate.Leave(most)
 	proof, err := s.Add(r.Context(), body)
 	if err != nil {
 		answer(w, err)
@@ -260,5 +260,9 @@ func (s *Server) getWords(w http.ResponseWriter, _ *http.Request) {
 	size := s.shown.size
 	s.mu.RUnlock()
 	w.Header().Set("Content-Type", plain)
-	fmt.Fprintf(w, "This is the public log of the releases of %s (c2sp.org/tlog-tiles): %s.\nIts key: %s\n%s\n", s.cfg.Pin.Product, entries(size), s.cfg.Signer.Key(), witness.Independence)
+	of := "releases"
+	if s.cfg.Kind == Keys {
+		of = "keys and machines"
+	}
+	fmt.Fprintf(w, "This is the public log of the %s of %s (c2sp.org/tlog-tiles): %s.\nIts key: %s\n%s\n", of, s.cfg.Pin.Product, entries(size), s.cfg.Signer.Key(), witness.Independence)
 }

@@ -1,13 +1,14 @@
 // Copyright (c) Sotto authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package logserver keeps a public log of releases and serves it.
+// Package logserver keeps a public log and serves it: one of releases, or one of
+// the keys of each day (contents.go has what is different about them).
 //
-// A release comes in by POST /add, signed by as many of the pinned keys as the pin
-// asks for, and for the very place in the log that is next. Tessera writes it to
-// the disk as tiles ([tessera], POSIX driver) before anything else happens. Then
-// the log signs the new tree's checkpoint, asks its witnesses to cosign it
-// (cosign.go), and only what a quorum of them has cosigned is shown to anybody:
+// A release or a statement comes in by POST /add, signed by as many of the pinned
+// keys as the pin asks for, and for the very place in the log that is next. Tessera
+// writes it to the disk as tiles ([tessera], POSIX driver) before anything else
+// happens. Then the log signs the new tree's checkpoint, asks its witnesses to cosign
+// it (cosign.go), and only what a quorum of them has cosigned is shown to anybody:
 // first it is written to the disk, then it is served, with the view that clients
 // of Sotto read (view.go) and the tiles that anybody can check by themselves
 // (http.go). When nothing grows, the checkpoint is cosigned anew every ten
@@ -63,7 +64,12 @@ const maxAdding = 16
 type Config struct {
 	Dir    string      // the folder of this key's log, and of no other program
 	Signer tlog.Signer // its name is the log's origin
-	Pin    release.Pin // whose releases are taken, and which witnesses there are
+	Kind   Kind        // what it is a log of
+	Pin    release.Pin // whose entries are taken, and which witnesses there are
+
+	// NodesEvery is how long there is between two lists of machines in a key log; 0
+	// means [DefaultNodesEvery], and less than 0 no time.
+	NodesEvery time.Duration
 
 	// Witnesses has base URLs of witnesses by their names in the pin's policy, where
 	// the policy doesn't say them or others are wanted.
@@ -82,11 +88,11 @@ type Config struct {
 
 // Server is a log. Make it with [Open], let it [Server.Run], and [Server.Close] it.
 type Server struct {
-	cfg    Config
-	policy tlog.Policy
-	keys   []tlog.Key // of those who sign releases
-	peers  []*peer
-	log    lines.Log
+	cfg      Config
+	contents contents
+	policy   tlog.Policy
+	peers    []*peer
+	log      lines.Log
 
 	ctx      context.Context // ends with Close
 	cancel   context.CancelFunc
@@ -100,13 +106,13 @@ type Server struct {
 
 	mu       sync.RWMutex
 	tree     tlog.Tree        // of all entries that are on the disk
-	places   map[string]place // of the releases that count, by their digests
+	places   map[string]place // of the entries that count, by their digests
 	shown    shown            // what is served
 	waiters  chan struct{}    // closed when shown changes
 	complain time.Time        // when too few witnesses were complained of last
 }
 
-// place is where a release stands.
+// place is where an entry stands.
 type place struct {
 	index int64
 	leaf  tlog.Hash
@@ -130,6 +136,9 @@ func Open(cfg Config) (*Server, error) {
 	if cfg.Recosign == 0 {
 		cfg.Recosign = DefaultRecosign
 	}
+	if cfg.NodesEvery == 0 {
+		cfg.NodesEvery = DefaultNodesEvery
+	}
 	if cfg.QuorumWait == 0 {
 		cfg.QuorumWait = DefaultQuorumWait
 	}
@@ -137,16 +146,17 @@ func Open(cfg Config) (*Server, error) {
 		cfg.Client = &http.Client{Timeout: askTime, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	}
 	s := &Server{
-		cfg: cfg, log: lines.To(cfg.Logger), gate: door.NewGate(maxAdding, maxAdding*release.MaxSigned), bodyTime: DefaultBodyTime,
+		cfg: cfg, log: lines.To(cfg.Logger), bodyTime: DefaultBodyTime,
 		grown: make(chan struct{}, 1), places: map[string]place{}, waiters: make(chan struct{}),
 	}
 	var err error
 	if s.policy, err = tlog.ParsePolicy(cfg.Pin.Log); err != nil {
 		return nil, fmt.Errorf("the pin's policy: %w", err)
 	}
-	if s.keys, err = tlog.ParseKeys(cfg.Pin.Keys); err != nil {
-		return nil, fmt.Errorf("the pin's keys: %w", err)
+	if s.contents, err = newContents(&s.cfg); err != nil {
+		return nil, err
 	}
+	s.gate = door.NewGate(maxAdding, maxAdding*s.contents.maxSize())
 	if err := s.checkPolicy(); err != nil {
 		return nil, err
 	}
@@ -301,12 +311,16 @@ func (s *Server) catchUp() error {
 // learn adds an entry that is on the disk to the tree.
 func (s *Server) learn(entry []byte, index int64) {
 	leaf := tlog.LeafHash(entry)
-	r, err := s.judge(entry)
+	it, err := s.contents.judge(entry)
+	counts := err == nil && it.index == index
+	if counts {
+		s.contents.learn(it)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tree.Append(leaf)
-	if err == nil && r.Manifest.Index == index {
-		s.places[r.Digest()] = place{index, leaf}
+	if counts {
+		s.places[it.digest] = place{index, leaf}
 	}
 }
 
@@ -350,39 +364,24 @@ func (r *Refusal) Error() string { return r.Text }
 
 func refuse(status int, text string) error { return &Refusal{status, text} }
 
-// judge reads a release that anybody may have sent, and checks who signed it.
-func (s *Server) judge(entry []byte) (release.Release, error) {
-	r, err := release.Parse(entry)
-	if err != nil {
-		return r, refuse(http.StatusBadRequest, "this is no signed release: "+err.Error())
-	}
-	if n := len(r.Signers(s.keys)); n < s.cfg.Pin.Threshold {
-		return r, refuse(http.StatusForbidden, fmt.Sprintf("%s: %d of the pinned keys signed it, and it takes %d", tlog.FailSignatures, n, s.cfg.Pin.Threshold))
-	}
-	if r.Manifest.Product != s.cfg.Pin.Product {
-		return r, refuse(http.StatusForbidden, fmt.Sprintf("this log takes releases of %s, and it is one of %s", s.cfg.Pin.Product, r.Manifest.Product))
-	}
-	return r, nil
-}
-
-// Add writes a signed release down and returns the proof that it is in the log, for
-// a checkpoint that a quorum of witnesses has cosigned (C2SP tlog-proof). A release
-// that is in the log already gets its proof again. The error is a [*Refusal].
+// Add writes a signed entry down and returns the proof that it is in the log, for a
+// checkpoint that a quorum of witnesses has cosigned (C2SP tlog-proof). One that is
+// in the log already gets its proof again. The error is a [*Refusal].
 func (s *Server) Add(ctx context.Context, entry []byte) ([]byte, error) {
-	r, err := s.judge(entry)
+	it, err := s.contents.judge(entry)
 	if err != nil {
 		return nil, err
 	}
-	index, err := s.put(r, entry)
+	index, err := s.put(it, entry)
 	if err != nil {
 		return nil, err
 	}
 	return s.await(ctx, index)
 }
 
-// put gives a release its place.
-func (s *Server) put(r release.Release, entry []byte) (int64, error) {
-	leaf, digest := tlog.LeafHash(entry), r.Digest()
+// put gives an entry that was judged its place.
+func (s *Server) put(it item, entry []byte) (int64, error) {
+	leaf, digest, noun := tlog.LeafHash(entry), it.digest, s.contents.noun()
 	s.adding.Lock()
 	defer s.adding.Unlock()
 	s.mu.RLock()
@@ -392,11 +391,14 @@ func (s *Server) put(r release.Release, entry []byte) (int64, error) {
 	switch {
 	case there && at.leaf != leaf:
 		// Anybody can put signatures in another order.
-		return 0, refuse(http.StatusConflict, fmt.Sprintf("this release is entry %d of the log already, with other signature lines", at.index))
+		return 0, refuse(http.StatusConflict, fmt.Sprintf("this %s is entry %d of the log already, with other signature lines", noun, at.index))
 	case there:
 		return at.index, nil
-	case r.Manifest.Index != next:
-		return 0, refuse(http.StatusConflict, fmt.Sprintf("the next entry of the log is number %d, and this release was signed to be number %d: sign it anew", next, r.Manifest.Index))
+	case it.index != next:
+		return 0, refuse(http.StatusConflict, fmt.Sprintf("the next entry of the log is number %d, and this %s was signed to be number %d: sign it anew", next, noun, it.index))
+	}
+	if err := s.contents.admit(it); err != nil {
+		return 0, err
 	}
 	type result struct {
 		index tessera.Index
@@ -463,8 +465,8 @@ func (s *Server) sign(size int64, root tlog.Hash) ([]byte, error) {
 	return s.cfg.Signer.Note(tlog.Checkpoint{Origin: s.cfg.Signer.Name(), Size: size, Root: root}.Text())
 }
 
-// Newest returns the newest release in the log that counts, whether or not it has
-// been shown yet, and how many entries there are.
+// Newest returns the newest release in a log of releases that counts, whether or not
+// it has been shown yet, and how many entries there are.
 func (s *Server) Newest() (r release.Release, size int64, ok bool) {
 	s.adding.Lock()
 	defer s.adding.Unlock()
@@ -482,8 +484,9 @@ func (s *Server) Newest() (r release.Release, size int64, ok bool) {
 	if err != nil {
 		return r, size, false
 	}
-	r, err = s.judge(es[0])
-	return r, size, err == nil
+	it, err := s.contents.judge(es[0])
+	r, ok = it.text.(release.Release)
+	return r, size, ok && err == nil
 }
 
 // Close ends the log. What was acknowledged is on the disk.

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"sync"
 
-	"github.com/sotto-chat/sotto/release"
 	"github.com/sotto-chat/sotto/tlog"
 )
 
@@ -33,20 +32,20 @@ type views struct {
 	s          *Server
 	checkpoint []byte
 	size       int64
-	entries    []tlog.Entry
+	build      func(t *tlog.Tree, from int64) (tlog.View, error)
 	usual      document
 
 	mu      sync.Mutex
 	earlier map[int64]document
 }
 
-// newViews chooses the releases that are shown, and encodes the usual view.
+// newViews chooses the entries that are shown, and encodes the usual view.
 func (s *Server) newViews(checkpoint []byte, size int64) (*views, error) {
-	entries, err := s.inForce(size)
+	build, err := s.contents.show(s, checkpoint, size)
 	if err != nil {
 		return nil, err
 	}
-	v := &views{s: s, checkpoint: checkpoint, size: size, entries: entries, earlier: map[int64]document{}}
+	v := &views{s: s, checkpoint: checkpoint, size: size, build: build, earlier: map[int64]document{}}
 	v.usual, err = v.encode(-1)
 	return v, err
 }
@@ -59,7 +58,7 @@ type document struct {
 
 func (v *views) encode(from int64) (document, error) {
 	v.s.mu.RLock()
-	view, err := v.s.tree.View(v.checkpoint, from, v.entries)
+	view, err := v.build(&v.s.tree, from)
 	v.s.mu.RUnlock()
 	if err != nil {
 		return document{}, err
@@ -88,43 +87,20 @@ func (v *views) from(start int64) (document, error) {
 	return doc, nil
 }
 
-// inForce returns the newest release, with all entries after it, and the releases
-// before it that it doesn't revoke, newest first and as many as a view holds.
-func (s *Server) inForce(size int64) ([]tlog.Entry, error) {
-	var entries []tlog.Entry
-	var newest *release.Manifest
-	revoked := map[string]bool{}
-	bytes := 0
+// backwards hands the first size entries to see, the last of them first, until it
+// returns false.
+func (s *Server) backwards(size int64, see func(index int64, entry []byte) bool) error {
 	for n := (size - 1) / tlog.Window; size > 0 && n >= 0; n-- {
 		lo, hi := n*tlog.Window, min(size, (n+1)*tlog.Window)
 		bundle, err := s.entries(lo, hi)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		for i := hi - 1; i >= lo; i-- {
-			e := bundle[i-lo]
-			r, err := s.judge(e)
-			counts := err == nil && r.Manifest.Index == i
-			switch {
-			case newest == nil && counts:
-				newest = &r.Manifest
-				for _, d := range newest.Revoked {
-					revoked[d] = true
-				}
-			case newest == nil: // written down for another pin; nobody may leave it out
-			case !counts || revoked[r.Digest()] || release.Older(r.Manifest.Version, newest.MinimumVersion):
-				continue
+			if !see(i, bundle[i-lo]) {
+				return nil
 			}
-			bytes += len(e)
-			if len(entries) == tlog.MaxReleases || bytes > maxShown {
-				return entries, nil
-			}
-			entries = append(entries, tlog.Entry{Index: i, Data: e})
 		}
 	}
-	return entries, nil
+	return nil
 }
-
-// maxShown bounds the bytes of the releases in a view, which is bounded itself
-// ([tlog.MaxView]) and has them in base64, with proofs and hashes beside them.
-const maxShown = 384 << 10

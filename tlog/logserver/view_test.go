@@ -27,7 +27,10 @@ func TestEarlierViews(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := &views{s: s, checkpoint: signed, size: size, earlier: map[int64]document{}}
+	build := func(checkpoint []byte) func(*tlog.Tree, int64) (tlog.View, error) {
+		return func(t *tlog.Tree, from int64) (tlog.View, error) { return t.View(checkpoint, from, nil) }
+	}
+	v := &views{s: s, checkpoint: signed, size: size, build: build(signed), earlier: map[int64]document{}}
 	for start, leaves := range map[int64]int{tlog.Window: tlog.MaxLeaves, size - tlog.Window: tlog.Window, size: 0} {
 		d, err := v.from(start)
 		if err != nil {
@@ -49,7 +52,7 @@ func TestEarlierViews(t *testing.T) {
 		}
 	}
 	// What can't be encoded is not kept.
-	v = &views{s: s, checkpoint: []byte("rubbish"), size: size, earlier: map[int64]document{}}
+	v = &views{s: s, checkpoint: []byte("rubbish"), size: size, build: build([]byte("rubbish")), earlier: map[int64]document{}}
 	if _, err := v.from(size); err == nil || len(v.earlier) != 0 {
 		t.Errorf("%v, and %d are kept", err, len(v.earlier))
 	}
