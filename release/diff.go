@@ -49,6 +49,8 @@ var parts = [...][2]string{
 	{"web.core", "The page’s core"},
 	{"log", "In the policy of the log the line"},
 	{"issuers", "Among the issuers’ keys"},
+	{"key_log", "In the policy of the key log the line"},
+	{"relays", "Among the relays"},
 }
 
 // row is one thing that a manifest says: a value of its part, or of something by
@@ -174,6 +176,8 @@ func rows(m Manifest) (l []row) {
 	add("web.core", "", m.Web.Core)
 	names("log", strings.FieldsFunc(m.Log, func(r rune) bool { return r == '\n' }))
 	names("issuers", m.Issuers)
+	names("key_log", strings.FieldsFunc(m.KeyLog, func(r rune) bool { return r == '\n' }))
+	names("relays", m.Relays)
 	return l
 }
 

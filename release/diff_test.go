@@ -93,6 +93,7 @@ func TestDiffInWords(t *testing.T) {
 		}()},
 		{func(m *release.Manifest) { m.Node.Environment = m.Node.Environment[1:] }, []string{"node.environment|A|The node’s variable A is gone."}},
 		{func(m *release.Manifest) { m.Node.Environment = append(m.Node.Environment, "z=") }, []string{"node.environment|z|The node’s variable z is new."}},
+		{func(m *release.Manifest) { m.Relays = []string{"https://relay.example/"} }, []string{"relays|https://relay.example/|Among the relays https://relay.example/ is new."}},
 		{func(m *release.Manifest) { m.Issuers = []string{"issuer-2"} }, []string{"issuers|issuer-1|Among the issuers’ keys issuer-1 is gone."}},
 	} {
 		m := full()

@@ -65,7 +65,9 @@ type Manifest struct {
 
 	Web     Web      `json:"web"`
 	Log     string   `json:"log"`     // the log's key, its witnesses and their quorum (C2SP tlog-policy); "" where none is named
-	Issuers []string `json:"issuers"` // keys that sign tokens, sorted
+	Issuers []string `json:"issuers"` // keys that sign the statements of the key log (C2SP signed-note), sorted
+	KeyLog  string   `json:"key_log"` // the key log's key, its witnesses and their quorum (C2SP tlog-policy); "" where there is none
+	Relays  []string `json:"relays"`  // URLs of the relays that clients may go through, sorted; with any, they go through none else
 }
 
 // Machines is the part of an [attest.Policy] that a release may decide: which
@@ -150,7 +152,7 @@ func (m Manifest) Encode() ([]byte, error) {
 
 // fill makes lists of those that are nil, so that there is one encoding of none.
 func (m *Manifest) fill() {
-	m.Revoked, m.Issuers = list(m.Revoked), list(m.Issuers)
+	m.Revoked, m.Issuers, m.Relays = list(m.Revoked), list(m.Issuers), list(m.Relays)
 	m.Measured, m.Models = list(m.Measured), list(m.Models)
 	m.Measured = slices.Clone(m.Measured)
 	for i := range m.Measured {
@@ -300,6 +302,12 @@ func (m *Manifest) check() error {
 		return errors.New("log does not name a log and its witnesses")
 	case !sorted(m.Issuers):
 		return errors.New("issuers is not a sorted list of keys")
+	case len(m.KeyLog) > maxText || m.KeyLog != "" && !parses(m.KeyLog):
+		return errors.New("key_log does not name a log and its witnesses")
+	case m.KeyLog != "" && !vkeys(m.Issuers):
+		return errors.New("issuers names no key that could sign a statement of the key log")
+	case !sorted(m.Relays) || !urls(m.Relays):
+		return errors.New("relays is not a sorted list of URLs such as https://relay.example/")
 	}
 	if err := m.Machines.check(); err != nil {
 		return err
@@ -321,6 +329,26 @@ func (m *Manifest) check() error {
 		}
 	}
 	return m.Web.check()
+}
+
+// vkeys says whether all of the list can sign statements, and there is any.
+func vkeys(list []string) bool {
+	keys, err := tlog.ParseKeys(list)
+	return err == nil && len(keys) > 0
+}
+
+// urls says whether each of the list looks like the address of a relay.
+func urls(list []string) bool {
+	for _, u := range list {
+		rest, ok := strings.CutPrefix(u, "https://")
+		if !ok {
+			rest, ok = strings.CutPrefix(u, "http://")
+		}
+		if !ok || rest == "" || rest[0] == '/' || strings.ContainsAny(rest, " ?#@\"\\\n\t") {
+			return false
+		}
+	}
+	return true
 }
 
 // LeavesOpen lists what a manifest leaves open, as sentences: things that could be

@@ -190,6 +190,15 @@ func TestManifestFields(t *testing.T) {
 		{"log of 8192", func(m *release.Manifest) { m.Log = "# " + long[:8192-2-len(m.Log)-1] + "\n" + m.Log }, ""},
 		{"no log", func(m *release.Manifest) { m.Log = "" }, ""},
 		{"issuers unsorted", func(m *release.Manifest) { slices.Reverse(m.Issuers) }, "issuers"},
+		{"key log of no policy", func(m *release.Manifest) { m.KeyLog = "log" }, "key_log"},
+		{"key log too long", func(m *release.Manifest) { m.KeyLog = m.Log + strings.Repeat("#\n", 5000) }, "key_log"},
+		{"key log without keys", func(m *release.Manifest) { m.KeyLog, m.Issuers = m.Log, nil }, "issuers names no key"},
+		{"key log with other names", func(m *release.Manifest) { m.KeyLog = m.Log }, "issuers names no key"},
+		{"relays unsorted", func(m *release.Manifest) { m.Relays = []string{"https://b.example/", "https://a.example/"} }, "relays"},
+		{"relay of no scheme", func(m *release.Manifest) { m.Relays = []string{"a.example"} }, "relays"},
+		{"relay without a host", func(m *release.Manifest) { m.Relays = []string{"https:///x"} }, "relays"},
+		{"relay of nothing", func(m *release.Manifest) { m.Relays = []string{"http://"} }, "relays"},
+		{"relay with a query", func(m *release.Manifest) { m.Relays = []string{"https://a.example/?id=1"} }, "relays"},
 		{"too long", func(m *release.Manifest) {
 			m.Node.Arguments = many(9, func(int) string { return long[:8192] })
 		}, "longer than 65535 bytes"},

@@ -36,6 +36,9 @@ type Running struct {
 	Models  []release.Model
 	Engine  release.Engine
 	Log     string // the log and its witnesses (C2SP tlog-policy)
+	KeyLog  string // the key log and its witnesses, in the same form
+	Issuers []string
+	Relays  []string
 }
 
 // Describe makes the manifest of what a demo runs. Its version is 0.0.N, where N is
@@ -57,6 +60,7 @@ func Describe(r Running) (release.Manifest, error) {
 		Time: r.Time, Index: r.Index, Toolchain: plain(runtime.Version()), MinimumVersion: "0.0.0",
 		Node:   release.Node{Binary: binary},
 		Engine: r.Engine, Models: slices.Clone(r.Models), Web: release.Web{Core: "none"}, Log: r.Log,
+		KeyLog: r.KeyLog, Issuers: sorted(r.Issuers), Relays: sorted(r.Relays),
 	}
 	slices.SortFunc(m.Models, func(a, b release.Model) int { return strings.Compare(a.ID, b.ID) })
 	if r.Web != nil {

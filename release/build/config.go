@@ -53,8 +53,12 @@ type Config struct {
 	// Log is the file that names the log, its witnesses and their quorum
 	// (C2SP tlog-policy).
 	Log string `json:"log"`
-	// Issuers are the keys that sign tokens.
+	// Issuers are the keys that sign the statements of the key log, and KeyLog the
+	// file that names that log, its witnesses and their quorum.
 	Issuers []string `json:"issuers"`
+	KeyLog  string   `json:"key_log"`
+	// Relays are the URLs of the relays that clients may go through.
+	Relays []string `json:"relays"`
 }
 
 // NodeConfig is the program in the machine, and all that it is given.
@@ -118,7 +122,7 @@ func Make(ctx context.Context, c Config, o Options) (m release.Manifest, warning
 	fail := func(err error) (release.Manifest, []string, error) { return release.Manifest{}, nil, err }
 	m = release.Manifest{
 		Format: release.Format, Product: c.Product, Version: c.Version, MinimumVersion: c.MinimumVersion, Revoked: c.Revoked,
-		Time: o.Time, Index: o.Index, Machines: c.Machines, Web: release.Web{Core: "none"}, Issuers: sorted(c.Issuers),
+		Time: o.Time, Index: o.Index, Machines: c.Machines, Web: release.Web{Core: "none"}, Issuers: sorted(c.Issuers), Relays: sorted(c.Relays),
 	}
 	m.Revoked = sorted(m.Revoked)
 	if m.MinimumVersion == "" {
@@ -151,6 +155,13 @@ func Make(ctx context.Context, c Config, o Options) (m release.Manifest, warning
 			return fail(err)
 		}
 		m.Log = string(b)
+	}
+	if c.KeyLog != "" {
+		b, err := readSmall(g.path(c.KeyLog), 64<<10)
+		if err != nil {
+			return fail(err)
+		}
+		m.KeyLog = string(b)
 	}
 	if err := g.measure(c.Measure, &m); err != nil {
 		return fail(err)
