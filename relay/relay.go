@@ -42,6 +42,7 @@ import (
 
 	"github.com/sotto-chat/sotto/internal/door"
 	"github.com/sotto-chat/sotto/internal/knock"
+	"github.com/sotto-chat/sotto/internal/lines"
 	"github.com/sotto-chat/sotto/internal/slowbody"
 	"github.com/sotto-chat/sotto/ohttp"
 )
@@ -83,7 +84,7 @@ type Relay struct {
 	gateway, keysAt string
 	origins         []string
 	address         func(*http.Request) string
-	log             *slog.Logger
+	log             lines.Log
 	limits          Limits
 	client          *http.Transport
 	gate            *door.Gate
@@ -132,9 +133,6 @@ func New(cfg Config) (*Relay, error) {
 			return nil, fmt.Errorf("relay: %q is not a page's origin such as https://chat.example", o)
 		}
 	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
 	if cfg.Address == nil {
 		cfg.Address = func(r *http.Request) string {
 			host, _, err := net.SplitHostPort(r.RemoteAddr)
@@ -154,7 +152,7 @@ func New(cfg Config) (*Relay, error) {
 	}
 	return &Relay{
 		gateway: gateway.String(), keysAt: keysAt.String(),
-		origins: cfg.Origins, address: cfg.Address, log: cfg.Logger, limits: cfg.Limits,
+		origins: cfg.Origins, address: cfg.Address, log: lines.To(cfg.Logger), limits: cfg.Limits,
 		// As the gateway's to its nodes: nothing may come between a chunk and its time.
 		client: &http.Transport{
 			Proxy: nil, DisableCompression: true, ForceAttemptHTTP2: false,
@@ -298,12 +296,13 @@ func (r *Relay) pass(w http.ResponseWriter, req *http.Request) {
 	}
 	res, err := r.client.RoundTrip(out)
 	if err != nil {
-		switch {
-		case req.Context().Err() != nil:
+		switch { // all of these end the connection
 		case body.tooLarge():
 			refuse(w, errTooLarge, 0)
-		case body.broken():
+		case body.broken(): // before the context, which ends with it
 			refuse(w, errMalformed, 0)
+		case req.Context().Err() != nil:
+			panic(http.ErrAbortHandler)
 		default:
 			if !r.down.Swap(true) {
 				r.log.Warn("the gateway can't be reached")
@@ -315,6 +314,11 @@ func (r *Relay) pass(w http.ResponseWriter, req *http.Request) {
 	defer res.Body.Close()
 	r.down.Store(false)
 	r.answer(w, rc, res, ctx)
+	// A gateway may answer before the request has ended. The server can't go on with
+	// the connection while part of it is on its way, or somebody still reads it.
+	if !body.ended() {
+		_, _ = io.Copy(io.Discard, body)
+	}
 }
 
 // answer passes on what the gateway answered: an encapsulated answer as it comes, a
@@ -359,11 +363,15 @@ type inBody struct {
 	r     io.Reader
 	whole func() // all has arrived
 
+	reading sync.Mutex // the transport may still read when the answer has ended
+
 	mu  sync.Mutex
 	err error
 }
 
 func (b *inBody) Read(p []byte) (int, error) {
+	b.reading.Lock()
+	defer b.reading.Unlock()
 	n, err := b.r.Read(p)
 	if err == io.EOF {
 		b.whole()
@@ -378,6 +386,12 @@ func (b *inBody) Read(p []byte) (int, error) {
 
 // Close implements io.Closer: the server closes what it reads from.
 func (b *inBody) Close() error { return nil }
+
+func (b *inBody) ended() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.err != nil
+}
 
 func (b *inBody) broken() bool {
 	b.mu.Lock()
