@@ -11,57 +11,11 @@
 // keeps nothing, and has no flag that makes it say more. Every package in it is
 // listed in deps.txt beside this file.
 //
-// # Flags
-//
-//	-engine URL            the model server: any that speaks the OpenAI API, on
-//	                       loopback or a Unix socket ("unix:/run/model.sock")
-//	-engine-key-file FILE  a file with the model server's bearer key, if it wants one
-//	-listen ADDR           where gateways reach this node (127.0.0.1:8788)
-//	-debug-listen ADDR     where the operator reads /metrics, /livez and /readyz;
-//	                       off by default, keep it on loopback
-//	-platforms NAMES       exactly the kinds of hardware to use, with commas between:
-//	                       snp, tdx, tpm, nvidia (all that are found)
-//	-collateral DIR        what makers publish about their hardware, in a folder for
-//	                       each kind (docs/hardware.md); read anew for each key
-//	-release DIGEST        the release that this program belongs to, "sha256:<hex>";
-//	                       it stands in every key's description (none)
-//	-log URL               the public log of releases; every key names the newest
-//	                       checkpoint that it gave (none)
-//	-keep-answers TIME     how long a finished answer can be fetched again (5m)
-//	-kept-memory MIB       memory for such answers (256)
-//	-max-requests N        requests under way at once; beyond it: busy (8192)
-//	-drain TIME            how long to wait for answers under way at the end (30s)
-//	-version               print the version and end
-//
-// # Hardware
-//
-// At its start the node looks for hardware that can vouch for it, and names
-// what it found in its first log line. Where there is none, or some that can't be
-// asked, it ends with an error: a node that can't prove what it is protects
-// nobody. To try Sotto on any machine use `sottod demo`. A node built with -tags
-// demo vouches for itself where it finds no hardware, which proves nothing;
-// clients refuse it unless they are told not to.
-//
-// Hardware is asked when a key is made, every ten minutes, and all of it must
-// answer. Where it doesn't, there is no new key: /readyz says "degraded" and turns
-// to 503 when the last key has ended, sotto_node_evidence_failures_total counts,
-// sotto_node_evidence_age_seconds grows, and sotto_node_evidence_pieces shows
-// which kind fell silent.
-//
-// It is also asked for whoever sends a nonce of their own in a sealed request, once
-// in two seconds at most; sotto_node_fresh_evidence_total counts those.
-//
-// # The public log
-//
-// With -log the node fetches URL/checkpoint for each new key. It doesn't judge what
-// it gets; clients compare it with the log that they see themselves. At the start
-// the log has to answer. When it is away later, new keys name its last checkpoint:
-// /readyz says "degraded", sotto_node_checkpoint_age_seconds grows, and clients
-// refuse the node once they find the checkpoint too old.
-//
-// NVIDIA's GPUs are asked through the library of their driver, which is loaded when
-// there are any. For its sake the program is linked to the C library of the system,
-// and to nothing else.
+// sotto-node -h says which flags there are, docs/hardware.md how hardware and the
+// public log are asked, and what /readyz and the metrics say when they are silent. A
+// node whose hardware can't be asked ends with an error: one that can't prove what it
+// is protects nobody. One that is built with -tags demo vouches for itself where it
+// finds no hardware, which proves nothing; clients refuse it unless told not to.
 //
 // # HTTP
 //
@@ -84,7 +38,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -98,6 +51,7 @@ import (
 	"github.com/sotto-chat/sotto/engine"
 	"github.com/sotto-chat/sotto/internal/collateral"
 	"github.com/sotto-chat/sotto/internal/connlimit"
+	"github.com/sotto-chat/sotto/internal/lines"
 	"github.com/sotto-chat/sotto/node"
 	"github.com/sotto-chat/sotto/node/hardware"
 )
@@ -196,7 +150,8 @@ type hintError struct{ what, hint string }
 func (e *hintError) Error() string { return e.what }
 
 // serve runs a node until ctx ends.
-func serve(ctx context.Context, o options, log *slog.Logger) error {
+func serve(ctx context.Context, o options, logger *slog.Logger) error {
+	log := lines.To(logger)
 	hw, err := detect(o.hardware)
 	if err != nil {
 		return err
@@ -211,7 +166,7 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 	}
 	defer eng.Close()
 	n, err := node.New(node.Config{
-		Engine: eng, Evidence: hw.evidence, Checkpoint: o.checkpoint, Release: o.release, Logger: log, KeepAnswers: o.keepAnswers,
+		Engine: eng, Evidence: hw.evidence, Checkpoint: o.checkpoint, Release: o.release, Logger: logger, KeepAnswers: o.keepAnswers,
 		Limits: node.Limits{Requests: o.maxRequests, KeptBytes: o.keptMemory << 20},
 	})
 	if err != nil {
@@ -236,7 +191,7 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 		private := newServer(debugHandler(n))
 		servers = append(servers, private)
 		go func() { failed <- private.Serve(connlimit.Listen(listen, 64)) }()
-		log.Info("debug listener", "listen", listen.Addr().String())
+		log.Info("debug listener", lines.Own("listen", listen.Addr().String()))
 	}
 
 	// Keys outlive ctx by the drain time: answers under way may be resumed.
@@ -244,15 +199,15 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 	defer end()
 	over := make(chan error, 1)
 	go func() { over <- n.Run(life) }()
-	log.Info("sotto-node is up", "listen", listen.Addr().String(), "node", n.ID(), "platforms", hw.platforms,
-		"engine", eng.Name(), "release", o.release, "version", version())
+	log.Info("sotto-node is up", lines.Own("listen", listen.Addr().String()), lines.Own("node", n.ID()), lines.Own("platforms", hw.platforms),
+		lines.Own("engine", eng.Name()), lines.Own("release", o.release), lines.Own("version", version()))
 	if hw.warning != "" {
-		log.Warn(hw.warning)
+		log.Warn("this node is not private", lines.Own("why", hw.warning))
 	}
 
 	select {
 	case <-ctx.Done():
-		log.Info("stopping", "drain", o.drain.String())
+		log.Info("stopping", lines.For("drain", o.drain))
 		err = nil
 	case err = <-failed:
 	}
@@ -275,7 +230,7 @@ func newServer(h http.Handler) *http.Server {
 		ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    8 << 10,
-		ErrorLog:          log.New(io.Discard, "", 0), // says who connected
+		ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, 0), // says who connected
 	}
 }
 
@@ -284,7 +239,7 @@ func debugHandler(n *node.Node) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-		fmt.Fprintf(w, "# HELP sotto_node_build_info The version that runs.\n# TYPE sotto_node_build_info gauge\nsotto_node_build_info{version=%q} 1\n", version())
+		lines.FiguresOf("node", w).Each("build_info", "gauge", "The version that runs.", "version")(version(), 1)
 		n.WriteMetrics(w)
 	})
 	mux.Handle("GET /livez", n.Handler())

@@ -31,7 +31,7 @@ type text string
 type Field struct{ attr slog.Attr }
 
 // Own is what the operator itself chose: an address, a name, a file.
-func Own(name text, value string) Field { return Field{slog.String(string(name), value)} }
+func Own[T string | []string](name text, value T) Field { return Field{slog.Any(string(name), value)} }
 
 // Err is what went wrong, in full. No request may have had a part in it.
 func Err(err error) Field { return Field{slog.Any("error", err)} }
@@ -39,24 +39,15 @@ func Err(err error) Field { return Field{slog.Any("error", err)} }
 // Cause is what kind of thing went wrong while a request was served. The words of
 // an error may quote the request, so they stay out.
 func Cause(err error) Field {
-	var errno syscall.Errno
-	var coded interface{ Code() int } // SQLite's
-	what := ""
-	switch {
-	case errors.Is(err, context.DeadlineExceeded):
-		what = "too late"
-	case errors.Is(err, context.Canceled):
-		what = "canceled"
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		what = "ended early"
-	case errors.As(err, &errno):
-		what = errno.Error()
-	case errors.As(err, &coded):
-		what = fmt.Sprintf("%T %d", coded, coded.Code())
-	default:
-		for in := err; in != nil; in = errors.Unwrap(in) {
-			what = fmt.Sprintf("%T", in)
-		}
+	for in := errors.Unwrap(err); in != nil; in = errors.Unwrap(in) {
+		err = in
+	}
+	what := fmt.Sprintf("%T", err)
+	switch e := err.(type) {
+	case syscall.Errno:
+		what = e.Error()
+	case interface{ Code() int }: // SQLite's
+		what = fmt.Sprint(what, " ", e.Code())
 	}
 	return Field{slog.String("cause", what)}
 }
@@ -64,9 +55,6 @@ func Cause(err error) Field {
 // Route is the pattern that a request fits, which is the program's and not the
 // request's.
 func Route(r *http.Request) Field { return Field{slog.String("route", r.Pattern)} }
-
-// Count is how many, coarsely.
-func Count(name text, n int64) Field { return Field{slog.Int64(string(name), Coarse(n))} }
 
 // For is how long something of the role's own takes.
 func For(name text, d time.Duration) Field { return Field{slog.Duration(string(name), d)} }
@@ -98,9 +86,9 @@ func (l Log) write(level slog.Level, what text, with []Field) {
 	if l.to == nil {
 		return
 	}
-	attrs := make([]slog.Attr, len(with))
-	for i, f := range with {
-		attrs[i] = f.attr
+	var attrs []slog.Attr
+	for _, f := range with {
+		attrs = append(attrs, f.attr)
 	}
 	l.to.LogAttrs(context.Background(), level, string(what), attrs...)
 }
@@ -146,13 +134,8 @@ type Figures struct {
 // operator's own.
 func FiguresOf(role text, to io.Writer) Figures { return Figures{to, role} }
 
-func (f Figures) head(name, kind, help text) {
-	fmt.Fprintf(f.to, "# HELP sotto_%s_%s %s\n# TYPE sotto_%[1]s_%[2]s %[4]s\n", f.role, name, help, kind)
-}
-
 func (f Figures) one(name, kind, help text, n int64) {
-	f.head(name, kind, help)
-	fmt.Fprintf(f.to, "sotto_%s_%s %d\n", f.role, name, n)
+	fmt.Fprintf(f.to, "# HELP sotto_%s_%s %s\n# TYPE sotto_%[1]s_%[2]s %[4]s\nsotto_%[1]s_%[2]s %[5]d\n", f.role, name, help, kind, n)
 }
 
 // Gauge is a state of the role itself, which no request changes.
@@ -169,7 +152,7 @@ func (f Figures) Live(name, help text, n int64) { f.one(name, "gauge", help, Coa
 
 // Each begins a gauge or counter with one label, whose values are the program's.
 func (f Figures) Each(name, kind, help, label text) func(value string, n int64) {
-	f.head(name, kind, help)
+	fmt.Fprintf(f.to, "# HELP sotto_%s_%s %s\n# TYPE sotto_%[1]s_%[2]s %[4]s\n", f.role, name, help, kind)
 	return func(value string, n int64) {
 		fmt.Fprintf(f.to, "sotto_%s_%s{%s=%q} %d\n", f.role, name, label, value, n)
 	}
