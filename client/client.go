@@ -11,6 +11,8 @@ import (
 	"github.com/sotto-chat/sotto/attest"
 	"github.com/sotto-chat/sotto/release"
 	"github.com/sotto-chat/sotto/seal/envelope"
+	"github.com/sotto-chat/sotto/token"
+	"github.com/sotto-chat/sotto/token/wallet"
 )
 
 // DefaultRecipients is how many nodes a request is sealed to.
@@ -42,7 +44,16 @@ type Config struct {
 	// OnLogSeen is called, like OnStatus, with what to give as LogSeen to the next
 	// run. It holds no secret. May be nil.
 	OnLogSeen func([]byte)
-	// Tokens are what messages are paid with; nil where the service takes none.
+	// Through returns a Transport that reaches a relay at its address; see
+	// [NewOblivious]. With it, the client asks the service for its relay, and goes
+	// through the one that the service names. Without it everything goes over
+	// Transport, and the service sees the address.
+	Through func(relay string) (Transport, error)
+	// Wallet opens the wallet for a service that takes tokens. With it, the client
+	// asks the service whether it does. keys are a day's keys, from the key log. The
+	// client runs the wallet until Close.
+	Wallet func(s Service, keys func(context.Context, token.Day) (wallet.DayKeys, error)) (*wallet.Wallet, error)
+	// Tokens are what messages are paid with instead of a Wallet. May be nil.
 	Tokens Tokens
 	// Page says, at each check, what is known of the page that shows it: parts of
 	// the row "page". May be nil, where there is no page.
@@ -58,6 +69,7 @@ type Config struct {
 // needs Close at the end.
 type Client struct {
 	cfg    Config
+	way    way
 	ring   keyring
 	pin    *release.Pin // of the policy; nil if it has none
 	pinErr error        // why it can't be used
@@ -70,6 +82,7 @@ type Client struct {
 
 	announceMu sync.Mutex
 	preparing  sync.Mutex
+	begun      sync.Once // the first check that found machines
 }
 
 // New returns a client. It makes no request: the first check is made by
@@ -87,7 +100,7 @@ func New(cfg Config) *Client {
 	}
 	c := &Client{cfg: cfg}
 	c.pin, c.pinErr = readPin(cfg.Policy)
-	c.ring.logSeen = readSeen(cfg.LogSeen)
+	c.ring.logSeen, c.ring.keysSeen = readSeen(cfg.LogSeen)
 	c.life, c.end = context.WithCancel(context.Background())
 	c.ring.wanted = make(map[string]int)
 	c.ring.seen = make(map[string]bool)

@@ -36,7 +36,7 @@ type conn struct {
 func (c *Client) post(ctx context.Context, l letter) (*conn, error) {
 	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	detach := context.AfterFunc(ctx, cancel)
-	resp, err := c.cfg.Transport.RoundTrip(own, &Request{
+	resp, err := c.roundTrip(own, &Request{
 		Method: "POST", Path: l.path, ContentType: envelope.RequestType, Header: l.fields, Body: l.msg,
 	})
 	if err != nil {

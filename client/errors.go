@@ -37,6 +37,10 @@ var (
 	ErrEventStream = errors.New("client: malformed event stream")
 	// ErrCut: a streamed answer ended before it said that it was complete.
 	ErrCut = errors.New("client: the answer ended before its end")
+	// ErrRelay: the relay that the service offers isn't one that its release names.
+	ErrRelay = errors.New("client: not a relay of this release")
+	// ErrRelayKey: the relay hands out a key of a gateway that isn't in the key log.
+	ErrRelayKey = errors.New("client: the gateway's key is not in the key log")
 	// ErrTooLarge: something came that is larger than this package takes.
 	ErrTooLarge = errors.New("client: too large")
 )

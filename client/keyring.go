@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/sotto-chat/sotto/attest"
+	"github.com/sotto-chat/sotto/keylog"
 	"github.com/sotto-chat/sotto/seal"
 	"github.com/sotto-chat/sotto/tlog"
 )
@@ -73,6 +74,13 @@ type keyring struct {
 	seen     map[string]bool // releases that the person knows
 	log      *publicLog      // of the last check that asked for it
 	logSeen  *tlog.Seen      // how far the log was ever seen
+	keyLog   *keylog.Keys    // of the last check; nil where the release names none
+	keysSeen *tlog.Seen      // how far the key log was ever seen
+	// relayNamed is the URL of the relay that the newest release names.
+	relayNamed string
+	watch      keylog.Watch     // whether somebody chooses the machines
+	places     map[string]int64 // on the list with the root placesOf, by node
+	placesOf   tlog.Hash
 	// wanted counts, by node, the answers under way: their nodes must be in
 	// every sample, or they could not be resumed.
 	wanted map[string]int
@@ -227,6 +235,9 @@ func (c *Client) finishCheck(k *check, keys []*nodeKey, verdicts []attest.Verdic
 	c.announceSeen(met) // before anybody goes on, who may end the program
 	close(k.done)
 	c.announce(s)
+	if err == nil {
+		c.begun.Do(func() { go c.settleOld() })
+	}
 	c.prepare()
 }
 
@@ -242,31 +253,47 @@ func refreshIn(keys []*nodeKey, now time.Time) time.Duration {
 
 // checkNodes does the work of one check.
 func (c *Client) checkNodes(ctx context.Context) ([]*nodeKey, []attest.Verdict, error) {
-	// Both at once: neither tells what to ask of the other.
-	asked := make(chan *publicLog, 1)
-	go func() { asked <- c.fetchLog(ctx) }()
-	nodes, err := c.fetchNodes(ctx)
-	log := <-asked
+	if err := c.askService(ctx); err != nil {
+		return nil, nil, err
+	}
+	log := c.fetchLog(ctx)
+	keys, err := c.keysOf(ctx, log)
 	c.ring.mu.Lock()
-	c.ring.log = log
+	c.ring.log, c.ring.keyLog = log, keys
 	c.ring.mu.Unlock()
 	if err != nil {
 		return nil, nil, err
 	}
-	if len(nodes) == 0 {
-		return nil, nil, ErrNoNodes
+	var nodes []listedNode
+	var sample []keylog.Sampled
+	var stated keylog.Nodes
+	drawn := false
+	if keys != nil {
+		stated, drawn = keys.Nodes()
 	}
-	nodes = c.sample(nodes)
+	if drawn {
+		nodes, sample, err = c.drawNodes(ctx, stated)
+	} else if nodes, err = c.fetchNodes(ctx); err == nil {
+		nodes = c.sample(nodes)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
 	terms := c.terms(log)
 
 	byNode := make(map[string]*nodeKey)
+	proved := make(map[string]bool)
 	var verdicts []attest.Verdict
 	for _, n := range nodes {
 		key, v := c.judge(ctx, n, terms)
+		if n.listed && key != nil && key.config.Node != n.ID {
+			continue // another's, in the place of the one that was drawn
+		}
 		verdicts = append(verdicts, v)
 		if key == nil {
 			continue
 		}
+		proved[n.ID] = true
 		// The node's id is what its evidence says, not what the list says.
 		if old := byNode[key.config.Node]; old == nil || old.config.NotAfter < key.config.NotAfter {
 			byNode[key.config.Node] = key
@@ -275,15 +302,41 @@ func (c *Client) checkNodes(ctx context.Context) ([]*nodeKey, []attest.Verdict, 
 			break // with what there is by now: a list can be made to take very long
 		}
 	}
-	var keys []*nodeKey
-	for _, k := range byNode {
-		keys = append(keys, k)
+	if drawn && ctx.Err() == nil {
+		if err := c.answered(stated, sample, proved); err != nil {
+			return nil, nil, err
+		}
 	}
-	keys = preferReal(keys)
-	if len(keys) == 0 {
+	if len(verdicts) == 0 {
+		return nil, nil, ErrNoNodes
+	}
+	var good []*nodeKey
+	for _, k := range byNode {
+		good = append(good, k)
+	}
+	good = preferReal(good)
+	if len(good) == 0 {
 		return nil, verdicts, &NotVerifiedError{Verdicts: verdicts}
 	}
-	return keys, verdicts, nil
+	return good, verdicts, nil
+}
+
+// keysOf opens the key log that the newest release names, and sees that the relay is
+// one that it names. There is nothing to see where no log of releases is there.
+func (c *Client) keysOf(ctx context.Context, log *publicLog) (*keylog.Keys, error) {
+	if log == nil || log.found == nil {
+		return nil, nil
+	}
+	newest, _ := log.found.Newest()
+	if err := c.checkRelay(newest.Manifest); err != nil {
+		return nil, err
+	}
+	if relay := c.relay(); relay != nil && slices.Contains(newest.Manifest.Relays, relay.URL) {
+		c.ring.mu.Lock()
+		c.ring.relayNamed = relay.URL
+		c.ring.mu.Unlock()
+	}
+	return c.fetchKeys(ctx, newest.Manifest)
 }
 
 // sample picks at most sampleNodes nodes at random, those with answers under
@@ -420,6 +473,10 @@ func randomBelow(n uint32) uint32 {
 // refusedByLog says whether a check failed by what the public log or the page is,
 // rather than by what machines showed.
 func refusedByLog(err error) bool {
+	var kl *KeyLogError
+	if errors.As(err, &kl) {
+		return kl.lie()
+	}
 	var nv *NotVerifiedError
 	if !errors.As(err, &nv) || !nv.failed() {
 		return false
@@ -433,6 +490,10 @@ func refusedByLog(err error) bool {
 }
 
 func isNotVerified(err error) bool {
+	var kl *KeyLogError
+	if errors.As(err, &kl) {
+		return kl.lie()
+	}
 	var nv *NotVerifiedError
 	return errors.As(err, &nv) && nv.failed()
 }

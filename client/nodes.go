@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/sotto-chat/sotto/attest"
 )
@@ -28,21 +27,16 @@ const (
 type listedNode struct {
 	ID      string
 	Bundles [][]byte
+	// listed says that this place is the node's on the list in the key log, so that
+	// nobody else's key may stand there.
+	listed bool
 }
 
 // fetchNodes asks the service which nodes there are.
 func (c *Client) fetchNodes(ctx context.Context) ([]listedNode, error) {
-	resp, err := c.cfg.Transport.RoundTrip(ctx, &Request{Method: "GET", Path: pathNodes})
+	b, err := c.get(ctx, pathNodes, maxNodeList)
 	if err != nil {
-		return nil, unreachable(ctx, err)
-	}
-	defer resp.Body.Close()
-	if resp.Status != 200 {
-		return nil, readServiceError(resp)
-	}
-	b, err := io.ReadAll(io.LimitReader(resp.Body, maxNodeList+1))
-	if err != nil {
-		return nil, unreachable(ctx, err)
+		return nil, err
 	}
 	return parseNodeList(b)
 }

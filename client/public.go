@@ -69,14 +69,17 @@ func (c *Client) fetchLog(ctx context.Context) *publicLog {
 		from = "?from=" + strconv.FormatInt(earlier.From, 10)
 	}
 	if l.found != nil {
-		c.remember(l.found.Seen)
+		c.ring.mu.Lock()
+		c.ring.logSeen = &l.found.Seen
+		c.ring.mu.Unlock()
+		c.remember()
 	}
 	return l
 }
 
 // fetchView asks for the document, from an earlier entry on if from says so.
 func (c *Client) fetchView(ctx context.Context, from string) (status int, doc []byte, err error) {
-	resp, err := c.cfg.Transport.RoundTrip(ctx, &Request{Method: "GET", Path: pathLog + from})
+	resp, err := c.roundTrip(ctx, &Request{Method: "GET", Path: pathLog + from})
 	if err != nil {
 		return 0, nil, unreachable(ctx, err)
 	}
@@ -91,10 +94,19 @@ func (c *Client) fetchView(ctx context.Context, from string) (status int, doc []
 	return 200, doc, nil
 }
 
-// remember keeps how far the log was seen, and tells who keeps it for good.
-func (c *Client) remember(s tlog.Seen) {
+// seenLogs is the form of [Config.LogSeen].
+type seenLogs struct {
+	tlog.Seen
+	Keys *tlog.Seen `json:"keys,omitempty"` // of the key log
+}
+
+// remember tells who keeps it how far the logs were seen.
+func (c *Client) remember() {
 	c.ring.mu.Lock()
-	c.ring.logSeen = &s
+	s := seenLogs{Keys: c.ring.keysSeen}
+	if c.ring.logSeen != nil {
+		s.Seen = *c.ring.logSeen
+	}
 	c.ring.mu.Unlock()
 	if c.cfg.OnLogSeen == nil {
 		return
@@ -270,12 +282,12 @@ func (c *Client) Log() *LogStatus {
 
 // readSeen reads what [Config.LogSeen] carries over. What can't be read counts as
 // nothing seen: a client that forgets is a new client.
-func readSeen(b []byte) *tlog.Seen {
-	var s tlog.Seen
+func readSeen(b []byte) (log, keys *tlog.Seen) {
+	var s seenLogs
 	if len(b) == 0 || json.Unmarshal(b, &s) != nil {
-		return nil
+		return nil, nil
 	}
-	return &s
+	return &s.Seen, s.Keys
 }
 
 // offeredPin reads the pin that a demo's log offers.

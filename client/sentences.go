@@ -6,11 +6,16 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
+	"time"
 
 	"github.com/sotto-chat/sotto/attest"
+	"github.com/sotto-chat/sotto/keylog"
 	"github.com/sotto-chat/sotto/seal"
 	"github.com/sotto-chat/sotto/seal/bhttp"
+	"github.com/sotto-chat/sotto/tlog"
+	"github.com/sotto-chat/sotto/token/wallet"
 )
 
 // A Sentence is an error as a person should read it. The terminal, the proxy
@@ -41,6 +46,11 @@ const (
 	SaysGone            = "gone"
 	SaysModelServer     = "model_server"
 	SaysInternal        = "internal"
+
+	SaysRelay      = "relay_refused"
+	SaysNoneLeft   = "none_left"
+	SaysSignIn     = "sign_in"
+	SaysOtherClock = "other_clock"
 )
 
 const kept = "What you see so far is genuine."
@@ -84,14 +94,17 @@ var verdictSentences = map[string]Sentence{
 // serviceSentences says what a service answered, by code. Its own words are
 // not shown: anybody on the way could have written them.
 var serviceSentences = map[string]Sentence{
-	CodeKeyUnknown:      {Text: "The machine that this was sealed to has just been replaced.", Hint: "Try again."},
-	CodeKeyExpired:      {Text: "The machine that this was sealed to has just changed its key.", Hint: "Try again."},
-	CodeNoNode:          {Text: "None of the machines that this was sealed to is there any more.", Hint: "Try again."},
-	CodeNodeUnreachable: {Text: "The service can’t reach its machines right now.", Hint: "Try again in a minute."},
-	CodeBusy:            {Text: "All machines are busy right now.", Hint: "Try again in a minute."},
-	CodeReplayed:        {Text: "The service was handed the same sealed message twice and refused the second.", Hint: "Send it again."},
-	CodeTooLarge:        {Text: "This is too large to send.", Hint: "Shorten it, or send fewer or smaller files."},
-	CodeMalformed:       {Text: "The service could not read the sealed message.", Hint: "Update Sotto, then try again."},
+	CodeKeyUnknown:         {Text: "The machine that this was sealed to has just been replaced.", Hint: "Try again."},
+	CodeKeyExpired:         {Text: "The machine that this was sealed to has just changed its key.", Hint: "Try again."},
+	CodeNoNode:             {Text: "None of the machines that this was sealed to is there any more.", Hint: "Try again."},
+	CodeNodeUnreachable:    {Text: "The service can’t reach its machines right now.", Hint: "Try again in a minute."},
+	CodeSlowDown:           {Text: "The relay asks to slow down.", Hint: "Try again in a minute."},
+	CodeGatewayUnreachable: {Text: "The relay can’t reach the service right now.", Hint: "Nothing was lost; try again in a minute."},
+	CodeOriginUnknown:      {Text: "The relay doesn’t serve this page.", Hint: "Whoever runs the service has to have it added there."},
+	CodeBusy:               {Text: "All machines are busy right now.", Hint: "Try again in a minute."},
+	CodeReplayed:           {Text: "The service was handed the same sealed message twice and refused the second.", Hint: "Send it again."},
+	CodeTooLarge:           {Text: "This is too large to send.", Hint: "Shorten it, or send fewer or smaller files."},
+	CodeMalformed:          {Text: "The service could not read the sealed message.", Hint: "Update Sotto, then try again."},
 
 	CodeTokenMissing:   {Text: "This service answers only messages that come with a token.", Hint: "Sign in, or run “sotto login”; then send it again."},
 	"token_malformed":  {Text: "The service could not read the token that came with the message.", Hint: "Update Sotto, then try again."},
@@ -104,6 +117,26 @@ var serviceSentences = map[string]Sentence{
 	"refund_malformed": {Text: "The service could not read what the message asked back.", Hint: "Update Sotto, then try again."},
 }
 
+// keyLogSentences says what is wrong with the key log, by the failure's name.
+var keyLogSentences = map[string]Sentence{
+	keylog.FailMissing: {Text: notSent + "The key log has no key for today.",
+		Hint: "Check that this device’s clock is right, then try again in a minute."},
+	keylog.FailDuplicate: {Text: notSent + "This service gives people different keys, by which it could tell them apart.",
+		Hint: "Don’t trust this server, and tell others what you saw."},
+	keylog.FailOtherList: {Text: notSent + "The service’s list of machines has just changed.",
+		Hint: "Try again in a minute."},
+	keylog.FailUnlisted: {Text: notSent + "The service put another machine in the place of one that this app had drawn.",
+		Hint: "Don’t trust this server, and tell others what you saw."},
+	keylog.FailSteered: {Text: notSent + "Of the machines that this app draws by chance so few are said to be up that somebody may be choosing for you.",
+		Hint: "Try again later; if it stays so, don’t trust this server."},
+	tlog.FailStale: {Text: notSent + "It is too long ago that witnesses saw the key log.",
+		Hint: "Try again later; if it stays so, check that this device’s clock is right."},
+	tlog.FailRollback: {Text: notSent + "The key log is shorter than it was, which can’t be.",
+		Hint: "Don’t trust this server until whoever runs it explains why."},
+	tlog.FailSplitView: {Text: notSent + "The key log tells another story than before: somebody may be shown another one.",
+		Hint: "Don’t trust this server, and tell others what you saw."},
+}
+
 // plainSentences are those of errors that have no parts. The first that fits
 // counts, so what says more comes first.
 var plainSentences = []struct {
@@ -114,6 +147,11 @@ var plainSentences = []struct {
 	{errClosed, Sentence{SaysStopped, "Stopped.", ""}},
 	{seal.ErrAuthentication, Sentence{SaysAltered, "The answer was changed on its way, so the rest of it was not shown.", kept + " Ask again, if you can over another network."}},
 	{seal.ErrTooLarge, Sentence{CodeTooLarge, "This is too large to send.", "Shorten it, or send fewer or smaller files."}},
+	{ErrRelay, Sentence{SaysRelay, notSent + "The relay that this service offers is not one that its release names.", "Don’t trust this server until whoever runs it explains why."}},
+	{ErrRelayKey, Sentence{SaysRelay, notSent + "The relay hands out a key that is not in the key log.", "Try again in a minute; if it stays so, don’t trust this relay."}},
+	{errRelay, Sentence{SaysRelay, notSent + "What came through the relay is not an answer to what was asked.", "Try again in a minute."}},
+	{wallet.ErrSignedOut, Sentence{SaysSignIn, notSent + "This service answers only people with an account.", "Sign in, or run “sotto login”."}},
+	{wallet.ErrDayUnknown, Sentence{SaysOtherClock, notSent + "This device’s day is not the service’s.", "Set the clock, then try again."}},
 	{ErrGone, Sentence{SaysGone, "The rest of this answer is no longer kept.", "Ask again."}},
 	{ErrInterrupted, Sentence{SaysInterrupted, "The connection dropped and the answer could not be taken up again.", kept + " Ask again for the rest."}},
 	{seal.ErrFormat, Sentence{SaysAltered, "The answer does not have the agreed form, so the rest of it was not shown.", kept + " Update Sotto, then ask again."}},
@@ -148,6 +186,14 @@ func Explain(err error) Sentence {
 	if errors.As(err, &api) {
 		return explainAPI(api)
 	}
+	var kl *KeyLogError
+	if errors.As(err, &kl) {
+		return explainKeyLog(kl)
+	}
+	var none *wallet.ErrNoneLeft
+	if errors.As(err, &none) {
+		return explainNoneLeft(none, time.Now())
+	}
 	for _, p := range plainSentences {
 		if errors.Is(err, p.is) {
 			return p.Sentence
@@ -158,6 +204,29 @@ func Explain(err error) Sentence {
 		return explainService(se)
 	}
 	return Sentence{SaysInternal, "Something went wrong that Sotto has no words for: " + printable(err.Error(), 300), "Try again; if it happens again, please report it."}
+}
+
+func explainKeyLog(e *KeyLogError) Sentence {
+	if s, ok := keyLogSentences[e.Failure]; ok {
+		s.Code = e.Failure
+		return s
+	}
+	return Sentence{e.Failure, notSent + "What came as the key log can’t be believed.", "Don’t trust this server until whoever runs it explains why."}
+}
+
+// explainNoneLeft says when there are messages again, in the person's own time.
+func explainNoneLeft(e *wallet.ErrNoneLeft, now time.Time) Sentence {
+	s := Sentence{SaysNoneLeft, notSent + "There are no messages left for now.", "What you wrote stays here; try again later."}
+	wait := time.Unix(e.Resets, 0).Sub(now)
+	switch {
+	case e.Resets == 0 || wait <= 0:
+	case wait < time.Hour:
+		s.Hint = "New ones come in " + fmt.Sprintf("%d min", int(wait/time.Minute)+1) + "; what you wrote stays here."
+	default:
+		s.Text = notSent + "There are no messages left today."
+		s.Hint = "New ones come at " + clock(e.Resets) + ", your time; what you wrote stays here."
+	}
+	return s
 }
 
 func explainVerdicts(e *NotVerifiedError) Sentence {

@@ -8,6 +8,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
+	"sync"
+
+	"github.com/sotto-chat/sotto/release"
+	"github.com/sotto-chat/sotto/token/wallet"
 )
 
 // pathService is answered by the account server, which also serves the page.
@@ -59,4 +64,146 @@ func AskService(ctx context.Context, t Transport) (Service, error) {
 		return Service{}, fmt.Errorf("%w: what it says of itself can't be read", ErrUnreachable)
 	}
 	return s, nil
+}
+
+// way is how requests go out: what the service said of itself, and what follows
+// from it.
+type way struct {
+	mu      sync.Mutex
+	known   bool
+	service Service
+	to      Transport
+	tokens  Tokens
+	wallet  *wallet.Wallet
+	stop    context.CancelFunc // ends the wallet's fetching
+}
+
+// asks says whether the client goes by what a service says of itself.
+func (c *Client) asks() bool { return c.cfg.Through != nil || c.cfg.Wallet != nil }
+
+// Service returns what the service last said of itself. It is the zero Service, with
+// V 0, if it has not answered yet or was not asked.
+func (c *Client) Service() Service {
+	c.way.mu.Lock()
+	defer c.way.mu.Unlock()
+	return c.way.service
+}
+
+// Wallet returns the wallet that messages are paid from, or nil while none is.
+func (c *Client) Wallet() *wallet.Wallet {
+	c.way.mu.Lock()
+	defer c.way.mu.Unlock()
+	return c.way.wallet
+}
+
+// askService asks the service again. What it said before stands while it doesn't
+// answer: a relay may be there when the page's server is not.
+func (c *Client) askService(ctx context.Context) error {
+	if !c.asks() {
+		return nil
+	}
+	s, err := AskService(ctx, c.cfg.Transport)
+	c.way.mu.Lock()
+	defer c.way.mu.Unlock()
+	if err != nil {
+		if c.way.known {
+			return nil
+		}
+		return err
+	}
+	return c.follow(s)
+}
+
+// follow goes the way that s says. c.way.mu is held.
+func (c *Client) follow(s Service) error {
+	w := &c.way
+	before := w.service
+	if !w.known || !sameRelay(before.Relay, s.Relay) {
+		to := c.cfg.Transport
+		if s.Relay != nil && c.cfg.Through != nil {
+			relay, err := c.cfg.Through(s.Relay.URL)
+			if err != nil {
+				return fmt.Errorf("%w: %w", ErrRelay, err)
+			}
+			to = NewOblivious(relay, c.relayKey)
+		}
+		w.to = to
+	}
+	if c.cfg.Wallet != nil && (!w.known || before.Tokens != s.Tokens || before.Issuer != s.Issuer || before.Product != s.Product) {
+		if w.stop != nil {
+			w.stop()
+		}
+		w.tokens, w.wallet, w.stop = nil, nil, nil
+		if s.Tokens {
+			mine, err := c.cfg.Wallet(s, c.dayKeys)
+			if err != nil {
+				return err
+			}
+			w.wallet, w.tokens = mine, purse{mine}
+			var ctx context.Context
+			ctx, w.stop = context.WithCancel(c.life)
+			go mine.Run(ctx)
+		}
+	}
+	w.known, w.service = true, s
+	return nil
+}
+
+func sameRelay(a, b *Relay) bool {
+	return a == b || a != nil && b != nil && a.URL == b.URL
+}
+
+// ways returns how requests go out now, asking first if that isn't known.
+func (c *Client) ways(ctx context.Context) (Transport, Tokens, error) {
+	if !c.asks() {
+		return c.cfg.Transport, c.cfg.Tokens, nil
+	}
+	c.way.mu.Lock()
+	known := c.way.known
+	c.way.mu.Unlock()
+	if !known {
+		if err := c.askService(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
+	c.way.mu.Lock()
+	defer c.way.mu.Unlock()
+	if c.way.tokens == nil {
+		return c.way.to, c.cfg.Tokens, nil
+	}
+	return c.way.to, c.way.tokens, nil
+}
+
+// roundTrip sends a request the way that the service says.
+func (c *Client) roundTrip(ctx context.Context, r *Request) (*Response, error) {
+	to, _, err := c.ways(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return to.RoundTrip(ctx, r)
+}
+
+// checkRelay compares the relay that the service offers with those that the release
+// names. A service that could name one for each person could name its own.
+func (c *Client) checkRelay(m release.Manifest) error {
+	if c.cfg.Through == nil || len(m.Relays) == 0 {
+		return nil
+	}
+	s := c.Service()
+	if s.Relay == nil || !slices.Contains(m.Relays, s.Relay.URL) {
+		return ErrRelay
+	}
+	return nil
+}
+
+// purse is a wallet as Tokens.
+type purse struct{ *wallet.Wallet }
+
+// Take implements [Tokens].
+func (p purse) Take(ctx context.Context) (Ticket, error) {
+	t, err := p.Wallet.Take(ctx)
+	if err != nil {
+		return nil, err // and not a nil *wallet.Ticket
+	}
+	return t, nil
 }

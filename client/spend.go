@@ -66,7 +66,7 @@ func (c *Client) settle(t Ticket, err error) {
 	case errors.As(err, &se) && se.token():
 		t.Spent(nil) // it will never be good
 	default:
-		c.work.Go(func() { c.reclaim(t) })
+		go c.reclaim(t)
 	}
 }
 
@@ -94,12 +94,24 @@ func (c *Client) reclaim(t Ticket) {
 	t.Lost()
 }
 
+// settleOld asks for the tokens that earlier runs of the program lost sight of.
+func (c *Client) settleOld() {
+	w := c.Wallet()
+	if w == nil {
+		return
+	}
+	tickets, _ := w.Unsettled(c.life) // else at the next start
+	for _, t := range tickets {
+		c.reclaim(t)
+	}
+}
+
 func (c *Client) askRefund(ctx context.Context, t Ticket) ([]byte, error) {
 	fields, err := t.RefundFields()
 	if err != nil {
 		return nil, err
 	}
-	resp, err := c.cfg.Transport.RoundTrip(ctx, &Request{Method: "POST", Path: pathRefund, Header: fields})
+	resp, err := c.roundTrip(ctx, &Request{Method: "POST", Path: pathRefund, Header: fields})
 	if err != nil {
 		return nil, unreachable(ctx, err)
 	}
@@ -125,10 +137,14 @@ func (c *Client) pay(ctx context.Context, msg []byte, control bool) (letter, Tic
 	if control {
 		l.path = pathControl
 	}
-	if control || c.cfg.Tokens == nil {
+	if control {
 		return l, nil, nil
 	}
-	t, err := c.cfg.Tokens.Take(ctx)
+	_, tokens, err := c.ways(ctx)
+	if err != nil || tokens == nil {
+		return l, nil, err
+	}
+	t, err := tokens.Take(ctx)
 	if err != nil {
 		return letter{}, nil, err
 	}

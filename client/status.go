@@ -4,6 +4,7 @@
 package client
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -61,6 +62,10 @@ type Status struct {
 	Release string
 	// Err is why the last check failed; nil in the states that may send.
 	Err error
+	// Relay is who hides this device's address from the service; nil where nobody does.
+	Relay *Relay
+	// RelayNamed says that the newest release in the public log names the relay.
+	RelayNamed bool
 	// Verdicts has one verdict for each machine of the last check. Not to be
 	// changed by the caller.
 	Verdicts []attest.Verdict
@@ -71,6 +76,14 @@ func (c *Client) Status() Status {
 	c.ring.mu.Lock()
 	defer c.ring.mu.Unlock()
 	return c.statusLocked(c.cfg.Now())
+}
+
+// relay returns the relay that requests go through; nil if they go straight.
+func (c *Client) relay() *Relay {
+	if c.cfg.Through == nil {
+		return nil
+	}
+	return c.Service().Relay
 }
 
 // Seen tells the client that this person has seen the given release, which
@@ -105,7 +118,8 @@ func (c *Client) announceSeen(releases []string) {
 // statusLocked computes the status; c.ring.mu is held.
 func (c *Client) statusLocked(now time.Time) Status {
 	r := &c.ring
-	s := Status{Verdicts: r.verdicts, CheckedAt: unixOrZero(r.checked)}
+	s := Status{Verdicts: r.verdicts, CheckedAt: unixOrZero(r.checked), Relay: c.relay()}
+	s.RelayNamed = s.Relay != nil && r.relayNamed == s.Relay.URL
 	live := r.live(now)
 	switch {
 	case len(live) > 0:
@@ -163,7 +177,11 @@ func statusWords(s Status, now time.Time) (line, detail string) {
 		return "Web search: these words leave the sealed path", ""
 	case StateFailed:
 		e := Explain(s.Err)
-		return "Not sent. This machine could not prove itself.", e.Text + " " + e.Hint
+		line := "Not sent. This machine could not prove itself."
+		if kl := (*KeyLogError)(nil); errors.As(s.Err, &kl) {
+			line = "Not sent. This service could not prove itself."
+		}
+		return line, e.Text + " " + e.Hint
 	default:
 		e := Explain(s.Err)
 		return "Can’t check right now", e.Text + " " + e.Hint

@@ -85,7 +85,7 @@ var allowed = map[string][]string{
 	"token/wallet":   {"token."},
 	"keylog":         {"keylog", "tlog.", "token."},
 	"relay":          {"relay", "ohttp"},
-	"client":         {"client", "seal", "attest", "tlog.", "release.", "ohttp", "token.", "keylog"},
+	"client":         {"client", "seal", "attest", "tlog.", "release.", "ohttp", "token", "keylog"},
 	"proxy":          {"proxy", "client", "seal", "attest"},
 	"gateway":        {"gateway", "seal/envelope", "seal/bhttp", "ohttp", "token.", "keylog", "store/spent", "tlog."},
 	"node":           {"node", "seal", "attest", "engine"},
