@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sotto-chat/sotto/internal/door"
@@ -142,6 +144,8 @@ func (g *Gateway) serveOHTTP(w http.ResponseWriter, r *http.Request) {
 
 	body := io.Reader(http.MaxBytesReader(w, r.Body, maxOHTTP))
 	body = slowbody.Reader(body, size, bodyRate, first, rc.SetReadDeadline)
+	whole := &toEnd{r: body}
+	body = whole
 	var msg io.Reader
 	var answer *ohttp.Responder
 	var err error
@@ -157,6 +161,13 @@ func (g *Gateway) serveOHTTP(w http.ResponseWriter, r *http.Request) {
 	out := &sealedWriter{w: w, rc: rc, answer: answer, chunked: chunked, header: http.Header{}}
 	defer out.free()
 	g.serveInner(out, r, msg, rc)
+	switch { // the server can't go on with a connection whose request is half read
+	case whole.ended.Load():
+	case !out.sent:
+		w.Header().Set("Connection", "close")
+	default:
+		_, _ = io.Copy(io.Discard, body)
+	}
 	if err := out.finish(); err != nil {
 		panic(http.ErrAbortHandler) // so that a cut answer doesn't look whole
 	}
@@ -169,6 +180,24 @@ func (g *Gateway) openWhole(body io.Reader) (io.Reader, *ohttp.Responder, error)
 	}
 	msg, answer, err := g.oblivious.server.Open(b)
 	return &wholeMessage{b: msg}, answer, err
+}
+
+// toEnd notices the end of what it reads. What passes a request to a node may still
+// read it when the answer has ended.
+type toEnd struct {
+	mu    sync.Mutex
+	r     io.Reader
+	ended atomic.Bool
+}
+
+func (t *toEnd) Read(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n, err := t.r.Read(p)
+	if err != nil {
+		t.ended.Store(true)
+	}
+	return n, err
 }
 
 // wholeMessage reads a message that is there.
@@ -272,6 +301,7 @@ type sealedWriter struct {
 
 	header http.Header
 	begun  bool
+	sent   bool // the head of the encapsulated answer
 	failed error
 	buf    []byte // binary HTTP, not sealed yet
 	out    []byte // the last chunk, sealed
@@ -354,6 +384,7 @@ var errTooLong = errors.New("gateway: the answer is too long for one piece")
 func (s *sealedWriter) send(chunk, rest []byte, last bool) []byte {
 	s.out = s.answer.AppendChunk(s.out[:0], chunk, last)
 	if s.failed == nil && len(s.out) > 0 {
+		s.sent = true
 		_, s.failed = s.w.Write(s.out)
 	}
 	return append(s.buf[:0], rest...)

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/sotto-chat/sotto/ohttp"
+	"github.com/sotto-chat/sotto/seal"
 	"github.com/sotto-chat/sotto/seal/bhttp"
 	"github.com/sotto-chat/sotto/seal/envelope"
 )
@@ -357,4 +358,78 @@ func TestOHTTPKeysInTurn(t *testing.T) {
 	if _, err := New(Config{Nodes: []string{"http://x"}, OHTTP: []ohttp.Seed{{7}, {7}}}); err == nil {
 		t.Error("the same key twice is accepted")
 	}
+}
+
+// TestOHTTPAnswerBeforeEndOfRequest: an answer that needs no more of the request ends
+// the connection, or waits for the rest of what is on its way; it never breaks.
+func TestOHTTPAnswerBeforeEndOfRequest(t *testing.T) {
+	w := newWorld(t, withOHTTP, &talker{words: 1})
+	c := &w.configs(t)[1]
+	msg := post("/sotto/v1/seal", strings.Repeat("x", 200_000)) // of no type, so it is refused unread
+	for range 20 {
+		b, ex, err := c.Seal(msg, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, body := inner(t, w.send(t, b, true), ex, true)
+		if resp.Status != 415 {
+			t.Errorf("%d %s", resp.Status, body)
+		}
+	}
+}
+
+// TestOHTTPPieceByPiece: each piece of a node's answer is sealed and sent before there
+// is another.
+func TestOHTTPPieceByPiece(t *testing.T) {
+	next := make(chan struct{})
+	left := make(chan struct{})
+	n := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != "POST" {
+			return
+		}
+		io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Type", envelope.AnswerType)
+		rc := http.NewResponseController(w)
+		for _, piece := range []string{"one", "two", strings.Repeat("three", 1000)} {
+			io.WriteString(w, piece)
+			rc.Flush()
+			<-next
+		}
+		<-r.Context().Done()
+		close(left)
+	}))
+	defer n.Close()
+	w := newWorld(t, func(c *Config) { withOHTTP(c); c.Nodes = []string{n.URL} })
+	key, err := seal.GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := seal.KeyID{1}
+	w.gateway.nodes[0].keys = []keyID{keyID(id)}
+	msg, _ := request(t, []seal.Recipient{{ID: id, PublicKey: key.PublicKey()}}, "/v1/x", "{}")
+	m, err := (&bhttp.Request{Method: "POST", Scheme: "https", Path: "/sotto/v1/seal", Body: msg, Header: []bhttp.Field{{Name: "content-type", Value: envelope.RequestType}}}).Append(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, ex, err := w.configs(t)[0].Seal(m, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res := w.send(t, b, true)
+	if res.StatusCode != 200 {
+		t.Fatalf("status %d", res.StatusCode)
+	}
+	resp, err := bhttp.ReadResponse(ex.Reader(res.Body))
+	if err != nil || resp.Status != 200 {
+		t.Fatal(resp, err)
+	}
+	for _, want := range []string{"one", "two", strings.Repeat("three", 1000)} {
+		got := make([]byte, len(want))
+		if _, err := io.ReadFull(resp.Body, got); err != nil || string(got) != want {
+			t.Fatalf("%q, %v", got, err)
+		}
+		next <- struct{}{}
+	}
+	res.Body.Close() // the client leaves, and the node is told
+	<-left
 }
