@@ -117,6 +117,23 @@
 //	POST links/{id}/poll         {"poll_secret"} → 202 {"status":"pending"}
 //	                             or 200 {"status":"approved","account","token","session":Session,"wrap":Wrap}; link_unknown 404
 //
+// What the service is, for everybody; and the tokens that messages are paid with
+// (package token). A batch is counted once, however often it is posted: the answer
+// is the same. A day is today, or from noon UTC on tomorrow. What is signed without
+// an account is counted by network address, in memory. plan is "free", "member" or
+// "guest"; per_day of -1 is any number, per_hour the fair use of those (0: none).
+// allowance_used comes with the allowance beside the error, and resets says from
+// when on there is more.
+//
+//	GET  service                 → {"v":1,"relay":{"url","operator"}|null,"tokens":bool,"guests":bool,"product","issuer","billing":bool,"price"}
+//	GET  plan *                  → {"account","plan","until":day|null,"source":""|"card"|"granted","card":""|"active"|"ending"|"failed",
+//	                               "active_chats":n (0: any number),"allowance":Allowance of today,"billing":bool,"price"}
+//	POST tokens *                {"day","blinded":[base64 of 256 bytes,…]} → {"signed":[base64 of 256 bytes,…],"allowance":Allowance}
+//	                             tokens_off 404, batch_refused 400, day_unknown 409, allowance_used 429, slow_down 429
+//	POST guest/tokens            the same; guests_off 403
+//
+//	Allowance {"plan","per_day":n,"issued":n,"per_hour":n,"resets":unix seconds}
+//
 // Deleting. One transaction removes every row of the account and overwrites the
 // freed pages; streams and sessions end.
 //
@@ -138,6 +155,7 @@ import (
 
 	"github.com/sotto-chat/sotto/internal/lines"
 	"github.com/sotto-chat/sotto/store"
+	"github.com/sotto-chat/sotto/token"
 )
 
 // Config says how to run the account server.
@@ -161,6 +179,16 @@ type Config struct {
 	// the connection by default. Behind a proxy, take it from a header that the
 	// proxy sets. Addresses are hashed at once and never stored.
 	ClientAddress func(*http.Request) string
+	// Tokens has the server sign tokens that messages are paid with; nil: a
+	// message costs nothing, and nothing is counted.
+	Tokens *Tokens
+	// Guests is how many tokens a day are signed without an account for one
+	// network address, which is forgotten with the day; none by default.
+	Guests int
+	// Relay is told to clients; nil: there is none, and surfaces say so.
+	Relay *Relay
+	// Billing takes cards; nil: plans are granted only.
+	Billing *Billing
 }
 
 // Server serves accounts. Make it with [New] and close it to end the live
@@ -177,6 +205,15 @@ type Server struct {
 	address  func(*http.Request) string
 	handler  http.Handler
 	now      func() time.Time
+
+	tokens     *Tokens
+	relay      *Relay
+	keys       *dayKeys
+	turns      *turns
+	guestTurns *turns
+	guests     *guests // nil: there are none
+	bursts     *bursts
+	billing    *billing // nil: no cards
 }
 
 const defaultMaxBytes = 1 << 30
@@ -201,6 +238,9 @@ func New(c Config) (*Server, error) {
 	}
 	if c.ClientAddress == nil {
 		c.ClientAddress = peerAddress
+	}
+	if err := c.check(); err != nil {
+		return nil, err
 	}
 	wa, err := webauthn.New(&webauthn.Config{
 		RPID:                  origin.Hostname(),
@@ -227,6 +267,14 @@ func New(c Config) (*Server, error) {
 		limits:   newLimits(),
 		address:  c.ClientAddress,
 		now:      time.Now,
+
+		tokens:     c.Tokens,
+		relay:      c.Relay,
+		keys:       &dayKeys{store: c.Store, keys: map[token.Day]dayKey{}},
+		turns:      newTurns(cores()),
+		guestTurns: newTurns(1),
+		guests:     newGuests(c.Guests),
+		bursts:     newBursts(),
 	}
 	if s.handler, err = s.routes(); err != nil {
 		return nil, err

@@ -30,7 +30,10 @@ type world struct {
 	at   time.Time
 }
 
-func newWorld(t testing.TB) *world {
+func newWorld(t testing.TB) *world { return newWorldOf(t, Config{}) }
+
+// newWorldOf makes a world of a configuration without store and origin.
+func newWorldOf(t testing.TB, c Config) *world {
 	t.Helper()
 	w := &world{t: t, path: filepath.Join(t.TempDir(), "account.db"), at: time.Now()}
 	var err error
@@ -38,7 +41,8 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.db.Close() })
-	if w.srv, err = New(Config{Store: w.db, Origin: testOrigin}); err != nil {
+	c.Store, c.Origin = w.db, testOrigin
+	if w.srv, err = New(c); err != nil {
 		t.Fatal(err)
 	}
 	w.srv.now = func() time.Time { return w.at }

@@ -60,6 +60,15 @@ var (
 
 	errLinkUnknown = &problem{http.StatusNotFound, "link_unknown", "This link is not valid any more. Run the command again."}
 	errLinkUsed    = &problem{http.StatusConflict, "link_used", "This link was used already. Run the command again."}
+
+	errTokensOff    = &problem{http.StatusNotFound, "tokens_off", "This service takes no tokens. Send the message without one."}
+	errGuestsOff    = &problem{http.StatusForbidden, "guests_off", "This service answers people with an account. Sign in, or make one."}
+	errDayUnknown   = &problem{http.StatusConflict, "day_unknown", "There are tokens for today only, and from noon UTC on for tomorrow. Set this device's clock and try again."}
+	errBatchRefused = &problem{http.StatusBadRequest, "batch_refused", "These tokens can't be signed. Make new ones with the day's key, 20 at most, no two alike."}
+	// Three sentences for one thing that programs have to know.
+	errAllowanceUsed = &problem{http.StatusTooManyRequests, "allowance_used", "Your plan has no more messages for this day. Wait for the next, or become a member."}
+	errGuestUsed     = &problem{http.StatusTooManyRequests, "allowance_used", "There are no more messages without an account for this day. Make an account, or wait for the next day."}
+	errFairUse       = &problem{http.StatusTooManyRequests, "allowance_used", "That were very many messages within an hour. Wait a moment for more."}
 )
 
 // public returns what the outside is told of an error.

@@ -81,6 +81,11 @@ func (s *Server) routes() (http.Handler, error) {
 	browser("POST /api/v1/links/{id}/approve", s.approveLink)
 	open("POST /api/v1/links/{id}/poll", s.pollLink)
 
+	open("GET /api/v1/service", s.getService)
+	signedIn("GET /api/v1/plan", s.getPlan)
+	signedIn("POST /api/v1/tokens", s.postTokens)
+	open("POST /api/v1/guest/tokens", s.postGuestTokens)
+
 	browser("DELETE /api/v1/account", s.deleteAccount)
 	open("/", func(*http.Request) (any, error) { return nil, errNoRoute })
 
@@ -136,6 +141,11 @@ func (s *Server) serve(f handlerFunc) http.Handler {
 			// The route is a pattern of ours and says nothing about the person.
 			s.log.Error("account: request failed", lines.Route(r), lines.Cause(err))
 		}
+		var used *usedUp
+		if errors.As(err, &used) {
+			writeUsedUp(w, used)
+			return
+		}
 		writeProblem(w, p, 0)
 	})
 }
@@ -170,22 +180,30 @@ func writeReply(w http.ResponseWriter, body any) error {
 }
 
 func writeProblem(w http.ResponseWriter, p *problem, wait time.Duration) {
+	if wait > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+	}
+	writeFailure(w, p, nil)
+}
+
+// writeUsedUp answers with a problem and with what the plan gives.
+func writeUsedUp(w http.ResponseWriter, u *usedUp) { writeFailure(w, u.problem, &u.allowance) }
+
+func writeFailure(w http.ResponseWriter, p *problem, a *Allowance) {
 	type detail struct {
 		Code    string `json:"code"`
 		Message string `json:"message"`
 	}
 	encoded, err := json.Marshal(struct {
-		Error detail `json:"error"`
-	}{detail{p.code, p.message}})
+		Error     detail     `json:"error"`
+		Allowance *Allowance `json:"allowance,omitempty"`
+	}{detail{p.code, p.message}, a})
 	if err != nil {
 		panic("account: internal error: " + err.Error())
 	}
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Type", "application/json")
-	if wait > 0 {
-		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
-	}
 	w.WriteHeader(p.status)
 	w.Write(encoded)
 }

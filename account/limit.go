@@ -17,19 +17,19 @@ type limits = knock.Limits
 const (
 	bucketSize = 400 // requests at once
 	bucketRate = 20  // requests a second, for ever
-	knockCost  = 8   // of a sign-up, sign-in or link: 50 at once, then 2.5 a second
+	knockCost  = 8   // of a sign-up, sign-in, link, payment or batch of tokens: 50 at once, then 2.5 a second
 )
 
 func newLimits() *limits { return knock.New(bucketSize, bucketRate) }
 
 // costOf returns what a request takes from its bucket.
 func costOf(r *http.Request) float64 {
-	for _, knock := range []string{"/api/v1/signup/", "/api/v1/signin/", "/api/v1/recover/"} {
+	for _, knock := range []string{"/api/v1/signup/", "/api/v1/signin/", "/api/v1/recover/", "/api/v1/guest/", "/api/v1/plan/"} {
 		if strings.HasPrefix(r.URL.Path, knock) {
 			return knockCost
 		}
 	}
-	if r.URL.Path == "/api/v1/links" {
+	if r.URL.Path == "/api/v1/links" || r.URL.Path == "/api/v1/tokens" {
 		return knockCost
 	}
 	return 1

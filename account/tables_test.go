@@ -5,6 +5,7 @@ package account
 
 import (
 	"bytes"
+	"context"
 	"database/sql"
 	"fmt"
 	"log/slog"
@@ -29,14 +30,22 @@ var columns = map[string]string{
 	"feed.account": "blob16", "feed.seq": "count", "feed.collection": "byte", "feed.id": "blob16", "feed.version": "blob16", "feed.size": "count",
 	"feed.digest": "blob32", "feed.hash": "blob32", "feed.data": "sealed",
 	"ceremonies.hash": "blob32", "ceremonies.kind": "word", "ceremonies.account": "blob16", "ceremonies.data": "state", "ceremonies.expires": "minutes",
+	"plans.account": "blob16", "plans.source": "word", "plans.until": "paid", "issued.account": "blob16", "issued.day": "day", "issued.n": "count",
+	"batches.account": "blob16", "batches.day": "day", "batches.hash": "blob32", "issuer_keys.day": "day", "issuer_keys.key": "blob",
+	"vouchers.hash": "blob32", "vouchers.days": "byte", "vouchers.expires": "paid", "vouchers.used": "byte",
+	"customers.account": "blob16", "customers.ref": "blob16", "customers.customer": "stripe", "customers.checkout": "stripe", "customers.state": "word",
+	"farewells.customer": "stripe", "farewells.checkout": "stripe", "events.hash": "blob32", "events.day": "day",
 	"links.id": "blob16", "links.poll": "blob32", "links.offer": "sealed", "links.expires": "minutes", "links.account": "blob16", "links.wrap": "state", "links.label": "sealed",
 }
+
+// later are tables that nothing writes yet.
+var later = map[string]bool{"vouchers": true, "customers": true, "farewells": true, "events": true}
 
 // TestTablesHoldNoPlaintext plants words wherever a person could leave one, goes
 // through everything there is, and looks at every column of every row.
 func TestTablesHoldNoPlaintext(t *testing.T) {
 	var logged bytes.Buffer
-	w := newWorld(t)
+	w := newTokenWorld(t, 1)
 	w.srv.log = lines.To(slog.New(slog.NewJSONHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	canary := "Zanzibar"
 	d := w.device()
@@ -57,6 +66,9 @@ func TestTablesHoldNoPlaintext(t *testing.T) {
 	d.do("POST", "links/"+link.ID+"/approve", map[string]any{"wrap": must(vault.WrapDevice(d.root, d.account, offer)), "label": vault.SealLabel(d.root, d.account, canary)}, nil)
 	d.do("POST", "signin/begin", nil, nil)
 	d.do("POST", "passkeys/begin", nil, nil)
+	d.do("POST", "tokens", w.wants(w.day(), 2).body(), nil)
+	d.do("POST", "guest/tokens", w.wants(w.day(), 1).body(), nil)
+	must(w.db.Grant(context.Background(), d.account, 30, store.DayOf(w.at)))
 	// And what a careless client might try.
 	for _, body := range []any{
 		map[string]any{"label": []byte(canary)},
@@ -115,12 +127,12 @@ func TestTablesHoldNoPlaintext(t *testing.T) {
 				}
 			}
 		}
-		if n == 0 {
+		if n == 0 && !later[table] {
 			t.Errorf("%s is empty: the scenario doesn't reach it", table)
 		}
 	}
 	for column := range columns {
-		if !seen[column] {
+		if table, _, _ := strings.Cut(column, "."); !seen[column] && !later[table] {
 			t.Errorf("%s is allowed but not there", column)
 		}
 	}
@@ -185,6 +197,14 @@ func checkColumn(kind string, v any) string {
 		if !isNumber || n < today-1 || n > today+1 {
 			return "not a day"
 		}
+	case "paid":
+		if !isNumber || n < today-1 || n > today+500 {
+			return "not a day within the next year"
+		}
+	case "stripe":
+		if !isText || !strings.Contains(s, "_") || len(s) > 100 {
+			return "not a name of Stripe's"
+		}
 	case "minutes":
 		if !isNumber || n > time.Now().Add(time.Hour).Unix() {
 			return "not a time soon over"
@@ -198,7 +218,7 @@ func checkColumn(kind string, v any) string {
 			return "not a count"
 		}
 	case "word":
-		if !isText || !slices.Contains([]string{"", "internal", "browser", "terminal", "passkey", "recovery", "passphrase", "device", "signup", "signin", "recover"}, s) {
+		if !isText || !slices.Contains([]string{"", "internal", "browser", "terminal", "passkey", "recovery", "passphrase", "device", "signup", "signin", "recover", "card", "granted", "active", "ending", "failed"}, s) {
 			return "not one of our words"
 		}
 	case "ref":

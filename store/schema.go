@@ -94,4 +94,74 @@ CREATE TABLE links (
 );
 CREATE INDEX links_expires ON links (expires);
 `,
+	`
+-- What was paid for an account, by the way it was paid. Who has no row, or only
+-- days that are over, has the free plan. That a day is enough is why there is no
+-- time in it.
+CREATE TABLE plans (
+	account BYTEA NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
+	source  TEXT NOT NULL,               -- "card"; "granted", by the operator or a voucher
+	until   BIGINT NOT NULL,             -- the last day that is paid
+	PRIMARY KEY (account, source)
+);
+
+-- How many tokens were signed for an account, for each day whose tokens are still
+-- signed. Not when, and nothing of what became of them: nobody here knows that.
+CREATE TABLE issued (
+	account BYTEA NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
+	day     BIGINT NOT NULL,
+	n       BIGINT NOT NULL,
+	PRIMARY KEY (account, day)
+);
+CREATE INDEX issued_day ON issued (day);
+
+-- The batches in that number, so that one whose answer got lost counts once. It
+-- is a hash of blinded tokens, from which nothing can be learnt of the tokens.
+CREATE TABLE batches (
+	account BYTEA NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
+	day     BIGINT NOT NULL,
+	hash    BYTEA NOT NULL,              -- SHA-256
+	PRIMARY KEY (account, day, hash)
+);
+CREATE INDEX batches_day ON batches (day);
+
+-- The private keys that tokens of a day are signed with. They can't tell whose a
+-- token is. A day's is erased with the day.
+CREATE TABLE issuer_keys (
+	day BIGINT PRIMARY KEY,
+	key BYTEA NOT NULL                   -- PKCS #8
+);
+
+-- Codes that pay for days without saying who pays. There is no account here and
+-- no time of use: once a code is used, nothing says by whom.
+CREATE TABLE vouchers (
+	hash    BYTEA PRIMARY KEY,           -- SHA-256 of the code
+	days    BIGINT NOT NULL,             -- that it pays for
+	expires BIGINT NOT NULL,             -- the last day on which it is taken
+	used    BIGINT NOT NULL              -- 0 or 1
+);
+
+-- Who pays by card is known to Stripe by a name of Stripe's own making. This table
+-- is the only place where that name meets the account's, and no other table has it.
+CREATE TABLE customers (
+	account  BYTEA PRIMARY KEY REFERENCES accounts (id) ON DELETE CASCADE,
+	ref      BYTEA NOT NULL UNIQUE,      -- 16 random bytes: what Stripe is told instead of the account
+	customer TEXT UNIQUE,                -- Stripe's name, once there is one
+	checkout TEXT,                       -- the one checkout page that is open
+	state    TEXT NOT NULL               -- "", "active", "ending", "failed"
+);
+
+-- Customers of accounts that are gone, until Stripe has forgotten them too.
+CREATE TABLE farewells (
+	customer TEXT PRIMARY KEY,
+	checkout TEXT
+);
+
+-- What Stripe has told already, for as long as it might tell it again.
+CREATE TABLE events (
+	hash BYTEA PRIMARY KEY,              -- SHA-256 of Stripe's id of the event
+	day  BIGINT NOT NULL
+);
+CREATE INDEX events_day ON events (day);
+`,
 }

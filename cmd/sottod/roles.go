@@ -35,6 +35,11 @@ func accountRole(ctx context.Context, args []string, stdout, stderr io.Writer) e
 	data := fs.String("data", "", "`folder` for sealed history (default: sotto in the user's data folder)")
 	header := fs.String("address-header", "", "request `header` in which the TLS proxy in front names the client's address, for rate limits")
 	gatewayURL := fs.String("gateway", "http://127.0.0.1:8781", "the gateway's `URL`")
+	tokens := fs.String("tokens", "", "issuer's `name`, such as tokens.chat.example: messages are paid with tokens that this server signs; none by default")
+	product := fs.String("product", "sotto", "`name` of what the tokens pay for")
+	guests := fs.Int("guests", 0, "tokens a day for one network address without an account")
+	relayURL := fs.String("relay", "", "`URL` of the relay that hides people's addresses from the gateway")
+	relayOperator := fs.String("relay-operator", "", "who runs the relay, a `name` for people")
 	webcat := fs.String("webcat", "", "`folder` with enrollment.json and bundle.json of WEBCAT, for browsers that show only the signed page")
 	if err := parse(fs, args, stderr); err != nil {
 		return err
@@ -71,7 +76,13 @@ func accountRole(ctx context.Context, args []string, stdout, stderr io.Writer) e
 		return err
 	}
 	defer db.Close()
-	cfg := account.Config{Store: db, Origin: at.String(), Logger: log}
+	cfg := account.Config{Store: db, Origin: at.String(), Logger: log, Guests: *guests}
+	if *tokens != "" {
+		cfg.Tokens = &account.Tokens{Issuer: *tokens, Product: *product}
+	}
+	if *relayURL != "" {
+		cfg.Relay = &account.Relay{URL: *relayURL, Operator: *relayOperator}
+	}
 	if *header != "" {
 		cfg.ClientAddress = func(r *http.Request) string { return r.Header.Get(*header) }
 	}
@@ -90,7 +101,7 @@ func accountRole(ctx context.Context, args []string, stdout, stderr io.Writer) e
 	mux.Handle("/sotto/", passOn(behind))
 	mux.Handle("/", page)
 	lines.To(log).Info("account", lines.Own("listen", l.Addr().String()), lines.Own("origin", at.String()))
-	return together(ctx, serving(server(onlyHosts(mux, at)), l), closing(acc))
+	return together(ctx, serving(server(onlyHosts(mux, at)), l), acc.Run, closing(acc))
 }
 
 // passOn hands sealed requests to the gateway without anything that tells whose
