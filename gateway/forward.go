@@ -5,7 +5,6 @@ package gateway
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -32,11 +31,22 @@ const (
 	writeRenew = 15 * time.Second
 )
 
+const (
+	pathSeal    = "/sotto/v1/seal"
+	pathControl = "/sotto/v1/control"
+
+	// maxControl bounds a request that costs no token.
+	maxControl = 16 << 10
+)
+
 func (g *Gateway) routes() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /sotto/v1/nodes", g.serveNodes)
 	mux.HandleFunc("GET /sotto/v1/log", g.serveLog)
-	mux.HandleFunc("POST /sotto/v1/seal", g.serveSeal)
+	mux.HandleFunc("POST "+pathSeal, g.serveSeal)
+	mux.HandleFunc("POST "+pathControl, g.serveControl)
+	mux.HandleFunc("POST /sotto/v1/refund", g.serveRefund)
+	mux.HandleFunc("GET /sotto/v1/gateway", g.serveAbout)
 	mux.HandleFunc("POST "+pathOHTTP, g.serveOHTTP)
 	mux.HandleFunc("GET "+pathOHTTPKeys, g.serveOHTTPKeys)
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })
@@ -70,6 +80,16 @@ func (g *Gateway) anyAlive() bool {
 
 // serveSeal passes one sealed request to a node, and the answer back.
 func (g *Gateway) serveSeal(w http.ResponseWriter, r *http.Request) {
+	g.serveSealed(w, r, pathSeal, envelope.MaxMessage)
+}
+
+// serveControl does the same with one that asks for no new answer, so that it costs
+// no token: it is small, and the node serves nothing else by this path.
+func (g *Gateway) serveControl(w http.ResponseWriter, r *http.Request) {
+	g.serveSealed(w, r, pathControl, maxControl)
+}
+
+func (g *Gateway) serveSealed(w http.ResponseWriter, r *http.Request, path string, most int64) {
 	size := r.ContentLength
 	rc := http.NewResponseController(w)
 	// The request may still be on its way when the answer begins: without this,
@@ -84,7 +104,7 @@ func (g *Gateway) serveSeal(w http.ResponseWriter, r *http.Request) {
 	case size < 0:
 		g.turnAway(w, http.StatusLengthRequired, door.Malformed, "A sealed request comes with its length.")
 		return
-	case size > envelope.MaxMessage:
+	case size > most:
 		g.turnAway(w, http.StatusRequestEntityTooLarge, door.TooLarge, "The request is too large.")
 		return
 	}
@@ -95,7 +115,7 @@ func (g *Gateway) serveSeal(w http.ResponseWriter, r *http.Request) {
 	defer g.gate.Leave(size)
 
 	t := newTape(slowbody.Reader(r.Body, size, bodyRate, first, rc.SetReadDeadline), size, func() { _ = rc.SetReadDeadline(time.Time{}) })
-	_, header, err := envelope.Read(t.reader())
+	raw, header, err := envelope.Read(t.reader())
 	switch {
 	case errors.Is(err, envelope.ErrTooLarge):
 		g.turnAway(w, http.StatusRequestEntityTooLarge, door.TooLarge, "The request is too large.")
@@ -104,12 +124,20 @@ func (g *Gateway) serveSeal(w http.ResponseWriter, r *http.Request) {
 		g.turnAway(w, http.StatusBadRequest, door.Malformed, "This is not a sealed request.")
 		return
 	}
-	g.forward(w, r, rc, t, header.Recipients)
+	if g.spending != nil && path == pathSeal {
+		p := g.pay(w, r, raw)
+		if p == nil {
+			return
+		}
+		defer p.fail()
+		w = p
+	}
+	g.forward(w, r, rc, t, path, header.Recipients)
 }
 
 // forward tries the nodes that have one of the keys, the idlest first, until
 // one answers.
-func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, rc *http.ResponseController, t *tape, ids [][16]byte) {
+func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, rc *http.ResponseController, t *tape, path string, ids [][16]byte) {
 	var tried []*node
 	var last *refusal
 	for {
@@ -127,7 +155,7 @@ func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, rc *http.Respo
 			last = cmpRefusal(last, &refusal{status: http.StatusServiceUnavailable, code: door.Busy, retryAfter: "1"})
 			continue
 		}
-		answered, why := g.try(w, r, rc, t, n)
+		answered, why := g.try(w, r, rc, t, path, n)
 		n.busy.Add(-1)
 		if answered || r.Context().Err() != nil {
 			return
@@ -149,11 +177,11 @@ func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, rc *http.Respo
 
 // try passes the request to one node. answered says that something has been
 // written to w; otherwise why is the node's refusal, or nil if it is dead.
-func (g *Gateway) try(w http.ResponseWriter, r *http.Request, rc *http.ResponseController, t *tape, n *node) (answered bool, why *refusal) {
-	ctx, cancel := context.WithCancel(r.Context())
+func (g *Gateway) try(w http.ResponseWriter, r *http.Request, rc *http.ResponseController, t *tape, path string, n *node) (answered bool, why *refusal) {
+	ctx, answers, cancel := patient(w, r)
 	defer cancel()
 	// A request of our own: nothing of the client's is in it but the sealed bytes.
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, n.base+"sotto/v1/seal", t.reader())
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, n.base+path[1:], t.reader())
 	if err != nil {
 		return false, nil
 	}
@@ -175,6 +203,7 @@ func (g *Gateway) try(w http.ResponseWriter, r *http.Request, rc *http.ResponseC
 	if res.StatusCode != http.StatusOK || res.Header.Get("Content-Type") != envelope.AnswerType {
 		return false, readRefusal(res)
 	}
+	answers()
 	t.done() // it won't be sent again
 	g.stats.forwarded.Add(1)
 	h := w.Header()
@@ -323,5 +352,15 @@ func (g *Gateway) turnAway(w http.ResponseWriter, status int, code, message stri
 	g.stats.turnedAway.Add(1)
 	// Full duplex leaves the rest of the request unread.
 	w.Header().Set("Connection", "close")
+	if p, ok := w.(*paid); ok {
+		if refund := p.refund(); refund != nil {
+			refuseWithRefund(p.ResponseWriter, status, code, message, refund)
+			return
+		}
+		w = p.ResponseWriter
+		if code == door.Busy { // which says that the token is unspent
+			status, code = http.StatusInternalServerError, door.Failed
+		}
+	}
 	door.Refuse(w, status, code, message)
 }

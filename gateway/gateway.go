@@ -59,6 +59,11 @@ type Config struct {
 	// that between two looks at the log (5 seconds).
 	PollEvery, LogEvery time.Duration
 
+	// Issuers are whose tokens pay for sealed requests, the service's own first;
+	// without any, requests are free. Spent remembers what was spent.
+	Issuers []Issuer
+	Spent   SpentTokens
+
 	Limits Limits
 
 	// Dial replaces the dialer; a node in the same process has no port. May be nil.
@@ -92,6 +97,7 @@ type Gateway struct {
 
 	publicLog *publicLog // nil where none is followed
 	oblivious *oblivious // nil without a key
+	spending  *spending  // nil where requests are free
 }
 
 // New makes a gateway. It asks no node before [Gateway.Run] or the first
@@ -147,6 +153,12 @@ func New(cfg Config) (*Gateway, error) {
 			return nil, err
 		}
 	}
+	if len(cfg.Issuers) > 0 {
+		var err error
+		if g.spending, err = newSpending(cfg.Issuers, cfg.Spent, g.log); err != nil {
+			return nil, err
+		}
+	}
 	g.gate = door.NewGate(int64(cfg.Limits.Requests), cfg.Limits.RequestBytes)
 	g.publish()
 	g.mux = g.routes()
@@ -163,9 +175,12 @@ func (g *Gateway) Handler() http.Handler { return g.mux }
 // Run polls the nodes and the log until ctx ends, and returns nil.
 func (g *Gateway) Run(ctx context.Context) error {
 	defer g.client.CloseIdleConnections()
+	var following sync.WaitGroup
+	defer following.Wait()
+	if g.spending != nil {
+		following.Go(func() { g.spending.run(ctx) })
+	}
 	if g.publicLog != nil {
-		var following sync.WaitGroup
-		defer following.Wait()
 		following.Go(func() { g.followLog(ctx) }) // on the side: a log that hangs is no reason to forget nodes
 	}
 	t := time.NewTicker(g.cfg.PollEvery)

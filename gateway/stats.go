@@ -31,6 +31,11 @@ func (g *Gateway) WriteMetrics(w io.Writer) {
 	f.Live("requests_live", "Requests under way.", live)
 	f.Acts("requests_forwarded_total", "Requests that a node has answered.", &g.stats.forwarded)
 	f.Acts("requests_retried_total", "Nodes that were asked in vain.", &g.stats.retried)
+	if s := g.spending; s != nil {
+		f.Acts("tokens_spent_total", "Tokens that were spent.", &s.spends)
+		f.Acts("tokens_refused_total", "Tokens that were refused.", &s.refused)
+		f.Acts("tokens_refunded_total", "Refunds that were given.", &s.refunded)
+	}
 	if l := g.publicLog; l != nil {
 		l.mu.Lock()
 		came, fails := l.view.came, l.fails

@@ -147,7 +147,7 @@ func (p *postgres) makeDay(ctx context.Context, day token.Day) error {
 	})
 }
 
-func (p *postgres) refund(ctx context.Context, t Token, run int64, hash []byte, decide func(*row) error) error {
+func (p *postgres) refund(ctx context.Context, t record, run int64, hash []byte, decide func(*row) error) error {
 	return noTable(pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
 		// A row that isn't there can't be locked, so it is made first.
 		tag, err := tx.Exec(ctx, fmt.Sprintf(`INSERT INTO %s (id, product, state, run, refund) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`, table(t.Day)),

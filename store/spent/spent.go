@@ -48,11 +48,11 @@ import (
 	"github.com/sotto-chat/sotto/token"
 )
 
-// A Token is what the store is told of a token.
-type Token struct {
+// record is what the store is told of a token.
+type record struct {
 	Day     token.Day
-	ID      [32]byte // [token.Spend.ID]
-	Product string   // whose it is, for counting
+	ID      [32]byte
+	Product string
 }
 
 // A Count says how many tokens of a day were spent, and how many of these were
@@ -103,7 +103,7 @@ type database interface {
 	makeDay(ctx context.Context, day token.Day) error
 	// refund changes a token's row in one transaction: decide gets the row, or nil
 	// where there is none, and says whether it is to be refunded.
-	refund(ctx context.Context, t Token, run int64, hash []byte, decide func(*row) error) error
+	refund(ctx context.Context, t record, run int64, hash []byte, decide func(*row) error) error
 	// dropBefore drops the days before day, and keeps their counts.
 	dropBefore(ctx context.Context, day token.Day) error
 	counts(ctx context.Context, product string) ([]Count, error)
@@ -136,7 +136,7 @@ type batch struct {
 
 // An op is something to be written.
 type op struct {
-	t     Token
+	t     record
 	state int  // to be: isSpent, isAnswered, isFailed
 	fresh bool // a spend was the first
 	done  chan error
@@ -156,7 +156,7 @@ type Store struct {
 	ended  chan struct{} // the writer has
 
 	mu   sync.Mutex
-	live map[Token]int // under way here
+	live map[record]int // under way here
 }
 
 // Open opens the store at a URL and makes its tables where they are missing.
@@ -184,7 +184,7 @@ func Open(ctx context.Context, url string) (*Store, error) {
 	s := &Store{
 		db: db, run: int64(binary.BigEndian.Uint64(b[:]) >> 1),
 		ops: make(chan *op, queue), closed: make(chan struct{}), ended: make(chan struct{}),
-		live: map[Token]int{},
+		live: map[record]int{},
 	}
 	go s.write()
 	return s, nil
@@ -197,12 +197,14 @@ func (s *Store) Close() error {
 	return s.db.close()
 }
 
-// Spend spends a token. When it returns nil that is on the disk, and exactly one
+// Spend spends a token of a day, named by its hash ([token.Spend.ID]), of a product,
+// whose tokens are counted together. When it returns nil that is on the disk, and exactly one
 // of [Store.Answered] and [Store.Failed] must be called in the end. The error is a
 // *token.Error with [token.Spent] when the token was spent before, here or
 // elsewhere, and with [token.Expired] when its day was dropped. After any other
 // error it may be spent or not; [Store.Refund] sees to both.
-func (s *Store) Spend(ctx context.Context, t Token) error {
+func (s *Store) Spend(ctx context.Context, day token.Day, id [32]byte, product string) error {
+	t := record{day, id, product}
 	o := &op{t: t, state: isSpent, done: make(chan error, 1)}
 	s.begin(t)
 	err := s.enqueue(ctx, o)
@@ -225,12 +227,16 @@ func (s *Store) Spend(ctx context.Context, t Token) error {
 
 // Answered notes that the answer for a token has begun, so that it won't be
 // refunded. It is written soon, and [Store.Close] waits for it.
-func (s *Store) Answered(t Token) { s.settle(t, isAnswered) }
+func (s *Store) Answered(day token.Day, id [32]byte, product string) {
+	s.settle(record{day, id, product}, isAnswered)
+}
 
 // Failed notes that a token was spent for nothing and may be refunded.
-func (s *Store) Failed(t Token) { s.settle(t, isFailed) }
+func (s *Store) Failed(day token.Day, id [32]byte, product string) {
+	s.settle(record{day, id, product}, isFailed)
+}
 
-func (s *Store) settle(t Token, state int) {
+func (s *Store) settle(t record, state int) {
 	s.enqueue(context.Background(), &op{t: t, state: state})
 	s.end(t)
 }
@@ -240,7 +246,8 @@ func (s *Store) settle(t Token, state int) {
 // a *token.Error with [token.RefundRefused] when an answer was begun or the hash
 // is another, and ErrUnderWay when neither is certain yet. A token that was never
 // spent is spent with it: whoever asks for a refund may have been told wrong.
-func (s *Store) Refund(ctx context.Context, t Token, blinded [32]byte) error {
+func (s *Store) Refund(ctx context.Context, day token.Day, id [32]byte, product string, blinded [32]byte) error {
+	t := record{day, id, product}
 	if err := s.flush(ctx); err != nil {
 		return err
 	}
@@ -283,6 +290,17 @@ func (s *Store) Counts(ctx context.Context, product string) ([]Count, error) {
 	return all, err
 }
 
+// Spent returns how many tokens of a day and a product were spent.
+func (s *Store) Spent(ctx context.Context, day token.Day, product string) (int64, error) {
+	all, err := s.Counts(ctx, product)
+	for _, c := range all {
+		if c.Day == day {
+			return c.Spent, err
+		}
+	}
+	return 0, err
+}
+
 // RefundKey returns the key that a product's refunds of a day are signed with. It
 // is made when it is asked for first, and is the same for all who share the store.
 func (s *Store) RefundKey(ctx context.Context, day token.Day, product string) (token.PrivateKey, error) {
@@ -305,13 +323,13 @@ func (s *Store) RefundKey(ctx context.Context, day token.Day, product string) (t
 	return token.ParsePrivateKey(b)
 }
 
-func (s *Store) begin(t Token) {
+func (s *Store) begin(t record) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.live[t]++
 }
 
-func (s *Store) end(t Token) {
+func (s *Store) end(t record) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.live[t]--; s.live[t] <= 0 {
@@ -319,7 +337,7 @@ func (s *Store) end(t Token) {
 	}
 }
 
-func (s *Store) isLive(t Token) bool {
+func (s *Store) isLive(t record) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.live[t] > 0

@@ -26,8 +26,8 @@ import (
 
 const today = token.Day(20784)
 
-func tok(n int) Token {
-	t := Token{Day: today, Product: "sotto"}
+func tok(n int) record {
+	t := record{Day: today, Product: "sotto"}
 	copy(t.ID[:], fmt.Sprintf("token %d", n))
 	return t
 }
@@ -40,14 +40,26 @@ func both(t *testing.T, f func(t *testing.T, url string)) {
 
 func newSQLite(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(), "spent.db") }
 
-func open(t testing.TB, url string) *Store {
+// gateway is a store that is asked by records.
+type gateway struct{ *Store }
+
+func (g gateway) Spend(ctx context.Context, t record) error {
+	return g.Store.Spend(ctx, t.Day, t.ID, t.Product)
+}
+func (g gateway) Answered(t record) { g.Store.Answered(t.Day, t.ID, t.Product) }
+func (g gateway) Failed(t record)   { g.Store.Failed(t.Day, t.ID, t.Product) }
+func (g gateway) Refund(ctx context.Context, t record, blinded [32]byte) error {
+	return g.Store.Refund(ctx, t.Day, t.ID, t.Product, blinded)
+}
+
+func open(t testing.TB, url string) gateway {
 	t.Helper()
 	s, err := Open(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
-	return s
+	return gateway{s}
 }
 
 func wants(t *testing.T, what string, err error, f token.Failure) {
@@ -95,8 +107,8 @@ func TestStates(t *testing.T) {
 		newDay.Day += 2
 		wants(t, "refund on a day without a table", b.Refund(ctx, newDay, hash), "")
 
-		wants(t, "another product's", a.Spend(ctx, Token{today, [32]byte{9}, "other"}), "")
-		a.Failed(Token{today, [32]byte{9}, "other"})
+		wants(t, "another product's", a.Spend(ctx, record{today, [32]byte{9}, "other"}), "")
+		a.Failed(record{today, [32]byte{9}, "other"})
 		if err := a.flush(ctx); err != nil {
 			t.Fatal(err)
 		}
@@ -123,7 +135,7 @@ func TestStates(t *testing.T) {
 }
 
 // forgetRuns makes all gateways dead: as if their last word were as old as the lease.
-func forgetRuns(t *testing.T, s *Store) {
+func forgetRuns(t *testing.T, s gateway) {
 	t.Helper()
 	var err error
 	stmt := fmt.Sprintf(`UPDATE runs SET seen = seen - %d`, int(lease.Seconds())+1)
@@ -197,7 +209,7 @@ func TestDrop(t *testing.T) {
 // Of many who spend the same tokens at once, at two gateways, one gets each.
 func TestRace(t *testing.T) {
 	both(t, func(t *testing.T, url string) {
-		stores := []*Store{open(t, url), open(t, url)}
+		stores := []gateway{open(t, url), open(t, url)}
 		const tokens, tries = 50, 6
 		var got [tokens]atomic.Int32
 		var all sync.WaitGroup
@@ -337,10 +349,10 @@ func child(url string) {
 	for in.Scan() {
 		line := in.Text()
 		all.Go(func() {
-			var t Token
+			var t record
 			t.Day, t.Product = today, "sotto"
 			hex.Decode(t.ID[:], []byte(line))
-			if s.Spend(context.Background(), t) == nil {
+			if s.Spend(context.Background(), t.Day, t.ID, t.Product) == nil {
 				mu.Lock()
 				defer mu.Unlock()
 				io.WriteString(os.Stdout, line+"\n")
@@ -421,7 +433,7 @@ func TestKilled(t *testing.T) {
 			if n != 1 {
 				t.Errorf("a token was acknowledged %d times", n)
 			}
-			tk := Token{Day: today, Product: "sotto"}
+			tk := record{Day: today, Product: "sotto"}
 			hex.Decode(tk.ID[:], []byte(id))
 			wants(t, "spent again after a crash", s.Spend(t.Context(), tk), token.Spent)
 			break
@@ -429,7 +441,7 @@ func TestKilled(t *testing.T) {
 		var all sync.WaitGroup
 		for id := range acked {
 			all.Go(func() {
-				tk := Token{Day: today, Product: "sotto"}
+				tk := record{Day: today, Product: "sotto"}
 				hex.Decode(tk.ID[:], []byte(id))
 				wants(t, "spent again after a crash", s.Spend(t.Context(), tk), token.Spent)
 			})
@@ -470,7 +482,7 @@ func BenchmarkSpend(b *testing.B) {
 							if k > int64(b.N) {
 								return
 							}
-							t := Token{Day: today, Product: "sotto"}
+							t := record{Day: today, Product: "sotto"}
 							for i := range 4 {
 								v := rand.Uint64()
 								for j := range 8 {

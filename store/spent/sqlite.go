@@ -186,7 +186,7 @@ func (l *sqlite) makeDay(ctx context.Context, day token.Day) error {
 	})
 }
 
-func (l *sqlite) refund(ctx context.Context, t Token, run int64, hash []byte, decide func(*row) error) error {
+func (l *sqlite) refund(ctx context.Context, t record, run int64, hash []byte, decide func(*row) error) error {
 	return l.update(ctx, func(tx *sql.Tx) error {
 		if ok, err := l.has(ctx, tx, t.Day); err != nil || !ok {
 			return errors.Join(err, errNoTable)
