@@ -108,7 +108,7 @@ func (p *Pending) blindInput(nonce [32]byte, random io.Reader) (err error) {
 	if p.key.k == nil {
 		return ErrKey
 	}
-	p.input = appendInput(make([]byte, 0, Size-BlindedSize), nonce, p.challenge, p.key.k.id)
+	p.input = inputOf(nonce, p.challenge, p.key.k.id)
 	if p.client, err = blindrsa.NewClient(variant, &p.key.k.rsa); err != nil {
 		return err
 	}
@@ -122,7 +122,7 @@ func (p *Pending) blindInput(nonce [32]byte, random io.Reader) (err error) {
 }
 
 // Blinded returns what has to be signed, the same bytes each time.
-func (p *Pending) Blinded() []byte { return append([]byte(nil), p.blinded[:]...) }
+func (p *Pending) Blinded() []byte { return join("", p.blinded[:]) }
 
 // Seed returns what [Resume] makes the same pending token of. It is secret.
 func (p *Pending) Seed() [32]byte { return p.seed }
@@ -143,19 +143,27 @@ func (p *Pending) Finish(blindSig []byte) (Token, error) {
 	return t, nil
 }
 
-// appendInput appends a token without its authenticator: the token_input of RFC
-// 9578, section 6.1.
-func appendInput(b []byte, nonce, challenge, keyID [32]byte) []byte {
-	b = binary.BigEndian.AppendUint16(b, Type)
-	b = append(b, nonce[:]...)
-	b = append(b, challenge[:]...)
-	return append(b, keyID[:]...)
+// typeBytes is Type as it stands before a token.
+const typeBytes = "\x00\x02"
+
+// inputOf returns a token without its authenticator: the token_input of RFC 9578,
+// section 6.1.
+func inputOf(nonce, challenge, keyID [32]byte) []byte {
+	return join(typeBytes, nonce[:], challenge[:], keyID[:])
+}
+
+// join puts label and parts one after the other. A helper because each append
+// takes its place in the browser's core.
+func join(label string, parts ...[]byte) []byte {
+	b := []byte(label)
+	for _, p := range parts {
+		b = append(b, p...)
+	}
+	return b
 }
 
 // nonceOf returns the nonce of the token whose holder has a public key.
-func nonceOf(pk []byte) [32]byte {
-	return sha256.Sum256(append([]byte(holderLabel), pk...))
-}
+func nonceOf(pk []byte) [32]byte { return sha256.Sum256(join(holderLabel, pk)) }
 
 // holderOf derives the holder's key.
 func holderOf(seed *[seedSize]byte) (ed25519.PrivateKey, error) {
@@ -199,7 +207,7 @@ type Token struct {
 
 // Marshal returns the token as it is shown, Size bytes: without the holder's key,
 // so nobody can spend it from these.
-func (t Token) Marshal() []byte { return append([]byte(nil), t.bytes[:]...) }
+func (t Token) Marshal() []byte { return join("", t.bytes[:]) }
 
 // ID returns the SHA-256 of the token.
 func (t Token) ID() [32]byte { return sha256.Sum256(t.bytes[:]) }
@@ -212,9 +220,7 @@ const StoredSize = seedSize + Size
 
 // Store returns the token and its holder's seed in the clear, StoredSize bytes.
 // The caller seals them before they are stored.
-func (t Token) Store() []byte {
-	return append(append(make([]byte, 0, StoredSize), t.seed[:]...), t.bytes[:]...)
-}
+func (t Token) Store() []byte { return join("", t.seed[:], t.bytes[:]) }
 
 // Restore reads what [Token.Store] returned. It checks all but the signature,
 // which was checked before.
@@ -228,7 +234,7 @@ func Restore(b []byte) (Token, error) {
 		return Token{}, err
 	}
 	nonce := nonceOf(holder.Public().(ed25519.PublicKey))
-	if binary.BigEndian.Uint16(t.bytes[:]) != Type || [32]byte(t.bytes[2:]) != nonce {
+	if string(t.bytes[:2]) != typeBytes || [32]byte(t.bytes[2:]) != nonce {
 		return Token{}, fail(Malformed)
 	}
 	return t, nil
@@ -282,8 +288,8 @@ func (t Token) fields(label string, header [32]byte, refund []byte) ([]bhttp.Fie
 	if err != nil {
 		return nil, err
 	}
-	holder := append([]byte(nil), key.Public().(ed25519.PublicKey)...)
-	holder = append(holder, ed25519.Sign(key, signed(label, sha256.Sum256(t.bytes[:]), header, refund))...)
+	sig := ed25519.Sign(key, signed(label, t.ID(), header, refund))
+	holder := join("", key.Public().(ed25519.PublicKey), sig)
 	fields := []bhttp.Field{
 		{Name: FieldToken, Value: scheme + encode(t.bytes[:]) + schemeEnd},
 		{Name: FieldHolder, Value: encode(holder)},
@@ -298,9 +304,7 @@ func (t Token) fields(label string, header [32]byte, refund []byte) ([]bhttp.Fie
 // SHA-256(refund).
 func signed(label string, id, header [32]byte, refund []byte) []byte {
 	digest := sha256.Sum256(refund)
-	b := append([]byte(label), id[:]...)
-	b = append(b, header[:]...)
-	return append(b, digest[:]...)
+	return join(label, id[:], header[:], digest[:])
 }
 
 func encode(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }

@@ -70,9 +70,7 @@ func newPublicKey(n *big.Int) (PublicKey, error) {
 	if n.BitLen() != 8*BlindedSize {
 		return PublicKey{}, ErrKey
 	}
-	b := append(make([]byte, 0, SPKISize), spkiPrefix...)
-	b = append(b, n.FillBytes(make([]byte, BlindedSize))...)
-	return ParsePublicKey(append(b, spkiSuffix...))
+	return ParsePublicKey(join(spkiPrefix, n.FillBytes(make([]byte, BlindedSize)), []byte(spkiSuffix)))
 }
 
 // IsZero reports whether k is no key.
@@ -92,7 +90,7 @@ func (k PublicKey) SPKI() []byte {
 	if k.k == nil {
 		return nil
 	}
-	return append([]byte(nil), k.k.spki[:]...)
+	return join("", k.k.spki[:])
 }
 
 // less reports whether b, of BlindedSize bytes, is a number below the modulus

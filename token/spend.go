@@ -10,7 +10,6 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/base64"
-	"encoding/binary"
 	"strings"
 
 	"github.com/sotto-chat/sotto/seal/bhttp"
@@ -34,7 +33,7 @@ func ParseSpend(fields []bhttp.Field) (Spend, error) {
 	}
 	inner, ok := strings.CutPrefix(value, scheme)
 	inner, end := strings.CutSuffix(inner, schemeEnd)
-	if n > 1 || !ok || !end || !decode(s.token[:], inner) || binary.BigEndian.Uint16(s.token[:]) != Type {
+	if n > 1 || !ok || !end || !decode(s.token[:], inner) || string(s.token[:2]) != typeBytes {
 		return s, fail(Malformed)
 	}
 	var holder [ed25519.PublicKeySize + ed25519.SignatureSize]byte

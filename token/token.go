@@ -30,7 +30,6 @@ package token
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
 	"io"
 	"time"
@@ -193,17 +192,12 @@ func (c Challenge) Check() error {
 // no redemption context, and the product as the origin. The names must be those
 // that Check accepts.
 func (c Challenge) Bytes() []byte {
-	return appendChallenge(nil, c.Issuer, nil, c.Product)
+	return challengeBytes(c.Issuer, nil, c.Product)
 }
 
-func appendChallenge(b []byte, issuer string, context []byte, origin string) []byte {
-	b = binary.BigEndian.AppendUint16(b, Type)
-	b = binary.BigEndian.AppendUint16(b, uint16(len(issuer)))
-	b = append(b, issuer...)
-	b = append(b, byte(len(context)))
-	b = append(b, context...)
-	b = binary.BigEndian.AppendUint16(b, uint16(len(origin)))
-	return append(b, origin...)
+func challengeBytes(issuer string, context []byte, origin string) []byte {
+	u16 := func(n int) []byte { return []byte{byte(n >> 8), byte(n)} }
+	return join(typeBytes, u16(len(issuer)), []byte(issuer), []byte{byte(len(context))}, context, u16(len(origin)), []byte(origin))
 }
 
 // Digest returns the SHA-256 of Bytes, as it stands in each token.

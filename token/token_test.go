@@ -18,8 +18,8 @@ import (
 
 var testChallenge = Challenge{Issuer: "tokens.sotto.example", Product: "sotto"}
 
-// testKey returns one of two keys, made once: making one takes long.
-var testKey = sync.OnceValues(func() (a, b PrivateKey) {
+// testKeys returns one of two keys, made once: making one takes long.
+var testKeys = sync.OnceValues(func() (a, b PrivateKey) {
 	make1 := func() PrivateKey {
 		k, err := NewKey(rand.Reader)
 		if err != nil {
@@ -56,7 +56,7 @@ func newToken(t testing.TB, key PrivateKey, ch Challenge) Token {
 }
 
 func TestWholeWay(t *testing.T) {
-	key, _ := testKey()
+	key, _ := testKeys()
 	spki := key.Public().SPKI()
 	public, err := ParsePublicKey(spki)
 	if err != nil {

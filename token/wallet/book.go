@@ -32,7 +32,7 @@ const (
 type book struct {
 	slots      []*slot
 	batches    []*batch
-	allowances []dayAllowance
+	allowances []*dayAllowance
 }
 
 // slot is one token.
@@ -58,51 +58,49 @@ type dayAllowance struct {
 	Allowance
 }
 
-// ready returns the tokens of a day that can be handed out.
-func (b *book) ready(day token.Day) (ready []*slot) {
-	for _, s := range b.slots {
-		if !s.out && s.day == day {
-			ready = append(ready, s)
+// keep returns the elements of a list that are to stay.
+func keep[T any](list []*T, stays func(*T) bool) (kept []*T) {
+	for _, x := range list {
+		if stays(x) {
+			kept = append(kept, x)
 		}
 	}
-	return ready
+	return kept
+}
+
+// add returns the list with an element more at its end, and no more than limit:
+// the oldest go.
+func add[T any](list []*T, x *T, limit int) []*T {
+	if len(list) >= limit {
+		list = list[1:]
+	}
+	return append(list[:len(list):len(list)], x)
+}
+
+// ready returns the tokens of a day that can be handed out.
+func (b *book) ready(day token.Day) []*slot {
+	return keep(b.slots, func(s *slot) bool { return !s.out && s.day == day })
 }
 
 func (b *book) has(s *slot) bool {
-	for _, t := range b.slots {
-		if s == t {
-			return true
-		}
-	}
-	return false
+	return len(keep(b.slots, func(t *slot) bool { return t == s })) > 0
 }
 
 func (b *book) drop(s *slot) {
-	for i, t := range b.slots {
-		if s == t {
-			b.slots = append(b.slots[:i:i], b.slots[i+1:]...)
-			return
-		}
-	}
+	b.slots = keep(b.slots, func(t *slot) bool { return t != s })
 }
 
-func (b *book) add(s *slot) {
-	if len(b.slots) == maxSlots {
-		b.slots = b.slots[1:]
-	}
-	b.slots = append(b.slots[:len(b.slots):len(b.slots)], s)
-}
+func (b *book) add(s *slot) { b.slots = add(b.slots, s, maxSlots) }
 
 // limitOut forgets the oldest of too many tokens that were handed out.
 func (b *book) limitOut() {
-	n := 0
-	for i := len(b.slots) - 1; i >= 0; i-- {
-		if b.slots[i].out {
-			if n++; n > maxOut {
-				b.drop(b.slots[i])
-			}
+	n := len(keep(b.slots, func(s *slot) bool { return s.out }))
+	b.slots = keep(b.slots, func(s *slot) bool {
+		if s.out {
+			n--
 		}
-	}
+		return !s.out || n < maxOut
+	})
 }
 
 func (b *book) batch(day token.Day) *batch {
@@ -116,19 +114,11 @@ func (b *book) batch(day token.Day) *batch {
 
 func (b *book) addBatch(x *batch) {
 	b.dropBatch(x.day)
-	if len(b.batches) == maxBatches {
-		b.batches = b.batches[1:]
-	}
-	b.batches = append(b.batches, x)
+	b.batches = add(b.batches, x, maxBatches)
 }
 
 func (b *book) dropBatch(day token.Day) {
-	for i, x := range b.batches {
-		if x.day == day {
-			b.batches = append(b.batches[:i:i], b.batches[i+1:]...)
-			return
-		}
-	}
+	b.batches = keep(b.batches, func(x *batch) bool { return x.day != day })
 }
 
 // allowance returns what the issuer said of a day.
@@ -156,38 +146,16 @@ func (b *book) setAllowance(day token.Day, a Allowance) {
 		a.Plan = a.Plan[:maxPlan]
 	}
 	a.PerDay = max(a.PerDay, -1)
-	kept := []dayAllowance{}
-	for _, x := range b.allowances {
-		if x.day != day {
-			kept = append(kept, x)
-		}
-	}
-	if len(kept) == maxDays {
-		kept = kept[1:]
-	}
-	b.allowances = append(kept, dayAllowance{day, a})
+	b.allowances = keep(b.allowances, func(x *dayAllowance) bool { return x.day != day })
+	b.allowances = add(b.allowances, &dayAllowance{day, a}, maxDays)
 }
 
 // tidy throws away what is of other times.
 func (b *book) tidy(today token.Day) {
 	near := func(d token.Day) bool { return today-keepDays <= d && d <= today+keepDays }
-	var kept book
-	for _, s := range b.slots {
-		if near(s.day) {
-			kept.slots = append(kept.slots, s)
-		}
-	}
-	for _, x := range b.batches {
-		if near(x.day) {
-			kept.batches = append(kept.batches, x)
-		}
-	}
-	for _, a := range b.allowances {
-		if near(a.day) {
-			kept.allowances = append(kept.allowances, a)
-		}
-	}
-	*b = kept
+	b.slots = keep(b.slots, func(s *slot) bool { return near(s.day) })
+	b.batches = keep(b.batches, func(x *batch) bool { return near(x.day) })
+	b.allowances = keep(b.allowances, func(a *dayAllowance) bool { return near(a.day) })
 }
 
 // The saved form, sealed as a whole and padded to one size, so that it doesn't
@@ -214,34 +182,49 @@ const (
 )
 
 func (b *book) marshal() []byte {
-	p := append(make([]byte, 0, plainSize), bookVersion, byte(len(b.slots)))
-	u32 := binary.BigEndian.AppendUint32
+	p := writer(make([]byte, 0, plainSize))
+	p.u8(bookVersion)
+	p.u8(len(b.slots))
 	for _, s := range b.slots {
-		flags := byte(0)
+		p.u32(int(s.day))
+		flags := 0
 		if s.out {
 			flags = 1
 		}
-		p = append(u32(p, uint32(s.day)), flags)
-		p = append(p, s.token.Store()...)
-		p = append(p, s.refundSeed[:]...)
-		p = append(p, s.refundKey[:]...)
+		p.u8(flags)
+		p.put(s.token.Store())
+		p.put(s.refundSeed[:])
+		p.put(s.refundKey[:])
 	}
-	p = append(p, byte(len(b.batches)))
+	p.u8(len(b.batches))
 	for _, x := range b.batches {
-		p = append(u32(p, uint32(x.day)), x.key[:]...)
-		p = append(p, byte(len(x.seeds)))
+		p.u32(int(x.day))
+		p.put(x.key[:])
+		p.u8(len(x.seeds))
 		for i := range x.seeds {
-			p = append(p, x.seeds[i][:]...)
+			p.put(x.seeds[i][:])
 		}
 	}
-	p = append(p, byte(len(b.allowances)))
+	p.u8(len(b.allowances))
 	for _, a := range b.allowances {
-		p = u32(u32(u32(u32(p, uint32(a.day)), uint32(a.PerDay)), uint32(a.Issued)), uint32(a.PerHour))
-		p = binary.BigEndian.AppendUint64(p, uint64(a.Resets))
-		p = append(append(p, byte(len(a.Plan))), a.Plan...)
+		p.u32(int(a.day))
+		p.u32(a.PerDay)
+		p.u32(a.Issued)
+		p.u32(a.PerHour)
+		p.u32(int(a.Resets >> 32))
+		p.u32(int(a.Resets))
+		p.u8(len(a.Plan))
+		p.put([]byte(a.Plan))
 	}
 	return p[:plainSize]
 }
+
+// writer puts pieces one after the other. There is room for all of them.
+type writer []byte
+
+func (w *writer) put(b []byte) { *w = append(*w, b...) }
+func (w *writer) u8(n int)     { *w = append(*w, byte(n)) }
+func (w *writer) u32(n int)    { *w = binary.BigEndian.AppendUint32(*w, uint32(n)) }
 
 // parseBook reads what marshal wrote. All of it is bounded by its size.
 func parseBook(p []byte) (b book, ok bool) {
@@ -275,7 +258,7 @@ func parseBook(p []byte) (b book, ok bool) {
 	}
 	n = r.count(maxDays)
 	for range n {
-		a := dayAllowance{day: token.Day(r.u32())}
+		a := &dayAllowance{day: token.Day(r.u32())}
 		a.PerDay, a.Issued, a.PerHour = int(int32(r.u32())), int(int32(r.u32())), int(int32(r.u32()))
 		a.Resets = int64(r.u32())<<32 | int64(r.u32())
 		a.Plan = string(r.next(r.count(maxPlan)))

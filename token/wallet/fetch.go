@@ -20,6 +20,10 @@ const (
 	smallBatch = 10
 	largeBatch = 20
 
+	// smallMark and largeMark are how many tokens are enough (see chance).
+	smallMark = 8
+	largeMark = 30
+
 	// meanTick is how long it is between two ticks, on average.
 	meanTick = 20 * time.Minute
 	// opening is the span after the app's opening in which the first fetch is
@@ -43,12 +47,17 @@ func batchSize(a Allowance) int {
 	return smallBatch
 }
 
-// low returns below how many tokens a tick fetches more.
-func low(a Allowance) int {
+// chance returns how likely a tick is to fetch more when there are n tokens: not
+// at all from a mark on, always with none, and in between in proportion to what
+// is missing. A limit at which it always did would say that a message was sent
+// between the tick before and this one; so each message makes a difference of
+// one in the mark only.
+func chance(a Allowance, n int) float64 {
+	mark := smallMark
 	if a.PerDay < 0 {
-		return largeBatch
+		mark = largeMark
 	}
-	return smallBatch / 2
+	return max(0, 1-float64(n)/float64(mark))
 }
 
 // Run fetches ahead until the context ends, whose error it returns. There must
@@ -83,34 +92,22 @@ func (w *Wallet) Run(ctx context.Context) error {
 // tick tries again.
 func (w *Wallet) tick(ctx context.Context) {
 	today := w.today()
-	if w.short(today) {
-		w.fetch(ctx, today, w.lowMark(today))
+	if random() < w.wants(today) {
+		w.fetch(ctx, today, maxSlots)
 	}
-	if w.c.Now().UTC().Hour() >= evening && pick(eveningOdds) == 0 && w.short(today+1) {
+	if w.c.Now().UTC().Hour() >= evening && pick(eveningOdds) == 0 && w.wants(today+1) == 1 {
 		w.fetch(ctx, today+1, 1)
 	}
 }
 
-// short reports whether tokens of a day are to be fetched ahead.
-func (w *Wallet) short(day token.Day) bool {
+// wants returns how likely a tick is to fetch tokens of a day.
+func (w *Wallet) wants(day token.Day) float64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if day == w.today() {
-		return len(w.book.ready(day)) < w.low(day) && w.none(day) == nil
+	if w.none(day) != nil {
+		return 0
 	}
-	return len(w.book.ready(day)) == 0
-}
-
-func (w *Wallet) lowMark(day token.Day) int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.low(day)
-}
-
-// low returns the low mark for a day. The caller holds mu.
-func (w *Wallet) low(day token.Day) int {
-	a := w.book.latest(day)
-	return low(a)
+	return chance(w.book.latest(day), len(w.book.ready(day)))
 }
 
 // spread returns a random time below a span.
@@ -138,7 +135,7 @@ func (w *Wallet) fetch(ctx context.Context, day token.Day, enough int) error {
 	if have >= enough {
 		return nil
 	}
-	err := w.fetchBatch(ctx, day)
+	err := w.batchOf(ctx, day)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	today := day == w.today()

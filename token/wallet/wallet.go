@@ -169,12 +169,13 @@ type Wallet struct {
 	aead  cipher.AEAD
 	label []byte
 
-	fetching chan struct{} // holds one element while somebody fetches
-	wake     chan struct{} // tells Run to look at once
+	batchOf  func(context.Context, token.Day) error // fetchBatch, but for tests of the schedule
+	fetching chan struct{}                          // holds one element while somebody fetches
+	wake     chan struct{}                          // tells Run to look at once
 
 	mu        sync.Mutex
 	book      book
-	keys      map[token.Day]DayKeys
+	keys      []*dayKeys
 	noneUntil int64 // no use to ask before, in seconds since 1970
 	err       error // of the last fetch
 }
@@ -196,8 +197,8 @@ func New(c Config) (*Wallet, error) {
 	w := &Wallet{
 		c: c, aead: aead, label: append([]byte(blobLabel), digest[:]...),
 		fetching: make(chan struct{}, 1), wake: make(chan struct{}, 1),
-		keys: map[token.Day]DayKeys{},
 	}
+	w.batchOf = w.fetchBatch
 	blob, err := c.Store.Load()
 	if err != nil {
 		return nil, err
@@ -319,6 +320,8 @@ func (w *Wallet) takeOut(s *slot, refund token.PublicKey) (*Ticket, error) {
 		s.refundSeed = p.Seed()
 	}
 	s.out = true
+	w.book.drop(s)
+	w.book.add(s) // the newest of those that are out
 	w.book.limitOut()
 	if err := w.save(); err != nil {
 		// Nobody has it, and the store says so too.
@@ -421,55 +424,53 @@ func (w *Wallet) settleSlot(t *Ticket, outcome int, refund []byte) error {
 }
 
 // Unsettled returns the tickets that are Lost, or were out when the program ended, and can still be refunded: it is for the caller to ask for that.
-func (w *Wallet) Unsettled(ctx context.Context) ([]*Ticket, error) {
+func (w *Wallet) Unsettled(ctx context.Context) (tickets []*Ticket, err error) {
 	w.mu.Lock()
-	var tickets []*Ticket
-	for _, s := range w.book.slots {
-		if s.lost && s.refundKey != [32]byte{} && s.day.Good(w.c.Now()) == nil {
-			tickets = append(tickets, &Ticket{w: w, s: s})
-		}
-	}
+	lost := keep(w.book.slots, func(s *slot) bool {
+		return s.lost && s.refundKey != [32]byte{} && s.day.Good(w.c.Now()) == nil
+	})
 	w.mu.Unlock()
-	n := 0
-	for _, t := range tickets {
-		k, err := w.dayKeys(ctx, t.s.day)
+	for _, s := range lost {
+		k, err := w.dayKeys(ctx, s.day)
 		if err != nil {
 			return nil, err
 		}
-		if k.Refund.ID() != t.s.refundKey {
+		if k.Refund.ID() != s.refundKey {
 			continue
 		}
-		if t.refund, err = token.Resume(k.Refund, w.c.Challenge, t.s.refundSeed); err != nil {
+		t := &Ticket{w: w, s: s}
+		if t.refund, err = token.Resume(k.Refund, w.c.Challenge, s.refundSeed); err != nil {
 			return nil, err
 		}
-		tickets[n] = t
-		n++
+		tickets = append(tickets, t)
 	}
-	return tickets[:n], nil
+	return tickets, nil
+}
+
+type dayKeys struct {
+	day token.Day
+	DayKeys
 }
 
 // dayKeys returns the keys of a day, which it asks for once.
 func (w *Wallet) dayKeys(ctx context.Context, day token.Day) (DayKeys, error) {
 	w.mu.Lock()
-	k, ok := w.keys[day]
-	w.mu.Unlock()
-	if ok {
-		return k, nil
+	for _, k := range w.keys {
+		if k.day == day {
+			w.mu.Unlock()
+			return k.DayKeys, nil
+		}
 	}
+	w.mu.Unlock()
 	k, err := w.c.Keys(ctx, day)
+	if err == nil && k.Issue.IsZero() {
+		err = ErrDayUnknown
+	}
 	if err != nil {
 		return k, err
 	}
-	if k.Issue.IsZero() {
-		return k, ErrDayUnknown
-	}
 	w.mu.Lock()
-	for d := range w.keys {
-		if d < day-keepDays {
-			delete(w.keys, d)
-		}
-	}
-	w.keys[day] = k
+	w.keys = add(w.keys, &dayKeys{day, k}, maxDays)
 	w.mu.Unlock()
 	return k, nil
 }
