@@ -10,8 +10,8 @@ import (
 	"sync"
 
 	"github.com/sotto-chat/sotto/internal/padme"
-	"github.com/sotto-chat/sotto/seal"
 	"github.com/sotto-chat/sotto/seal/bhttp"
+	"github.com/sotto-chat/sotto/seal/machine"
 )
 
 var bulkScratch = sync.Pool{New: func() any {
@@ -36,8 +36,8 @@ type bulkBuffers struct {
 // A body that breaks before anything has been sent becomes an error of its own.
 // Later there is no place left for one: the answer then lacks its final record,
 // which every reader notices.
-func (n *Node) sendBulk(ctx context.Context, opened *seal.Opened, rep *reply, out sink) error {
-	sealer, err := opened.NewAnswer(seal.ClassBulk)
+func (n *Node) sendBulk(ctx context.Context, opened *machine.Opened, rep *reply, out sink) error {
+	sealer, err := opened.NewAnswer(machine.ClassBulk)
 	if err != nil {
 		return err
 	}

@@ -13,8 +13,8 @@ import (
 
 	"github.com/sotto-chat/sotto/internal/door"
 	"github.com/sotto-chat/sotto/internal/slowbody"
-	"github.com/sotto-chat/sotto/seal"
 	"github.com/sotto-chat/sotto/seal/envelope"
+	"github.com/sotto-chat/sotto/seal/machine"
 )
 
 // A sealed request must arrive within bodyTime plus a second for each
@@ -105,7 +105,7 @@ func (n *Node) serveSeal(w http.ResponseWriter, r *http.Request) {
 
 	var ended bool
 	now := time.Now()
-	opened, err := seal.OpenRequest(slowbody.Reader(r.Body, size, bodyRate, first, out.rc.SetReadDeadline), func(id seal.KeyID) *seal.PrivateKey {
+	opened, err := machine.OpenRequest(slowbody.Reader(r.Body, size, bodyRate, first, out.rc.SetReadDeadline), func(id machine.KeyID) *machine.PrivateKey {
 		k := n.keys.lookup(id, now)
 		ended = ended || k == nil && n.keys.ended(id)
 		return k
@@ -134,11 +134,11 @@ func (n *Node) serveSeal(w http.ResponseWriter, r *http.Request) {
 // turnAwayUnopened answers a request that couldn't be opened.
 func (n *Node) turnAwayUnopened(w http.ResponseWriter, err error, ended bool) {
 	switch {
-	case errors.Is(err, seal.ErrExpired), errors.Is(err, seal.ErrUnknownKey) && ended:
+	case errors.Is(err, machine.ErrExpired), errors.Is(err, machine.ErrUnknownKey) && ended:
 		n.turnAway(w, http.StatusGone, door.KeyExpired, "The key of this request has been erased. Get a fresh one.")
-	case errors.Is(err, seal.ErrUnknownKey):
+	case errors.Is(err, machine.ErrUnknownKey):
 		n.turnAway(w, http.StatusNotFound, door.KeyUnknown, "This machine never had the key of this request. Get a fresh one.")
-	case errors.Is(err, seal.ErrTooLarge):
+	case errors.Is(err, machine.ErrTooLarge):
 		n.turnAway(w, http.StatusRequestEntityTooLarge, door.TooLarge, "The request is too large.")
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		n.turnAway(w, http.StatusBadRequest, door.Malformed, "The request took too long to arrive.")

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/sotto-chat/sotto/attest/bundle"
-	"github.com/sotto-chat/sotto/seal"
 	"github.com/sotto-chat/sotto/seal/bhttp"
+	"github.com/sotto-chat/sotto/seal/machine"
 )
 
 // freshEvery is the time between two answers with fresh evidence, whoever asks:
@@ -53,7 +53,7 @@ func (h *hardware) freshEvidence(reportData [64]byte) (evidence []bundle.Evidenc
 // vouches together with the key that the request was sealed to (spec/evidence.md,
 // "Fresh evidence"). The answer has the bulk shape; a refusal has that of all our
 // refusals.
-func (n *Node) fresh(id seal.KeyID, body []byte) *reply {
+func (n *Node) fresh(id machine.KeyID, body []byte) *reply {
 	var nonce [32]byte
 	if copy(nonce[:], body) != len(nonce) || len(body) != len(nonce) {
 		return oops(http.StatusBadRequest, "invalid_request_error", "malformed", "A nonce is 32 bytes long.")
@@ -76,7 +76,7 @@ func (n *Node) fresh(id seal.KeyID, body []byte) *reply {
 		return oops(http.StatusServiceUnavailable, "server_error", "evidence_failed", "This machine's hardware did not vouch for it. Try again in a moment.")
 	}
 	n.stats.fresh.Add(1)
-	return &reply{status: http.StatusOK, header: jsonHeader, class: seal.ClassBulk, text: doc}
+	return &reply{status: http.StatusOK, header: jsonHeader, class: machine.ClassBulk, text: doc}
 }
 
 // retryAfter adds to a refusal when to come again.

@@ -17,8 +17,8 @@ import (
 
 	"github.com/sotto-chat/sotto/engine"
 	"github.com/sotto-chat/sotto/internal/door"
-	"github.com/sotto-chat/sotto/seal"
 	"github.com/sotto-chat/sotto/seal/bhttp"
+	"github.com/sotto-chat/sotto/seal/machine"
 )
 
 // answerIDHeader names the answer in a sealed request: 32 random bytes in
@@ -33,7 +33,7 @@ type answerID [32]byte
 type reply struct {
 	status int
 	header []bhttp.Field
-	class  seal.Class
+	class  machine.Class
 	body   io.ReadCloser // an engine's answer; the reply owns it
 	text   []byte        // all of an answer of our own
 
@@ -44,7 +44,7 @@ type reply struct {
 
 // inside answers an opened request. Nothing that goes wrong from here on is
 // said in the clear.
-func (n *Node) inside(ctx context.Context, opened *seal.Opened, out *wire) {
+func (n *Node) inside(ctx context.Context, opened *machine.Opened, out *wire) {
 	req, err := bhttp.ParseRequest(opened.Plaintext())
 	if err != nil {
 		n.answerNow(ctx, opened, out, oops(http.StatusBadRequest, "invalid_request_error", "malformed", "The sealed message is not a request."))
@@ -105,7 +105,7 @@ func decodeAnswerID(s string) (id answerID, err error) {
 }
 
 // answerWhileConnected answers for as long as the connection lives.
-func (n *Node) answerWhileConnected(ctx context.Context, opened *seal.Opened, out *wire, ask *engine.Request) {
+func (n *Node) answerWhileConnected(ctx context.Context, opened *machine.Opened, out *wire, ask *engine.Request) {
 	engineCtx, stop := context.WithTimeout(ctx, n.cfg.Limits.AnswerTime)
 	defer stop()
 	n.stats.live.Add(1)
@@ -114,7 +114,7 @@ func (n *Node) answerWhileConnected(ctx context.Context, opened *seal.Opened, ou
 }
 
 // answerKept starts an answer that lives on its own, and follows it.
-func (n *Node) answerKept(ctx context.Context, opened *seal.Opened, out *wire, ask *engine.Request, id answerID) {
+func (n *Node) answerKept(ctx context.Context, opened *machine.Opened, out *wire, ask *engine.Request, id answerID) {
 	if n.stats.live.Add(1) > int64(n.cfg.Limits.Requests) {
 		n.stats.live.Add(-1)
 		n.answerNow(ctx, opened, out, busy())
@@ -141,18 +141,18 @@ func (n *Node) answerKept(ctx context.Context, opened *seal.Opened, out *wire, a
 }
 
 // answerNow answers a request with what is known already.
-func (n *Node) answerNow(ctx context.Context, opened *seal.Opened, out *wire, rep *reply) {
+func (n *Node) answerNow(ctx context.Context, opened *machine.Opened, out *wire, rep *reply) {
 	_ = n.send(ctx, opened, rep, out) // on an error nobody is left to tell
 }
 
 // send seals a reply into out, until ctx ends. Where only the engine's work has
 // been stopped, a stream is still brought to its end.
-func (n *Node) send(ctx context.Context, opened *seal.Opened, rep *reply, out sink) error {
+func (n *Node) send(ctx context.Context, opened *machine.Opened, rep *reply, out sink) error {
 	defer rep.close()
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case rep.class == seal.ClassBulk:
+	case rep.class == machine.ClassBulk:
 		return n.sendBulk(ctx, opened, rep, out)
 	default:
 		return n.sendPaced(ctx, opened, rep, out)
@@ -167,7 +167,7 @@ func (n *Node) ask(ctx context.Context, stop context.CancelFunc, req *engine.Req
 	if err != nil {
 		return engineReply(err, req.WantsStream())
 	}
-	rep := &reply{status: resp.Status, class: seal.ClassBulk, body: &guarded{resp.Body, n}, ctx: ctx, stop: stop}
+	rep := &reply{status: resp.Status, class: machine.ClassBulk, body: &guarded{resp.Body, n}, ctx: ctx, stop: stop}
 	if resp.ContentType != "" {
 		rep.header = append(rep.header, bhttp.Field{Name: "content-type", Value: resp.ContentType})
 	}
@@ -175,7 +175,7 @@ func (n *Node) ask(ctx context.Context, stop context.CancelFunc, req *engine.Req
 		rep.header = append(rep.header, bhttp.Field{Name: f.Name, Value: f.Value})
 	}
 	if t, _, err := mime.ParseMediaType(resp.ContentType); err == nil && t == "text/event-stream" {
-		rep.class = seal.ClassStream
+		rep.class = machine.ClassStream
 	}
 	return rep
 }
@@ -206,12 +206,12 @@ func engineReply(err error, stream bool) *reply {
 		// Not the engine's words: they may quote the request.
 		e = &engine.Error{Status: http.StatusBadGateway, Type: "server_error", Code: engine.CodeFailed, Message: "The model could not answer. Try again."}
 	}
-	rep := &reply{status: e.Status, header: jsonHeader, class: seal.ClassBulk, text: e.JSON()}
+	rep := &reply{status: e.Status, header: jsonHeader, class: machine.ClassBulk, text: e.JSON()}
 	if e.RetryAfter > 0 {
 		rep.retryAfter(e.RetryAfter)
 	}
 	if stream {
-		rep.class = seal.ClassStream
+		rep.class = machine.ClassStream
 	}
 	return rep
 }
@@ -221,7 +221,7 @@ var jsonHeader = []bhttp.Field{{Name: "content-type", Value: "application/json"}
 // oops is a refusal of our own, in the shape that OpenAI clients know.
 func oops(status int, kind, code, message string) *reply {
 	e := engine.Error{Status: status, Type: kind, Code: code, Message: message}
-	return &reply{status: status, header: jsonHeader, class: seal.ClassStream, text: e.JSON()}
+	return &reply{status: status, header: jsonHeader, class: machine.ClassStream, text: e.JSON()}
 }
 
 func busy() *reply {
@@ -238,7 +238,7 @@ func (rep *reply) close() {
 
 // resume sends a kept answer again: its header, then its records from number
 // "next" on, the ones to come too.
-func (n *Node) resume(ctx context.Context, opened *seal.Opened, out *wire, body []byte) {
+func (n *Node) resume(ctx context.Context, opened *machine.Opened, out *wire, body []byte) {
 	var req struct {
 		ID   string `json:"id"`
 		Next uint64 `json:"next"`
@@ -273,7 +273,7 @@ func (n *Node) cancel(body []byte) *reply {
 		return gone()
 	}
 	k.stop()
-	return &reply{status: http.StatusOK, header: jsonHeader, class: seal.ClassStream, text: []byte(`{"cancelled":true}`)}
+	return &reply{status: http.StatusOK, header: jsonHeader, class: machine.ClassStream, text: []byte(`{"cancelled":true}`)}
 }
 
 func gone() *reply {

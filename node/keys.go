@@ -14,13 +14,13 @@ import (
 	"github.com/sotto-chat/sotto/attest/bundle"
 	"github.com/sotto-chat/sotto/engine"
 	"github.com/sotto-chat/sotto/internal/lines"
-	"github.com/sotto-chat/sotto/seal"
+	"github.com/sotto-chat/sotto/seal/machine"
 )
 
 // liveKey is a key that opens requests, and what vouches for it.
 type liveKey struct {
-	id      seal.KeyID
-	private *seal.PrivateKey
+	id      machine.KeyID
+	private *machine.PrivateKey
 	made    time.Time // with its evidence
 	ends    time.Time // a whole second, the config's not_after
 	bundle  []byte
@@ -38,10 +38,10 @@ type keyring struct {
 	replayLimit int
 
 	mu     sync.RWMutex
-	live   []*liveKey   // newest first
-	erased []seal.KeyID // oldest first, at most maxErased
-	served []byte       // the evidence document
-	made   time.Time    // when the newest key and its evidence were, live or not
+	live   []*liveKey      // newest first
+	erased []machine.KeyID // oldest first, at most maxErased
+	served []byte          // the evidence document
+	made   time.Time       // when the newest key and its evidence were, live or not
 }
 
 // maxErased is how many ended keys are told apart from unknown ones.
@@ -54,7 +54,7 @@ func (n *Node) newKey(ctx context.Context) (*liveKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	private, err := seal.GenerateKey()
+	private, err := machine.GenerateKey()
 	if err != nil {
 		return nil, fmt.Errorf("making a key: %w", err)
 	}
@@ -142,7 +142,7 @@ func (r *keyring) evidence() []byte {
 }
 
 // get returns the key of an id, nil when it isn't live at now.
-func (r *keyring) get(id seal.KeyID, now time.Time) *liveKey {
+func (r *keyring) get(id machine.KeyID, now time.Time) *liveKey {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	for _, k := range r.live {
@@ -154,7 +154,7 @@ func (r *keyring) get(id seal.KeyID, now time.Time) *liveKey {
 }
 
 // lookup is get for the private key alone.
-func (r *keyring) lookup(id seal.KeyID, now time.Time) *seal.PrivateKey {
+func (r *keyring) lookup(id machine.KeyID, now time.Time) *machine.PrivateKey {
 	if k := r.get(id, now); k != nil {
 		return k.private
 	}
@@ -162,7 +162,7 @@ func (r *keyring) lookup(id seal.KeyID, now time.Time) *seal.PrivateKey {
 }
 
 // ended reports whether id was a key of this node.
-func (r *keyring) ended(id seal.KeyID) bool {
+func (r *keyring) ended(id machine.KeyID) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return slices.Contains(r.erased, id) ||

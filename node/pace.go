@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/sotto-chat/sotto/engine"
-	"github.com/sotto-chat/sotto/seal"
 	"github.com/sotto-chat/sotto/seal/bhttp"
+	"github.com/sotto-chat/sotto/seal/machine"
 )
 
 const (
@@ -42,8 +42,8 @@ type pacer struct {
 // sendPaced sends a reply as a stream: the first record at once with the
 // first bytes, then one each tick until the content has ended and the number of
 // records is one of the coarse series.
-func (n *Node) sendPaced(ctx context.Context, opened *seal.Opened, rep *reply, out sink) error {
-	sealer, err := opened.NewAnswer(seal.ClassStream)
+func (n *Node) sendPaced(ctx context.Context, opened *machine.Opened, rep *reply, out sink) error {
+	sealer, err := opened.NewAnswer(machine.ClassStream)
 	if err != nil {
 		return err
 	}
@@ -181,7 +181,7 @@ var streamScratch = sync.Pool{New: func() any { return &scratch{rec: make([]byte
 
 // tick seals and sends the records of a stream. It returns when the last one
 // is out, when ctx ends, or when out takes no more.
-func (n *Node) tick(ctx context.Context, p *pacer, sealer *seal.AnswerSealer, out sink) error {
+func (n *Node) tick(ctx context.Context, p *pacer, sealer *machine.AnswerSealer, out sink) error {
 	select {
 	case <-p.ready:
 	case <-ctx.Done():
@@ -202,7 +202,7 @@ func (n *Node) tick(ctx context.Context, p *pacer, sealer *seal.AnswerSealer, ou
 				data, ended, waiting = p.next(s.data[:0:sealer.Capacity()])
 			}
 			sent := int(sealer.Next()) + 1
-			final := ended && seal.TailRecords(sent) == sent
+			final := ended && machine.TailRecords(sent) == sent
 			s.rec = sealer.AppendRecord(s.rec[:0], data, ended, final)
 			if err := out.record(s.rec, !final && i+1 < gear); err != nil {
 				streamScratch.Put(s)

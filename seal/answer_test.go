@@ -5,6 +5,7 @@ package seal
 
 import (
 	"bytes"
+	"crypto/cipher"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"testing/iotest"
 
 	"github.com/sotto-chat/sotto/seal/envelope"
+	"github.com/sotto-chat/sotto/seal/internal/core"
 )
 
 func TestAnswerRoundTrip(t *testing.T) {
@@ -220,7 +222,7 @@ func TestExchangeErase(t *testing.T) {
 	ex, o := newExchange(t)
 	secrets := ex.secrets
 	ex.Erase()
-	if secrets[0] != [keySize]byte{} {
+	if secrets[0] != [core.KeySize]byte{} {
 		t.Error("the secret is still there")
 	}
 	if _, err := ex.OpenAnswer(bytes.NewReader(newAnswer(t, o, ClassStream).Header())); err == nil {
@@ -332,7 +334,7 @@ func TestReadNothing(t *testing.T) {
 func TestRecordNumbersEnd(t *testing.T) {
 	ex, o := newExchange(t)
 	a := newAnswer(t, o, ClassStream)
-	b := append(a.Header(), forge(a, math.MaxUint64, flagEnd|flagFinal, nil, 0)...)
+	b := append(a.Header(), forge(a, math.MaxUint64, core.FlagEnd|core.FlagFinal, nil, 0)...)
 	r, err := ex.ResumeAnswer(bytes.NewReader(b), a.Header(), math.MaxUint64)
 	if err != nil {
 		t.Fatal(err)
@@ -412,10 +414,10 @@ func TestTailRecords(t *testing.T) {
 	series := 0
 	for n := range 100_000 {
 		total := TailRecords(n)
-		if total < n || total < minTail || total < last {
+		if total < n || total < core.MinTail || total < last {
 			t.Fatalf("TailRecords(%d) = %d", n, total)
 		}
-		if n > minTail && 2*total > 3*n {
+		if n > core.MinTail && 2*total > 3*n {
 			t.Fatalf("TailRecords(%d) = %d: more than half again", n, total)
 		}
 		if TailRecords(total) != total {
@@ -437,3 +439,12 @@ func TestClassString(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 }
+
+// Of the machine's half, what only its own package sees.
+func secretOf(o *Opened) *[core.KeySize]byte { s, _ := core.Secrets(o); return s }
+
+func textOf(o *Opened) *[]byte { _, t := core.Secrets(o); return t }
+
+func headerOf(a *AnswerSealer) *core.AnswerHeader { h, _ := core.Insides(a); return h }
+
+func cipherOf(a *AnswerSealer) *cipher.AEAD { _, c := core.Insides(a); return c }

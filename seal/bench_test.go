@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"testing"
+
+	"github.com/sotto-chat/sotto/seal/internal/core"
 )
 
 // keyring is a set of node keys for tests.
@@ -98,7 +100,7 @@ func BenchmarkServer(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	buf := make([]byte, 0, ClassStream.recordSize())
+	buf := make([]byte, 0, ClassStream.Record())
 	b.ReportAllocs()
 	for b.Loop() {
 		o, err := OpenRequest(bytes.NewReader(msg), keys.lookup)
@@ -109,8 +111,8 @@ func BenchmarkServer(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		for i := range minTail {
-			a.AppendRecord(buf, nil, false, i == minTail-1)
+		for i := range core.MinTail {
+			a.AppendRecord(buf, nil, false, i == core.MinTail-1)
 		}
 	}
 }

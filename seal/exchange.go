@@ -11,6 +11,7 @@ import (
 	"io"
 
 	"github.com/sotto-chat/sotto/seal/envelope"
+	"github.com/sotto-chat/sotto/seal/internal/core"
 )
 
 // Exchange is the client's half of one request: what it takes to open the
@@ -19,7 +20,7 @@ import (
 type Exchange struct {
 	hidden
 	id      [sha256.Size]byte
-	secrets [][keySize]byte // by recipient
+	secrets [][core.KeySize]byte // by recipient
 }
 
 // ID returns the SHA-256 of the request's header, the same as Opened.ID.
@@ -36,7 +37,7 @@ func (ex *Exchange) MarshalBinary() ([]byte, error) {
 	if len(ex.secrets) == 0 {
 		return nil, errors.New("seal: empty exchange")
 	}
-	b := make([]byte, 0, 2+len(ex.id)+len(ex.secrets)*keySize)
+	b := make([]byte, 0, 2+len(ex.id)+len(ex.secrets)*core.KeySize)
 	b = append(b, exchangeVersion, byte(len(ex.secrets)))
 	b = append(b, ex.id[:]...)
 	for i := range ex.secrets {
@@ -62,16 +63,16 @@ func UnmarshalExchange(b []byte) (*Exchange, error) {
 	if count < 1 || count > envelope.MaxRecipients {
 		return nil, fmt.Errorf("seal: exchange: %w: %d recipients", ErrFormat, count)
 	}
-	switch want := fixed + count*keySize; {
+	switch want := fixed + count*core.KeySize; {
 	case len(b) < want:
 		return nil, fmt.Errorf("seal: exchange: %w", ErrTruncated)
 	case len(b) > want:
 		return nil, fmt.Errorf("seal: exchange: %w: bytes after the end", ErrFormat)
 	}
-	ex := &Exchange{secrets: make([][keySize]byte, count)}
+	ex := &Exchange{secrets: make([][core.KeySize]byte, count)}
 	copy(ex.id[:], b[2:])
 	for i := range ex.secrets {
-		copy(ex.secrets[i][:], b[fixed+i*keySize:])
+		copy(ex.secrets[i][:], b[fixed+i*core.KeySize:])
 	}
 	return ex, nil
 }
@@ -109,13 +110,13 @@ func (ex *Exchange) ResumeAnswer(r io.Reader, header []byte, next uint64) (*Answ
 func (ex *Exchange) openAnswer(r io.Reader, resume []byte, next uint64) (*AnswerReader, error) {
 	a := &AnswerReader{r: r}
 	if _, err := io.ReadFull(r, a.header[:]); err != nil {
-		return nil, readError("answer header", err)
+		return nil, core.ReadError("answer header", err)
 	}
-	if a.header[0] != answerVersion {
+	if a.header[0] != core.AnswerVersion {
 		return nil, fmt.Errorf("seal: answer header: %w: version %d", ErrVersion, a.header[0])
 	}
 	class := Class(a.header[1])
-	if class.recordSize() == 0 {
+	if class.Record() == 0 {
 		return nil, fmt.Errorf("seal: answer header: %w: class %d", ErrFormat, class)
 	}
 	if bytes.Equal(resume, a.header[:]) {
@@ -131,7 +132,7 @@ func (ex *Exchange) openAnswer(r io.Reader, resume []byte, next uint64) (*Answer
 		}
 		return nil, err
 	}
-	a.aead = answerCipher(&ex.secrets[recipient], ex.id, &a.header)
-	a.record = make([]byte, class.recordSize())
+	a.aead = core.AnswerCipher(&ex.secrets[recipient], ex.id, &a.header)
+	a.record = make([]byte, class.Record())
 	return a, nil
 }

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/crypto/chacha20poly1305"
 
 	"github.com/sotto-chat/sotto/seal/envelope"
+	"github.com/sotto-chat/sotto/seal/internal/core"
 )
 
 // named reports whether err has one of the names of the spec.
@@ -57,27 +58,27 @@ func FuzzOpenRequest(f *testing.F) {
 func FuzzRequestBody(f *testing.F) {
 	f.Add(make([]byte, envelope.MinSize))
 	f.Add(append([]byte{0, 0, 8, 0}, make([]byte, envelope.MinSize-4)...))
-	f.Add(append([]byte{0xff, 0xff, 0xff, 0xff}, make([]byte, chunkSize)...))
+	f.Add(append([]byte{0xff, 0xff, 0xff, 0xff}, make([]byte, envelope.ChunkSize)...))
 	f.Add([]byte{0, 0, 0, 3, 'a', 'b', 'c'})
-	body := newCipher(make([]byte, keySize), nil, "fuzz")
+	body := core.NewCipher(make([]byte, core.KeySize), nil, "fuzz")
 	f.Fuzz(func(t *testing.T, plain []byte) {
 		size := envelope.PaddedSize(len(plain))
 		plain = append(bytes.Clone(plain), make([]byte, size-len(plain))...)
 		var sealed []byte
 		var nonce [chacha20poly1305.NonceSize]byte
-		for i := 0; i < size; i += chunkSize {
-			end := min(i+chunkSize, size)
-			chunkNonce(&nonce, uint64(i/chunkSize), end == size)
+		for i := 0; i < size; i += envelope.ChunkSize {
+			end := min(i+envelope.ChunkSize, size)
+			core.ChunkNonce(&nonce, uint64(i/envelope.ChunkSize), end == size)
 			sealed = body.Seal(sealed, nonce[:], plain[i:end], nil)
 		}
-		got, err := openBody(bytes.NewReader(sealed), body, size)
+		got, err := core.OpenBody(bytes.NewReader(sealed), body, size)
 		if err != nil {
 			if !named(err) {
 				t.Fatal(err)
 			}
 			return
 		}
-		if again := sealBody(nil, body, got, envelope.PaddedSize(lengthSize+len(got))); !bytes.Equal(again, sealed) {
+		if again := sealBody(nil, body, got, envelope.PaddedSize(core.LengthSize+len(got))); !bytes.Equal(again, sealed) {
 			t.Fatal("a second encoding of the same plaintext was accepted")
 		}
 	})
@@ -112,7 +113,7 @@ func FuzzOpenAnswer(f *testing.F) {
 // in them.
 func FuzzAnswerRecords(f *testing.F) {
 	ex, o := newExchange(f)
-	f.Add(binary.BigEndian.AppendUint16(nil, flagEnd|flagFinal))
+	f.Add(binary.BigEndian.AppendUint16(nil, core.FlagEnd|core.FlagFinal))
 	f.Add(make([]byte, 3000))
 	f.Add(append([]byte{0x80, 3, 'a', 'b', 'c'}, make([]byte, 2000)...))
 	f.Fuzz(func(t *testing.T, plain []byte) {
@@ -121,7 +122,7 @@ func FuzzAnswerRecords(f *testing.F) {
 			t.Fatal(err)
 		}
 		answer := a.Header()
-		size := a.RecordSize() - tagSize
+		size := a.RecordSize() - core.TagSize
 		for n := uint64(0); len(plain) > 0; n++ {
 			p := make([]byte, size)
 			plain = plain[copy(p, plain):]

@@ -11,6 +11,8 @@ import (
 	"math"
 
 	"golang.org/x/crypto/chacha20poly1305"
+
+	"github.com/sotto-chat/sotto/seal/internal/core"
 )
 
 // AnswerReader reads the content of one answer, as an [io.Reader]. It is
@@ -23,7 +25,7 @@ type AnswerReader struct {
 	hidden
 	r       io.Reader
 	aead    cipher.AEAD
-	header  answerHeader
+	header  core.AnswerHeader
 	resumed bool
 	nonce   [chacha20poly1305.NonceSize]byte
 	record  []byte // one record, opened in place
@@ -91,7 +93,7 @@ func (a *AnswerReader) Drain() error {
 	a.unread = nil
 	if a.err == nil {
 		a.err = io.EOF
-		if err := expectEnd(a.r); err != nil {
+		if err := core.ExpectEnd(a.r); err != nil {
 			a.err = fmt.Errorf("seal: answer: %w", err)
 		}
 	}
@@ -117,7 +119,7 @@ func (a *AnswerReader) openNext() error {
 		return fmt.Errorf("seal: answer: %w: too much padding", ErrFormat)
 	}
 	if _, err := io.ReadFull(a.r, a.record); err != nil {
-		return readError("answer", err)
+		return core.ReadError("answer", err)
 	}
 	binary.BigEndian.PutUint64(a.nonce[3:11], a.next)
 	plaintext, err := a.aead.Open(a.record[:0], a.nonce[:], a.record, nil)
@@ -125,8 +127,8 @@ func (a *AnswerReader) openNext() error {
 		return fmt.Errorf("seal: answer: %w: record %d", ErrAuthentication, a.next)
 	}
 	head := binary.BigEndian.Uint16(plaintext)
-	n, end, final := int(head&lengthMask), head&flagEnd != 0, head&flagFinal != 0
-	data := plaintext[headSize:]
+	n, end, final := int(head&core.LengthMask), head&core.FlagEnd != 0, head&core.FlagFinal != 0
+	data := plaintext[core.HeadSize:]
 	switch {
 	case n > len(data):
 		return fmt.Errorf("seal: answer: %w: length %d in record %d", ErrFormat, n, a.next)
@@ -134,7 +136,7 @@ func (a *AnswerReader) openNext() error {
 		return fmt.Errorf("seal: answer: %w: final record %d before the end of content", ErrFormat, a.next)
 	case a.ended && (n > 0 || !end):
 		return fmt.Errorf("seal: answer: %w: content after its end in record %d", ErrFormat, a.next)
-	case !allZero(data[n:]):
+	case !core.AllZero(data[n:]):
 		return fmt.Errorf("seal: answer: %w: record %d", ErrPadding, a.next)
 	}
 	a.next++

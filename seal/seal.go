@@ -23,6 +23,9 @@
 //	w.Write(a.Header())
 //	buf = a.AppendRecord(buf[:0], data, false, false) // once per tick
 //
+// What the machine needs of this is package machine, where the same has the same
+// names: a machine doesn't link the device's half.
+//
 // The plaintexts are binary HTTP messages (package bhttp), but nothing here
 // depends on that. The header of a request can be read without any key: that
 // is package envelope, the only part that a gateway needs.
@@ -40,71 +43,79 @@
 package seal
 
 import (
-	"encoding/hex"
-	"errors"
-	"fmt"
 	"io"
 
-	"github.com/sotto-chat/sotto/seal/envelope"
+	"github.com/sotto-chat/sotto/seal/internal/core"
 )
 
 // MaxRequest is the size of the longest plaintext of a request.
-const MaxRequest = envelope.MaxSize - lengthSize
+const MaxRequest = core.MaxRequest
 
+// The names of spec/seal.md, "Failures".
 var (
 	// ErrTruncated means that the bytes ended before the final chunk or
 	// record. An answer that was cut off can be resumed.
-	ErrTruncated = envelope.ErrTruncated
+	ErrTruncated = core.ErrTruncated
 	// ErrVersion means a version or suite that this code does not know.
-	ErrVersion = envelope.ErrVersion
+	ErrVersion = core.ErrVersion
 	// ErrFormat means bytes that no correct sender makes: a count out of
 	// range, data after the end, a wrong flag.
-	ErrFormat = envelope.ErrFormat
+	ErrFormat = core.ErrFormat
 	// ErrPadding means padding that is not zero or not of the right size.
-	ErrPadding = errors.New("wrong padding")
+	ErrPadding = core.ErrPadding
 	// ErrTooLarge means that a length is above its limit.
-	ErrTooLarge = envelope.ErrTooLarge
+	ErrTooLarge = core.ErrTooLarge
 	// ErrUnknownKey means that a request is addressed to none of the keys.
-	ErrUnknownKey = errors.New("sealed to no key of this node")
+	ErrUnknownKey = core.ErrUnknownKey
 	// ErrExpired means that the key has been erased.
-	ErrExpired = errors.New("key erased")
+	ErrExpired = core.ErrExpired
 	// ErrAuthentication means that bytes were changed, reordered, replayed
 	// or belong to something else: the tag is wrong.
-	ErrAuthentication = errors.New("authentication failed")
+	ErrAuthentication = core.ErrAuthentication
 )
 
-// KeyID names a node key: the start of the hash of its key config.
-type KeyID [envelope.KeyIDSize]byte
+// What the two halves have in common, and the machine's half: see package machine,
+// which has no more than that.
+type (
+	// KeyID names a node key: the start of the hash of its key config.
+	KeyID = core.KeyID
+	// Recipient is a node key that a request is sealed to. Only a key that came
+	// out of verification belongs here.
+	Recipient = core.Recipient
+	// Class is the shape of an answer.
+	Class = core.Class
+	// PrivateKey is a node's key.
+	PrivateKey = core.PrivateKey
+	// Opened is a request that was opened.
+	Opened = core.Opened
+	// AnswerSealer makes the records of one answer.
+	AnswerSealer = core.AnswerSealer
+)
 
-// String returns the id in lower-case hexadecimal.
-func (id KeyID) String() string { return hex.EncodeToString(id[:]) }
+// The classes, and sizes in bytes.
+const (
+	ClassStream      = core.ClassStream
+	ClassBulk        = core.ClassBulk
+	AnswerHeaderSize = core.AnswerHeaderSize
+	SeedSize         = core.SeedSize
+	PublicKeySize    = core.PublicKeySize
+)
 
-// hidden, embedded, keeps a type's contents out of formatted output, logs and
-// JSON, whichever verb or handler is used.
-type hidden struct{}
+// GenerateKey returns a new random key of a node.
+func GenerateKey() (*PrivateKey, error) { return core.GenerateKey() }
 
-const hiddenText = "[secret]"
+// NewPrivateKey returns the key of a seed of SeedSize bytes.
+func NewPrivateKey(seed []byte) (*PrivateKey, error) { return core.NewPrivateKey(seed) }
 
-// Format writes a placeholder in place of the secret, for every verb.
-func (hidden) Format(s fmt.State, _ rune) { io.WriteString(s, hiddenText) }
-
-// String returns a placeholder in place of the secret.
-func (hidden) String() string { return hiddenText }
-
-// GoString returns a placeholder in place of the secret.
-func (hidden) GoString() string { return hiddenText }
-
-// MarshalJSON returns a placeholder in place of the secret.
-func (hidden) MarshalJSON() ([]byte, error) { return []byte(`"` + hiddenText + `"`), nil }
-
-// readError names an error of the underlying reader: an end where bytes were
-// still due is a truncation, all else is the caller's own.
-func readError(what string, err error) error {
-	if err == io.EOF || err == io.ErrUnexpectedEOF {
-		err = ErrTruncated
-	}
-	return fmt.Errorf("seal: %s: %w", what, err)
+// OpenRequest reads one sealed request from r, up to its end, and opens it with
+// the first of its keys that lookup knows.
+func OpenRequest(r io.Reader, lookup func(KeyID) *PrivateKey) (*Opened, error) {
+	return core.OpenRequest(r, lookup)
 }
 
-// zeros is what padding is compared with and copied from.
-var zeros [envelope.ChunkSize]byte
+// TailRecords returns the number of records that an answer is padded to whose
+// content took n.
+func TailRecords(n int) int { return core.TailRecords(n) }
+
+// hidden, embedded, keeps a type's contents out of formatted output.
+type hidden = core.Hidden

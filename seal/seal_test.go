@@ -18,6 +18,7 @@ import (
 	"testing/iotest"
 
 	"github.com/sotto-chat/sotto/seal/envelope"
+	"github.com/sotto-chat/sotto/seal/internal/core"
 )
 
 func TestRequestRoundTrip(t *testing.T) {
@@ -40,7 +41,7 @@ func TestRequestRoundTrip(t *testing.T) {
 			if o.Recipient != i || o.KeyID != r.ID || o.ID != ex.ID() {
 				t.Errorf("recipient %d of %d: got %d, %s, %x", i, k, o.Recipient, o.KeyID, o.ID)
 			}
-			if o.secret != ex.secrets[i] {
+			if *secretOf(o) != ex.secrets[i] {
 				t.Errorf("recipient %d of %d: the halves have different secrets", i, k)
 			}
 		}
@@ -49,9 +50,9 @@ func TestRequestRoundTrip(t *testing.T) {
 
 func TestRequestSizes(t *testing.T) {
 	keys, recipients := newKeyring(t, 1)
-	for _, n := range []int{0, 1, envelope.MinSize - lengthSize, envelope.MinSize - lengthSize + 1,
-		chunkSize - lengthSize - 1, chunkSize - lengthSize, chunkSize - lengthSize + 1, chunkSize,
-		2*chunkSize - lengthSize, 2*chunkSize - lengthSize + 1, 1 << 20, MaxRequest} {
+	for _, n := range []int{0, 1, envelope.MinSize - core.LengthSize, envelope.MinSize - core.LengthSize + 1,
+		envelope.ChunkSize - core.LengthSize - 1, envelope.ChunkSize - core.LengthSize, envelope.ChunkSize - core.LengthSize + 1, envelope.ChunkSize,
+		2*envelope.ChunkSize - core.LengthSize, 2*envelope.ChunkSize - core.LengthSize + 1, 1 << 20, MaxRequest} {
 		plaintext := make([]byte, n)
 		for i := range plaintext {
 			plaintext[i] = byte(i % 251)
@@ -77,8 +78,8 @@ func TestRequestSizes(t *testing.T) {
 func TestRequestLengthHidden(t *testing.T) {
 	_, recipients := newKeyring(t, 1)
 	var want int
-	for n := range envelope.MinSize - lengthSize + 1 {
-		if n%97 != 0 && n < envelope.MinSize-lengthSize-2 {
+	for n := range envelope.MinSize - core.LengthSize + 1 {
+		if n%97 != 0 && n < envelope.MinSize-core.LengthSize-2 {
 			continue
 		}
 		msg, _, err := SealRequest(recipients, make([]byte, n))
@@ -142,7 +143,7 @@ func TestPrepared(t *testing.T) {
 		if _, _, err := SealPrepared([]*Prepared{p}, []byte("again")); !errors.Is(err, errUsed) {
 			t.Errorf("%d used again: %v", i, err)
 		}
-		if p.secret != [keySize]byte{} {
+		if p.secret != [core.KeySize]byte{} {
 			t.Errorf("%d: the secret is still there", i)
 		}
 	}
@@ -225,7 +226,7 @@ func TestRequestsDiffer(t *testing.T) {
 			t.Fatal(err)
 		}
 		o := &Opened{KeyID: recipients[0].ID}
-		contentKey, err := o.unwrap(msg[:h.Len], 1, keys[recipients[0].ID])
+		contentKey, err := core.Unwrap(o, msg[:h.Len], 1, keys[recipients[0].ID])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -247,7 +248,7 @@ func TestErase(t *testing.T) {
 		t.Fatal(err)
 	}
 	key := keys[recipients[0].ID]
-	raw, err := key.load()
+	raw, err := core.Load(key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -290,7 +291,7 @@ func TestNewPrivateKey(t *testing.T) {
 // Secrets show in no output, whatever verb, handler or encoder is used.
 func TestSecretsHidden(t *testing.T) {
 	ex, o := newExchange(t)
-	o.plaintext = []byte("plaintextplaintext")
+	*textOf(o) = []byte("plaintextplaintext")
 	key, err := GenerateKey()
 	if err != nil {
 		t.Fatal(err)
@@ -307,13 +308,13 @@ func TestSecretsHidden(t *testing.T) {
 	for _, v := range []any{ex, *ex, o, *o, key, prepared, sealer, *sealer, reader, *reader,
 		struct{ X any }{ex}, []any{o}, map[string]any{"x": ex}} {
 		if r := reflect.ValueOf(v); r.Kind() == reflect.Pointer {
-			if l, ok := v.(slog.LogValuer); !ok || l.LogValue().String() != hiddenText {
+			if l, ok := v.(slog.LogValuer); !ok || l.LogValue().String() != core.HiddenText {
 				t.Errorf("%T: no LogValue that hides it", v)
 			}
-			if s, ok := v.(fmt.Stringer); !ok || s.String() != hiddenText {
+			if s, ok := v.(fmt.Stringer); !ok || s.String() != core.HiddenText {
 				t.Errorf("%T: no String that hides it", v)
 			}
-			if s, ok := v.(fmt.GoStringer); !ok || s.GoString() != hiddenText {
+			if s, ok := v.(fmt.GoStringer); !ok || s.GoString() != core.HiddenText {
 				t.Errorf("%T: no GoString that hides it", v)
 			}
 		}
@@ -326,13 +327,13 @@ func TestSecretsHidden(t *testing.T) {
 		if b, err := json.Marshal(v); err == nil {
 			out.Write(b)
 		}
-		if !strings.Contains(out.String(), hiddenText) {
+		if !strings.Contains(out.String(), core.HiddenText) {
 			t.Errorf("%T: placeholder missing in:\n%s", v, out.String())
 		}
-		if f, ok := v.(fmt.Formatter); ok && fmt.Sprintf("%v", f) != hiddenText {
+		if f, ok := v.(fmt.Formatter); ok && fmt.Sprintf("%v", f) != core.HiddenText {
 			t.Errorf("%T is formatted as %v", v, f)
 		}
-		secrets := [][]byte{o.secret[:], o.plaintext, o.ID[:]}
+		secrets := [][]byte{secretOf(o)[:], *textOf(o), o.ID[:]}
 		for _, s := range secrets {
 			for _, form := range []string{string(s), hex.EncodeToString(s[:8]),
 				strings.Trim(fmt.Sprint(s[:8]), "[]"), strings.Trim(fmt.Sprintf("%#v", s[:4]), "[]byte{}")} {
@@ -369,13 +370,13 @@ func TestRequestBounds(t *testing.T) {
 		t.Errorf("a short seed: %v", err)
 	}
 	for at := range 3 {
-		b := make([]byte, 2*len(zeros)+2)
+		b := make([]byte, 2*len(core.Zeros)+2)
 		b[at*(len(b)-1)/2] = 1
-		if allZero(b) {
+		if core.AllZero(b) {
 			t.Errorf("a 1 at %d is none", at*(len(b)-1)/2)
 		}
 	}
-	if !allZero(make([]byte, 2*len(zeros)+2)) {
+	if !core.AllZero(make([]byte, 2*len(core.Zeros)+2)) {
 		t.Error("zeros are none")
 	}
 }
@@ -383,7 +384,7 @@ func TestRequestBounds(t *testing.T) {
 // Room for a request grows by doubling, not chunk by chunk.
 func TestOpeningGrowsSeldom(t *testing.T) {
 	keys, recipients := newKeyring(t, 1)
-	msg, _, err := SealRequest(recipients, make([]byte, 64*chunkSize))
+	msg, _, err := SealRequest(recipients, make([]byte, 64*envelope.ChunkSize))
 	if err != nil {
 		t.Fatal(err)
 	}

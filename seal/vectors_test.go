@@ -210,8 +210,8 @@ func TestVectorsRequest(t *testing.T) {
 			if o.Recipient != *v.Recipient {
 				t.Errorf("Recipient = %d, want %d", o.Recipient, *v.Recipient)
 			}
-			if v.Schedule != nil && !bytes.Equal(o.secret[:], v.Schedule.AnswerSecret) {
-				t.Errorf("answer secret = %x, want %x", o.secret, v.Schedule.AnswerSecret)
+			if v.Schedule != nil && !bytes.Equal(secretOf(o)[:], v.Schedule.AnswerSecret) {
+				t.Errorf("answer secret = %x, want %x", secretOf(o), v.Schedule.AnswerSecret)
 			}
 			h, err := envelope.Parse(v.Message)
 			if err != nil {

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/crypto/chacha20poly1305"
 
 	"github.com/sotto-chat/sotto/seal/envelope"
+	"github.com/sotto-chat/sotto/seal/internal/core"
 )
 
 // This file makes the vectors. What a correct sender never makes is put
@@ -79,7 +80,7 @@ func (g *generator) contentKey(msg []byte, i int) []byte {
 	}
 	id := KeyID(h.Recipients[i])
 	o := &Opened{KeyID: id, Recipient: i}
-	key, err := o.unwrap(msg[:h.Len], len(h.Recipients), g.known[id])
+	key, err := core.Unwrap(o, msg[:h.Len], len(h.Recipients), g.known[id])
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -94,10 +95,10 @@ func (g *generator) rebody(msg []byte, lastFlag bool, plain ...[]byte) []byte {
 		g.t.Fatal(err)
 	}
 	out := slices.Clone(msg[:h.Len])
-	body := bodyCipher(g.contentKey(msg, 0), sha256.Sum256(out))
+	body := core.BodyCipher(g.contentKey(msg, 0), sha256.Sum256(out))
 	var nonce [chacha20poly1305.NonceSize]byte
 	for i, p := range plain {
-		chunkNonce(&nonce, uint64(i), lastFlag && i == len(plain)-1)
+		core.ChunkNonce(&nonce, uint64(i), lastFlag && i == len(plain)-1)
 		out = body.Seal(out, nonce[:], p, nil)
 	}
 	return out
@@ -113,20 +114,20 @@ func (g *generator) reheader(f func(header []byte)) []byte {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	enc, sender, err := hpke.NewSender(public, hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), requestInfo(g.recipients[0].ID))
+	enc, sender, err := hpke.NewSender(public, hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), core.RequestInfo(g.recipients[0].ID))
 	if err != nil {
 		g.t.Fatal(err)
 	}
 	header = append(header, g.recipients[0].ID[:]...)
 	header = append(header, enc...)
 	f(header)
-	contentKey := bytes.Repeat([]byte{0x5e}, keySize)
+	contentKey := bytes.Repeat([]byte{0x5e}, core.KeySize)
 	wrap, err := sender.Seal(header, contentKey)
 	if err != nil {
 		g.t.Fatal(err)
 	}
 	header = append(header, wrap...)
-	return sealBody(header, bodyCipher(contentKey, sha256.Sum256(header)), []byte(bhttpHello), int(binary.BigEndian.Uint32(header[3:])))
+	return sealBody(header, core.BodyCipher(contentKey, sha256.Sum256(header)), []byte(bhttpHello), int(binary.BigEndian.Uint32(header[3:])))
 }
 
 // flip returns a copy of b with the lowest bit of the byte at each index
@@ -167,11 +168,11 @@ func (g *generator) requests() {
 	ok("one recipient", "", one, hello)
 	key := g.contentKey(one, 0)
 	id := sha256.Sum256(one[:envelope.FixedSize+envelope.RecipientSize+envelope.WrapSize])
-	bodyKey, err := hkdf.Key(sha256.New, key, id[:], labelBody, keySize)
+	bodyKey, err := hkdf.Key(sha256.New, key, id[:], core.LabelBody, core.KeySize)
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	secret := g.open(one).secret
+	secret := *secretOf(g.open(one))
 	f.Vectors[0].Schedule = &schedule{ContentKey: key, BodyKey: bodyKey, AnswerSecret: secret[:]}
 
 	two, _ := g.seal(hello, 1, 0)
@@ -180,7 +181,7 @@ func (g *generator) requests() {
 	ok("second recipient", "the node has the second key only", second, hello)
 	empty, _ := g.seal(nil, 0)
 	ok("empty plaintext", "", empty, []byte{})
-	full := bytes.Repeat([]byte("x"), envelope.MinSize-lengthSize)
+	full := bytes.Repeat([]byte("x"), envelope.MinSize-core.LengthSize)
 	exact, _ := g.seal(full, 0)
 	ok("no padding", "the plaintext and its length fill the smallest size", exact, full)
 	more := append(full, 'x')
@@ -201,7 +202,7 @@ func (g *generator) requests() {
 	fail("truncated", "no body", "", one[:body1])
 	fail("truncated", "cut in the body", "", one[:body1+1000])
 	fail("truncated", "last byte missing", "", one[:len(one)-1])
-	fail("truncated", "last chunk missing", "", chunks[:body1+chunkSize+tagSize])
+	fail("truncated", "last chunk missing", "", chunks[:body1+envelope.ChunkSize+core.TagSize])
 
 	fail("version", "version 0", "", g.reheader(func(h []byte) { h[0] = 0 }))
 	fail("version", "version 2", "", g.reheader(func(h []byte) { h[0] = 2 }))
@@ -269,23 +270,23 @@ func (g *generator) requests() {
 	plain := padded(len(hello), hello, envelope.MinSize)
 	fail("authentication", "only chunk not marked as last", "", g.rebody(one, false, plain))
 	fail("padding", "last byte of the padding not zero", "", g.rebody(one, true, flip(plain, -1)))
-	fail("padding", "first byte of the padding not zero", "", g.rebody(one, true, flip(plain, lengthSize+len(hello))))
-	fail("padding", "more padding than the Padmé size asks for", "the next size, zeros", g.rebody(next, true, padded(len(hello), hello, len(next)-body1-tagSize)))
-	fail("format", "length beyond the plaintext", "2,045 of 2,044", g.rebody(one, true, padded(envelope.MinSize-lengthSize+1, nil, envelope.MinSize)))
+	fail("padding", "first byte of the padding not zero", "", g.rebody(one, true, flip(plain, core.LengthSize+len(hello))))
+	fail("padding", "more padding than the Padmé size asks for", "the next size, core.Zeros", g.rebody(next, true, padded(len(hello), hello, len(next)-body1-core.TagSize)))
+	fail("format", "length beyond the plaintext", "2,045 of 2,044", g.rebody(one, true, padded(envelope.MinSize-core.LengthSize+1, nil, envelope.MinSize)))
 	fail("format", "largest length", "4,294,967,295", g.rebody(one, true, padded(1<<32-1, nil, envelope.MinSize)))
 
 	// Two chunks of the same size.
-	even := bytes.Repeat([]byte("0123456789abcdef"), 2*chunkSize/16)[:2*chunkSize-lengthSize]
+	even := bytes.Repeat([]byte("0123456789abcdef"), 2*envelope.ChunkSize/16)[:2*envelope.ChunkSize-core.LengthSize]
 	pair, _ := g.seal(even, 0)
-	const sealed = chunkSize + tagSize
+	const sealed = envelope.ChunkSize + core.TagSize
 	first, last := pair[body1:body1+sealed], pair[body1+sealed:]
 	head := pair[:body1:body1]
 	fail("authentication", "chunks reordered", "", slices.Concat(head, last, first))
 	fail("authentication", "first chunk replayed", "in place of the second", slices.Concat(head, first, first))
 	otherPair, _ := g.seal(even, 0)
 	fail("authentication", "chunk spliced", "the second chunk of another request to the same key", slices.Concat(head, first, otherPair[body1+sealed:]))
-	plain = padded(len(even), even, 2*chunkSize)
-	fail("authentication", "last chunk not marked as last", "", g.rebody(pair, false, plain[:chunkSize], plain[chunkSize:]))
+	plain = padded(len(even), even, 2*envelope.ChunkSize)
+	fail("authentication", "last chunk not marked as last", "", g.rebody(pair, false, plain[:envelope.ChunkSize], plain[envelope.ChunkSize:]))
 
 	writeVectors(g.t, "request.json", f)
 }

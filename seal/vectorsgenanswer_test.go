@@ -10,6 +10,8 @@ import (
 	"encoding/binary"
 	"slices"
 	"testing"
+
+	"github.com/sotto-chat/sotto/seal/internal/core"
 )
 
 // forge makes records that AppendRecord refuses to make: number n of a, with
@@ -17,10 +19,10 @@ import (
 func forge(a *AnswerSealer, n uint64, head uint16, data []byte, padding byte) []byte {
 	plain := binary.BigEndian.AppendUint16(nil, head)
 	plain = append(plain, data...)
-	plain = append(plain, bytes.Repeat([]byte{padding}, a.RecordSize()-tagSize-len(plain))...)
-	nonce := a.nonce
+	plain = append(plain, bytes.Repeat([]byte{padding}, a.RecordSize()-core.TagSize-len(plain))...)
+	var nonce [12]byte
 	binary.BigEndian.PutUint64(nonce[3:11], n)
-	return a.aead.Seal(nil, nonce[:], plain, nil)
+	return (*cipherOf(a)).Seal(nil, nonce[:], plain, nil)
 }
 
 func newAnswer(t testing.TB, o *Opened, class Class) *AnswerSealer {
@@ -48,7 +50,7 @@ func whole(a *AnswerSealer, total int, content ...string) []byte {
 
 // record returns record n of an answer.
 func record(answer []byte, n int) []byte {
-	size := Class(answer[1]).recordSize()
+	size := Class(answer[1]).Record()
 	return answer[AnswerHeaderSize+n*size:][:size]
 }
 
@@ -92,8 +94,8 @@ func (g *generator) answers() {
 	a := newAnswer(g.t, o, ClassStream)
 	padded := whole(a, TailRecords(3), "one ", "", "two")
 	v := ok("stream", "three records of content, the second empty, padded to 16", padded, "one two")
-	info := slices.Concat([]byte(labelAnswer), o.ID[:], a.header[:])
-	key, err := hkdf.Key(sha256.New, o.secret[:], a.header[3:], string(info), keySize)
+	info := slices.Concat([]byte(core.LabelAnswer), o.ID[:], headerOf(a)[:])
+	key, err := hkdf.Key(sha256.New, secretOf(o)[:], headerOf(a)[3:], string(info), core.KeySize)
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -127,8 +129,8 @@ func (g *generator) answers() {
 	fail("authentication", "class swapped to stream", "", set(whole(newAnswer(g.t, o, ClassBulk), 1, "hello"), 1, 1), "")
 	fail("authentication", "recipient swapped", "another recipient's number on the answer", set(short, 2, 1), "")
 	impostor := newAnswer(g.t, byOther, ClassStream)
-	impostor.header[2] = 0
-	impostor.aead = answerCipher(&byOther.secret, byOther.ID, &impostor.header)
+	headerOf(impostor)[2] = 0
+	*cipherOf(impostor) = core.AnswerCipher(secretOf(byOther), byOther.ID, headerOf(impostor))
 	fail("authentication", "recipient lies about its number", "it does not have the other's answer secret", whole(impostor, 1, "hello"), "")
 	fail("authentication", "flipped bit in the nonce", "", flip(short, 3), "")
 	fail("authentication", "flipped bit in the data", "", flip(short, AnswerHeaderSize+1024+2), "one ")
@@ -151,7 +153,7 @@ func (g *generator) answers() {
 	fail("format", "record after the final record", "", append(slices.Clone(short), record(short, 3)...), "one two three")
 	a = newAnswer(g.t, o, ClassStream)
 	head = a.Header()
-	const end, final = flagEnd, flagFinal
+	const end, final = core.FlagEnd, core.FlagFinal
 	forged := func(n uint64, flags uint16, data string) []byte {
 		return forge(a, n, flags|uint16(len(data)), []byte(data), 0)
 	}
@@ -159,11 +161,11 @@ func (g *generator) answers() {
 	fail("format", "content after its end", "", slices.Concat(head, forged(0, end, "one"), forged(1, end|final, "two")), "one")
 	fail("format", "end of content taken back", "", slices.Concat(head, forged(0, end, "one"), forged(1, 0, ""), forged(2, end|final, "")), "one")
 	fail("format", "length beyond the record", "1,007 of 1,006", slices.Concat(head, forge(a, 0, end|final|1007, nil, 0)), "")
-	fail("format", "largest length", "16,383", slices.Concat(head, forge(a, 0, end|final|lengthMask, nil, 0)), "")
+	fail("format", "largest length", "16,383", slices.Concat(head, forge(a, 0, end|final|core.LengthMask, nil, 0)), "")
 	fail("padding", "padding not zero", "", slices.Concat(head, forged(0, 0, "one"), forge(a, 1, end|final|3, []byte("two"), 1)), "one")
 	last := forged(1, end|final, "")
 	fail("padding", "last byte of the padding not zero", "", func() []byte {
-		plain := make([]byte, 1024-tagSize)
+		plain := make([]byte, 1024-core.TagSize)
 		binary.BigEndian.PutUint16(plain, end|final)
 		plain[len(plain)-1] = 1
 		return slices.Concat(head, forge(a, 0, binary.BigEndian.Uint16(plain), plain[2:], 0), last)

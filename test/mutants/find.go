@@ -98,6 +98,7 @@ type pkg struct {
 	GoFiles, TestGoFiles, XTestGoFiles []string
 	Module                             struct{ Dir string }
 	rel                                string // folder, relative to the module
+	tested, testedIn                   string // whose tests try it, and their folder; "" if nobody's
 	fset                               *token.FileSet
 	files                              []*source
 	imports                            types.Importer
@@ -157,6 +158,7 @@ func list(patterns []string) ([]*pkg, error) {
 	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
 		p := &pkg{}
 		if err := dec.Decode(p); errors.Is(err, io.EOF) {
+			whoTests(pkgs)
 			return pkgs, nil
 		} else if err != nil {
 			return nil, err
@@ -170,6 +172,19 @@ func list(patterns []string) ([]*pkg, error) {
 		}
 		p.rel = filepath.ToSlash(rel)
 		pkgs = append(pkgs, p)
+	}
+}
+
+// whoTests finds whose tests try each package: its own, or where it has none those
+// of the package in the nearest folder above it, whose inside it then is.
+func whoTests(pkgs []*pkg) {
+	for _, p := range pkgs {
+		for _, q := range pkgs {
+			above := q == p || strings.HasPrefix(p.Dir, q.Dir+string(filepath.Separator))
+			if above && len(q.TestGoFiles)+len(q.XTestGoFiles) > 0 && len(q.Dir) > len(p.testedIn) {
+				p.tested, p.testedIn = q.ImportPath, q.Dir
+			}
+		}
 	}
 }
 

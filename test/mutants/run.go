@@ -51,7 +51,7 @@ func (p *pkg) run(dir string, all, mine []*mutant, jobs int) error {
 	for _, m := range mine {
 		m.fate = unreached
 	}
-	if len(p.TestGoFiles)+len(p.XTestGoFiles) == 0 {
+	if p.tested == "" {
 		return nil
 	}
 	b, err := p.build(dir)
@@ -127,8 +127,8 @@ func (p *pkg) build(dir string) (binary, error) {
 	if err := os.WriteFile(file, doc, 0o644); err != nil {
 		return binary{}, err
 	}
-	b := binary{file: filepath.Join(dir, "tests"), dir: p.Dir}
-	cmd := exec.Command("go", "test", "-c", "-vet=off", "-overlay", file, "-o", b.file, p.ImportPath)
+	b := binary{file: filepath.Join(dir, "tests"), dir: p.testedIn}
+	cmd := exec.Command("go", "test", "-c", "-vet=off", "-overlay", file, "-o", b.file, p.tested)
 	cmd.Dir = p.Module.Dir
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return binary{}, fmt.Errorf("building with mutants: %w\n%s", err, out)

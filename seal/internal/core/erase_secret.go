@@ -3,7 +3,7 @@
 
 //go:build goexperiment.runtimesecret
 
-package seal
+package core
 
 import (
 	"runtime"

@@ -1,7 +1,7 @@
 // Copyright (c) Sotto authors
 // SPDX-License-Identifier: Apache-2.0
 
-package seal
+package core
 
 import (
 	"crypto/hpke"
@@ -20,7 +20,7 @@ const (
 // PrivateKey is a node's MLKEM768-X25519 key (draft-ietf-hpke-pq, the KEM also
 // known as X-Wing). It is safe for concurrent use.
 type PrivateKey struct {
-	hidden
+	Hidden
 	key    atomic.Pointer[hpke.PrivateKey]
 	public []byte
 }

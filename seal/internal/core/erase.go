@@ -3,7 +3,7 @@
 
 //go:build !goexperiment.runtimesecret
 
-package seal
+package core
 
 // withSecrets runs f, whose memory the runtime zeroes if it can. This one
 // cannot.

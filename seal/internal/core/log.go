@@ -3,7 +3,7 @@
 
 //go:build !js
 
-package seal
+package core
 
 import "log/slog"
 
@@ -12,4 +12,4 @@ import "log/slog"
 // no logger and doesn't link one for it.
 
 // LogValue returns a placeholder in place of the secret.
-func (hidden) LogValue() slog.Value { return slog.StringValue(hiddenText) }
+func (Hidden) LogValue() slog.Value { return slog.StringValue(HiddenText) }

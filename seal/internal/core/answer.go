@@ -1,7 +1,7 @@
 // Copyright (c) Sotto authors
 // SPDX-License-Identifier: Apache-2.0
 
-package seal
+package core
 
 import (
 	"crypto/cipher"
@@ -37,9 +37,9 @@ func (c Class) String() string {
 	return fmt.Sprintf("Class(%d)", byte(c))
 }
 
-// recordSize returns the size of each record on the wire, 0 for a class that
+// Record returns the size of each record on the wire, 0 for a class that
 // does not exist.
-func (c Class) recordSize() int {
+func (c Class) Record() int {
 	switch c {
 	case ClassStream:
 		return 1 << 10
@@ -50,26 +50,26 @@ func (c Class) recordSize() int {
 }
 
 const (
-	answerVersion   = 1
+	AnswerVersion   = 1
 	answerNonceSize = 32
 	// AnswerHeaderSize is the size of an answer's header.
 	AnswerHeaderSize = 3 + answerNonceSize
 
 	// A record's plaintext starts with two flags and the length of its data.
-	headSize   = 2
-	flagEnd    = 1 << 15 // the content ends with this record's data, or has
-	flagFinal  = 1 << 14 // no record follows
-	lengthMask = flagFinal - 1
+	HeadSize   = 2
+	FlagEnd    = 1 << 15 // the content ends with this record's data, or has
+	FlagFinal  = 1 << 14 // no record follows
+	LengthMask = FlagFinal - 1
 )
 
-type answerHeader = [AnswerHeaderSize]byte
+type AnswerHeader = [AnswerHeaderSize]byte
 
 // AnswerSealer makes the records of one answer. It is secret, and not safe
 // for concurrent use.
 type AnswerSealer struct {
-	hidden
+	Hidden
 	aead   cipher.AEAD
-	header answerHeader
+	header AnswerHeader
 	nonce  [chacha20poly1305.NonceSize]byte
 	next   uint64
 	ended  bool
@@ -80,26 +80,26 @@ type AnswerSealer struct {
 // nonce and so its own key: a request can be answered more than once, as for
 // a resumption that finds nothing.
 func (o *Opened) NewAnswer(class Class) (*AnswerSealer, error) {
-	if class.recordSize() == 0 {
+	if class.Record() == 0 {
 		return nil, fmt.Errorf("seal: no answer class %d", class)
 	}
 	a := new(AnswerSealer)
-	a.header[0] = answerVersion
+	a.header[0] = AnswerVersion
 	a.header[1] = byte(class)
 	a.header[2] = byte(o.Recipient)
 	rand.Read(a.header[3:]) // never fails
-	a.aead = answerCipher(&o.secret, o.ID, &a.header)
+	a.aead = AnswerCipher(&o.secret, o.ID, &a.header)
 	return a, nil
 }
 
-// answerCipher derives the key of an answer. The request's header, the class,
+// AnswerCipher derives the key of an answer. The request's header, the class,
 // the recipient's place and the nonce are all bound by it.
-func answerCipher(secret *[keySize]byte, id [sha256.Size]byte, header *answerHeader) cipher.AEAD {
-	info := make([]byte, 0, len(labelAnswer)+len(id)+len(header))
-	info = append(info, labelAnswer...)
+func AnswerCipher(secret *[KeySize]byte, id [sha256.Size]byte, header *AnswerHeader) cipher.AEAD {
+	info := make([]byte, 0, len(LabelAnswer)+len(id)+len(header))
+	info = append(info, LabelAnswer...)
 	info = append(info, id[:]...)
 	info = append(info, header[:]...)
-	return newCipher(secret[:], header[3:], string(info))
+	return NewCipher(secret[:], header[3:], string(info))
 }
 
 // Header returns the AnswerHeaderSize bytes that go before the first record.
@@ -110,10 +110,10 @@ func (a *AnswerSealer) Header() []byte { return append([]byte(nil), a.header[:].
 func (a *AnswerSealer) Class() Class { return Class(a.header[1]) }
 
 // RecordSize returns the size of each record on the wire.
-func (a *AnswerSealer) RecordSize() int { return a.Class().recordSize() }
+func (a *AnswerSealer) RecordSize() int { return a.Class().Record() }
 
 // Capacity returns how many bytes of data one record takes.
-func (a *AnswerSealer) Capacity() int { return a.RecordSize() - tagSize - headSize }
+func (a *AnswerSealer) Capacity() int { return a.RecordSize() - TagSize - HeadSize }
 
 // Next returns the number of the record that AppendRecord makes next.
 func (a *AnswerSealer) Next() uint64 { return a.next }
@@ -139,31 +139,31 @@ func (a *AnswerSealer) AppendRecord(dst, data []byte, endOfContent, final bool) 
 	a.ended = a.ended || endOfContent || final
 	head := uint16(len(data))
 	if a.ended {
-		head |= flagEnd
+		head |= FlagEnd
 	}
 	if a.final {
-		head |= flagFinal
+		head |= FlagFinal
 	}
 
 	start := len(dst)
 	dst = binary.BigEndian.AppendUint16(dst, head)
 	dst = append(dst, data...)
-	dst = append(dst, zeros[:a.Capacity()-len(data)]...)
+	dst = append(dst, Zeros[:a.Capacity()-len(data)]...)
 	binary.BigEndian.PutUint64(a.nonce[3:11], a.next)
 	a.next++
 	return a.aead.Seal(dst[:start], a.nonce[:], dst[start:], nil)
 }
 
-// minTail is the shortest answer: a refusal looks like a short sentence.
-const minTail = 16
+// MinTail is the shortest answer: a refusal looks like a short sentence.
+const MinTail = 16
 
 // TailRecords returns the number of records that an answer is padded to whose
 // content took n: the least of 16, 24, 32, 48, 64, 96 and so on, twice a step
 // from power of two to power of two. A reader refuses an answer that goes on
 // for longer than that.
 func TailRecords(n int) int {
-	if n <= minTail {
-		return minTail
+	if n <= MinTail {
+		return MinTail
 	}
 	top := 1 << bits.Len(uint(n-1)) // the power of two at or above n
 	if n <= top/4*3 {
