@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -43,6 +44,7 @@ func (g *Gateway) routes() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /sotto/v1/nodes", g.serveNodes)
 	mux.HandleFunc("GET /sotto/v1/log", g.serveLog)
+	mux.HandleFunc("GET /sotto/v1/keys", g.serveKeys)
 	mux.HandleFunc("POST "+pathSeal, g.serveSeal)
 	mux.HandleFunc("POST "+pathControl, g.serveControl)
 	mux.HandleFunc("POST /sotto/v1/refund", g.serveRefund)
@@ -60,6 +62,14 @@ func (g *Gateway) routes() *http.ServeMux {
 func (g *Gateway) serveNodes(w http.ResponseWriter, r *http.Request) {
 	if !g.anyAlive() {
 		g.pollAgain(r.Context())
+	}
+	switch query := r.URL.RawQuery; {
+	case query == "ids":
+		g.serveIDs(w)
+		return
+	case strings.HasPrefix(query, "at="):
+		g.serveAt(w, query)
+		return
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")

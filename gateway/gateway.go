@@ -55,6 +55,10 @@ type Config struct {
 	// takes no such requests.
 	OHTTP []ohttp.Seed
 
+	// KeyLog is the key log, whose view is passed on to clients and by whose list nodes
+	// are handed out one by one. Nil means that none is followed.
+	KeyLog *KeyLog
+
 	// PollEvery is the time between two looks at each node (10 seconds), LogEvery
 	// that between two looks at the log (5 seconds).
 	PollEvery, LogEvery time.Duration
@@ -96,6 +100,7 @@ type Gateway struct {
 	list    atomic.Pointer[[]byte] // the answer to GET /sotto/v1/nodes
 
 	publicLog *publicLog // nil where none is followed
+	lists     lists
 	oblivious *oblivious // nil without a key
 	spending  *spending  // nil where requests are free
 }
@@ -181,7 +186,10 @@ func (g *Gateway) Run(ctx context.Context) error {
 		following.Go(func() { g.spending.run(ctx) })
 	}
 	if g.publicLog != nil {
-		following.Go(func() { g.followLog(ctx) }) // on the side: a log that hangs is no reason to forget nodes
+		following.Go(func() { g.followLog(ctx, g.publicLog, func() {}) }) // on the side: a log that hangs is no reason to forget nodes
+	}
+	if l := g.cfg.KeyLog; l != nil {
+		following.Go(func() { g.followLog(ctx, l.publicLog, func() { g.openKeys(ctx) }) })
 	}
 	t := time.NewTicker(g.cfg.PollEvery)
 	defer t.Stop()
@@ -203,8 +211,9 @@ type node struct {
 
 	mu      sync.Mutex
 	id      string
-	bundles [][]byte // exact bytes, as the node sent them
-	keys    []keyID  // newest last; some of them ended, so that the node can say so
+	bundles [][]byte  // exact bytes, as the node sent them
+	met     time.Time // when it answered last
+	keys    []keyID   // newest last; some of them ended, so that the node can say so
 }
 
 func (n *node) has(ids [][16]byte) bool {

@@ -210,11 +210,14 @@ func parseFrom(query string) (n int64, given, ok bool) {
 
 // serveLog passes the log's view on, byte for byte.
 func (g *Gateway) serveLog(w http.ResponseWriter, r *http.Request) {
-	l := g.publicLog
-	if l == nil {
+	if g.publicLog == nil {
 		door.Refuse(w, http.StatusNotFound, door.NotFound, "This service follows no public log.")
 		return
 	}
+	serveView(w, r, g.publicLog)
+}
+
+func serveView(w http.ResponseWriter, r *http.Request, l *publicLog) {
 	n, given, ok := parseFrom(r.URL.RawQuery)
 	if !ok {
 		door.Refuse(w, http.StatusBadRequest, door.Malformed, "A view of the log starts at a multiple of "+strconv.Itoa(viewSpan)+": from=0, from=256 and so on.")
@@ -243,21 +246,22 @@ func (g *Gateway) serveLog(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// followLog polls the log until ctx ends.
-func (g *Gateway) followLog(ctx context.Context) {
+// followLog polls the log until ctx ends, and calls after each time.
+func (g *Gateway) followLog(ctx context.Context, l *publicLog, after func()) {
 	t := time.NewTicker(g.cfg.LogEvery)
 	defer t.Stop()
 	for {
-		news, err := g.publicLog.poll(ctx)
+		news, err := l.poll(ctx)
 		if ctx.Err() != nil {
 			return
 		}
 		switch {
 		case news && err != nil:
-			g.log.Warn("the public log doesn't answer", lines.Own("log", g.publicLog.url), lines.Err(err))
+			g.log.Warn("the public log doesn't answer", lines.Own("log", l.url), lines.Err(err))
 		case news:
-			g.log.Info("the public log answers", lines.Own("log", g.publicLog.url))
+			g.log.Info("the public log answers", lines.Own("log", l.url))
 		}
+		after()
 		select {
 		case <-t.C:
 		case <-ctx.Done():

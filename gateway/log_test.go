@@ -222,7 +222,7 @@ func TestLogIsFollowed(t *testing.T) {
 		l.say(tagged)
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan struct{})
-		go func() { defer close(done); g.followLog(ctx) }()
+		go func() { defer close(done); g.followLog(ctx, g.publicLog, func() {}) }()
 		wait := func(want string) {
 			t.Helper()
 			time.Sleep(g.cfg.LogEvery + time.Second/10)

@@ -105,7 +105,7 @@ func (g *Gateway) ask(ctx context.Context, n *node) error {
 	if id != n.id { // the node has started anew
 		n.id, n.keys = id, nil
 	}
-	n.bundles = bundles
+	n.bundles, n.met = bundles, time.Now()
 	for _, k := range slices.Backward(keys) {
 		n.keys = append(slices.DeleteFunc(n.keys, func(o keyID) bool { return o == k }), k)
 	}
@@ -179,7 +179,13 @@ func (g *Gateway) publish() {
 		V     int     `json:"v"`
 		Nodes []entry `json:"nodes"`
 	}{1, []entry{}}
+	var ids []string
 	for _, n := range g.nodes {
+		n.mu.Lock()
+		if n.id != "" && time.Since(n.met) < awayStays {
+			ids = append(ids, n.id)
+		}
+		n.mu.Unlock()
 		if !n.alive.Load() {
 			continue
 		}
@@ -187,6 +193,7 @@ func (g *Gateway) publish() {
 		doc.Nodes = append(doc.Nodes, entry{n.id, n.bundles})
 		n.mu.Unlock()
 	}
+	g.lists.add(ids)
 	rand.Shuffle(len(doc.Nodes), func(i, j int) { doc.Nodes[i], doc.Nodes[j] = doc.Nodes[j], doc.Nodes[i] })
 	doc.Nodes = doc.Nodes[:min(len(doc.Nodes), maxListed)]
 	b, err := json.Marshal(doc)
