@@ -327,7 +327,7 @@ func (s *spending) find(id [32]byte) dayKey {
 func (s *spending) todays(i *issuer) token.PublicKey {
 	ring := s.ring.Load()
 	if ring == nil {
-		return token.PublicKey{}
+		ring = s.look()
 	}
 	today := token.DayOf(s.now())
 	for _, k := range ring.keys {
