@@ -8,6 +8,7 @@ package token
 import (
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/base64"
 	"errors"
 	"io"
@@ -33,6 +34,8 @@ func NewKey(rand io.Reader) (PrivateKey, error) {
 	return newPrivateKey(k)
 }
 
+var errPKCS8 = errors.New("token: not a private key in PKCS #8")
+
 func newPrivateKey(k *rsa.PrivateKey) (PrivateKey, error) {
 	if len(k.Primes) != 2 || k.E != exponent {
 		return PrivateKey{}, ErrKey
@@ -47,9 +50,14 @@ func newPrivateKey(k *rsa.PrivateKey) (PrivateKey, error) {
 // ParsePrivateKey reads a key that [PrivateKey.PKCS8] wrote, or another program,
 // as long as it is an RSA key of 2048 bits with the exponent 65537.
 func ParsePrivateKey(pkcs8 []byte) (PrivateKey, error) {
+	var outer asn1.RawValue
+	rest, err := asn1.Unmarshal(pkcs8, &outer)
+	if err != nil || len(rest) > 0 { // which the next line overlooks
+		return PrivateKey{}, errPKCS8
+	}
 	k, err := x509.ParsePKCS8PrivateKey(pkcs8)
 	if err != nil {
-		return PrivateKey{}, errors.New("token: not a private key in PKCS #8")
+		return PrivateKey{}, errPKCS8
 	}
 	rsaKey, ok := k.(*rsa.PrivateKey)
 	if !ok {
