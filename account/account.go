@@ -242,6 +242,10 @@ func New(c Config) (*Server, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
+	billing, err := c.Billing.open()
+	if err != nil {
+		return nil, err
+	}
 	wa, err := webauthn.New(&webauthn.Config{
 		RPID:                  origin.Hostname(),
 		RPDisplayName:         c.Name,
@@ -275,6 +279,7 @@ func New(c Config) (*Server, error) {
 		guestTurns: newTurns(1),
 		guests:     newGuests(c.Guests),
 		bursts:     newBursts(),
+		billing:    billing,
 	}
 	if s.handler, err = s.routes(); err != nil {
 		return nil, err

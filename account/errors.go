@@ -69,6 +69,16 @@ var (
 	errAllowanceUsed = &problem{http.StatusTooManyRequests, "allowance_used", "Your plan has no more messages for this day. Wait for the next, or become a member."}
 	errGuestUsed     = &problem{http.StatusTooManyRequests, "allowance_used", "There are no more messages without an account for this day. Make an account, or wait for the next day."}
 	errFairUse       = &problem{http.StatusTooManyRequests, "allowance_used", "That were very many messages within an hour. Wait a moment for more."}
+
+	errVoucherMistyped = &problem{http.StatusUnprocessableEntity, "voucher_mistyped", "This is not a code as it was given to you. Check it letter by letter."}
+	errVoucherUnknown  = &problem{http.StatusNotFound, "voucher_unknown", "This code is not known here, or too old. Ask whoever gave it to you."}
+	errVoucherUsed     = &problem{http.StatusConflict, "voucher_used", "This code was used already. If you did it just now, your plan shows its days."}
+	errBillingOff      = &problem{http.StatusNotFound, "billing_off", "This service takes no cards. Use a code, or ask whoever runs it for a plan."}
+	errBillingAway     = &problem{http.StatusServiceUnavailable, "billing_away", "The payment service can't be reached. Nothing was charged. Try again in a moment."}
+	errPaidAlready     = &problem{http.StatusConflict, "paid_already", "Your plan is paid by card already, and was not charged again. Open the payment page to change it."}
+	errNoCard          = &problem{http.StatusConflict, "no_card", "Your plan is not paid by card, so there is nothing to change."}
+	errForged          = &problem{http.StatusBadRequest, "forged", "The signature doesn't fit. Compare the webhook's signing secret with the one at Stripe, and this server's clock."}
+	errPaidByCard      = &problem{http.StatusConflict, "paid_by_card", "Your plan is paid by card. Cancel that first, and use the code when the paid days are over: it stays good."}
 )
 
 // public returns what the outside is told of an error.

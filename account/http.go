@@ -83,6 +83,10 @@ func (s *Server) routes() (http.Handler, error) {
 
 	open("GET /api/v1/service", s.getService)
 	signedIn("GET /api/v1/plan", s.getPlan)
+	signedIn("POST /api/v1/plan/voucher", s.redeemVoucher)
+	signedIn("POST /api/v1/plan/checkout", s.checkout)
+	signedIn("POST /api/v1/plan/portal", s.portal)
+	open("POST /api/v1/stripe/webhook", s.stripeWebhook)
 	signedIn("POST /api/v1/tokens", s.postTokens)
 	open("POST /api/v1/guest/tokens", s.postGuestTokens)
 

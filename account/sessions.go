@@ -116,10 +116,19 @@ func (s *Server) endSession(r *http.Request, account vault.AccountID, id vault.R
 }
 
 func (s *Server) deleteAccount(r *http.Request, session store.Session) (any, error) {
-	// A person who leaves in the middle of it still wants it done.
+	// A person who leaves in the middle of it still wants it done. A checkout that is
+	// being opened is waited for: its page would otherwise outlive the account.
+	if s.billing != nil {
+		release, err := s.billing.locks.take(r.Context(), session.Account)
+		if err != nil {
+			return nil, err
+		}
+		defer release()
+	}
 	if err := s.store.DeleteAccount(detached(r), session.Account); err != nil {
 		return nil, translate(err, map[error]*problem{store.ErrNotFound: errSignedOut})
 	}
 	s.hub.end(session.Account, nil)
+	s.afterDeletion(detached(r))
 	return &reply{cookie: s.cookie("")}, nil
 }

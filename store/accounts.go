@@ -59,11 +59,18 @@ func (db *DB) CreateAccount(ctx context.Context, account vault.AccountID, p Pass
 }
 
 // DeleteAccount removes every row of an account in one transaction and then
-// overwrites what is left of them on the disk.
+// overwrites what is left of them on the disk. If it has a customer at Stripe, that
+// one's name goes to [DB.Farewells].
 func (db *DB) DeleteAccount(ctx context.Context, account vault.AccountID) error {
 	err := db.update(ctx, func(tx *sql.Tx) error {
 		// A ceremony hangs on no foreign key: at a sign-up there is no account yet.
 		if _, err := tx.ExecContext(ctx, `DELETE FROM ceremonies WHERE account = $1`, account[:]); err != nil {
+			return fmt.Errorf("store: %w", err)
+		}
+		// A card goes on being charged until Stripe knows. Nothing in this row says whose
+		// it was.
+		if _, err := tx.ExecContext(ctx, `INSERT INTO farewells (customer, checkout)
+			SELECT customer, checkout FROM customers WHERE account = $1 AND customer IS NOT NULL`, account[:]); err != nil {
 			return fmt.Errorf("store: %w", err)
 		}
 		return one(tx.ExecContext(ctx, `DELETE FROM accounts WHERE id = $1`, account[:]))

@@ -99,6 +99,82 @@ func (db *DB) Revoke(ctx context.Context, account vault.AccountID) error {
 	})
 }
 
+// Voucher is a code that pays, of which a hash is kept.
+type Voucher struct {
+	Hash    [32]byte
+	Days    int // that it pays for
+	Expires Day // the last day on which it is taken
+}
+
+// AddVouchers keeps new vouchers, all or none.
+func (db *DB) AddVouchers(ctx context.Context, list []Voucher) error {
+	return db.update(ctx, func(tx *sql.Tx) error {
+		for _, v := range list {
+			if _, err := tx.ExecContext(ctx, `INSERT INTO vouchers (hash, days, expires, used) VALUES ($1, $2, $3, 0)`,
+				v.Hash[:], v.Days, v.Expires); err != nil {
+				return exists(err)
+			}
+		}
+		return nil
+	})
+}
+
+// Redeem adds a voucher's days to an account, once. ErrNotFound: there is no such
+// voucher, or it came too late. ErrUsed: it was redeemed. ErrExists: a card pays for
+// the account, and the voucher stays as it is.
+func (db *DB) Redeem(ctx context.Context, account vault.AccountID, hash [32]byte, today Day) error {
+	return db.update(ctx, func(tx *sql.Tx) error {
+		var days, used int
+		err := tx.QueryRowContext(ctx, `SELECT days, used FROM vouchers WHERE hash = $1 AND expires >= $2`, hash[:], today).Scan(&days, &used)
+		if err != nil {
+			return fmt.Errorf("store: %w", notFound(err))
+		}
+		if used != 0 {
+			return ErrUsed
+		}
+		p, err := getPlan(ctx, tx, account)
+		if err != nil {
+			return err
+		}
+		if p.Card >= today {
+			return ErrExists
+		}
+		if _, err := grant(ctx, tx, account, days, today); err != nil {
+			return err
+		}
+		return one(tx.ExecContext(ctx, `UPDATE vouchers SET used = 1 WHERE hash = $1`, hash[:]))
+	})
+}
+
+// PlanCounts is what an operator may know of all accounts together.
+type PlanCounts struct {
+	Accounts int
+	Card     int // members who pay by card
+	Granted  int // members by grant or voucher alone
+	Ending   int // of those by card, cancelled
+	Failed   int // of those by card, whose card was refused
+	Vouchers int // made and not yet used
+	Issued   int // tokens signed for today
+}
+
+// CountPlans counts plans.
+func (db *DB) CountPlans(ctx context.Context, today Day) (c PlanCounts, err error) {
+	err = db.read.QueryRowContext(ctx, `SELECT
+		(SELECT count(*) FROM accounts),
+		(SELECT count(*) FROM plans WHERE source = 'card' AND until >= $1),
+		(SELECT count(*) FROM plans p WHERE source = 'granted' AND until >= $1
+			AND NOT EXISTS (SELECT 1 FROM plans q WHERE q.account = p.account AND q.source = 'card' AND q.until >= $1)),
+		(SELECT count(*) FROM customers WHERE state = 'ending'),
+		(SELECT count(*) FROM customers WHERE state = 'failed'),
+		(SELECT count(*) FROM vouchers WHERE used = 0 AND expires >= $1),
+		(SELECT coalesce(sum(n), 0) FROM issued WHERE day = $1)`, today).
+		Scan(&c.Accounts, &c.Card, &c.Granted, &c.Ending, &c.Failed, &c.Vouchers, &c.Issued)
+	if err != nil {
+		return c, fmt.Errorf("store: %w", err)
+	}
+	return c, nil
+}
+
 // Issued returns how many tokens of a day were signed for an account.
 func (db *DB) Issued(ctx context.Context, account vault.AccountID, day Day) (n int, err error) {
 	err = db.read.QueryRowContext(ctx, `SELECT n FROM issued WHERE account = $1 AND day = $2`, account[:], day).Scan(&n)
