@@ -44,6 +44,12 @@ type Config struct {
 	// OnLogSeen is called, like OnStatus, with what to give as LogSeen to the next
 	// run. It holds no secret. May be nil.
 	OnLogSeen func([]byte)
+	// Service is what [Config.OnService] was last given, in an earlier run, for when
+	// the service can't be asked; nil if there was none.
+	Service *Service
+	// OnService is called with what to give as Service to the next run, when that has
+	// changed. It must not call the client back. May be nil.
+	OnService func(Service)
 	// Through returns a Transport that reaches a relay at its address; see
 	// [NewOblivious]. With it, the client asks the service for its relay, and goes
 	// through the one that the service names. Without it everything goes over

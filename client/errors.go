@@ -104,6 +104,7 @@ const (
 	CodeBusy            = "busy"
 	CodeNoNode          = "no_node"
 	CodeNodeUnreachable = "node_unreachable"
+	CodeEngineAway      = "engine_unreachable"
 
 	// Of tokens: spec/token.md.
 	CodeTokenMissing = "token_missing"

@@ -97,6 +97,7 @@ var serviceSentences = map[string]Sentence{
 	CodeKeyUnknown:         {Text: "The machine that this was sealed to has just been replaced.", Hint: "Try again."},
 	CodeKeyExpired:         {Text: "The machine that this was sealed to has just changed its key.", Hint: "Try again."},
 	CodeNoNode:             {Text: "None of the machines that this was sealed to is there any more.", Hint: "Try again."},
+	CodeEngineAway:         {Text: "The model isn’t running on this machine.", Hint: "Start it, or try again in a minute."},
 	CodeNodeUnreachable:    {Text: "The service can’t reach its machines right now.", Hint: "Try again in a minute."},
 	CodeSlowDown:           {Text: "The relay asks to slow down.", Hint: "Try again in a minute."},
 	CodeGatewayUnreachable: {Text: "The relay can’t reach the service right now.", Hint: "Nothing was lost; try again in a minute."},

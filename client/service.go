@@ -105,13 +105,15 @@ func (c *Client) askService(ctx context.Context) error {
 	s, err := AskService(ctx, c.cfg.Transport)
 	c.way.mu.Lock()
 	defer c.way.mu.Unlock()
-	if err != nil {
-		if c.way.known {
-			return nil
-		}
-		return err
+	switch {
+	case err == nil:
+		return c.follow(s)
+	case c.way.known:
+		return nil
+	case c.cfg.Service != nil:
+		return c.follow(*c.cfg.Service)
 	}
-	return c.follow(s)
+	return err
 }
 
 // follow goes the way that s says. c.way.mu is held.
@@ -135,18 +137,52 @@ func (c *Client) follow(s Service) error {
 		}
 		w.tokens, w.wallet, w.stop = nil, nil, nil
 		if s.Tokens {
-			mine, err := c.cfg.Wallet(s, c.dayKeys)
-			if err != nil {
-				return err
-			}
-			w.wallet, w.tokens = mine, purse{mine}
-			var ctx context.Context
-			ctx, w.stop = context.WithCancel(c.life)
-			go mine.Run(ctx)
+			c.openWallet(s)
 		}
 	}
 	w.known, w.service = true, s
+	if c.cfg.OnService != nil && (c.cfg.Service == nil || !same(*c.cfg.Service, s)) {
+		c.cfg.Service = &s
+		c.cfg.OnService(s)
+	}
 	return nil
+}
+
+// openWallet opens the wallet. One that can't be opened keeps nothing from being
+// checked: messages are refused for its reason. c.way.mu is held.
+func (c *Client) openWallet(s Service) error {
+	w := &c.way
+	if w.stop != nil {
+		w.stop()
+	}
+	w.wallet, w.stop = nil, nil
+	mine, err := c.cfg.Wallet(s, c.dayKeys)
+	if err != nil {
+		w.tokens = broke{err}
+		return err
+	}
+	w.wallet, w.tokens = mine, purse{mine}
+	var ctx context.Context
+	ctx, w.stop = context.WithCancel(c.life)
+	go mine.Run(ctx)
+	return nil
+}
+
+// OpenWallet has [Config.Wallet] open the wallet anew, if the service takes tokens:
+// for when it could not be opened before, or somebody else has had its store.
+func (c *Client) OpenWallet() error {
+	c.way.mu.Lock()
+	defer c.way.mu.Unlock()
+	if c.cfg.Wallet == nil || !c.way.known || !c.way.service.Tokens {
+		return nil
+	}
+	return c.openWallet(c.way.service)
+}
+
+func same(a, b Service) bool {
+	ok := sameRelay(a.Relay, b.Relay) && (a.Relay == nil || a.Relay.Operator == b.Relay.Operator)
+	a.Relay, b.Relay = nil, nil
+	return ok && a == b
 }
 
 func sameRelay(a, b *Relay) bool {
@@ -195,6 +231,11 @@ func (c *Client) checkRelay(m release.Manifest) error {
 	}
 	return nil
 }
+
+// broke is a wallet that could not be opened.
+type broke struct{ err error }
+
+func (b broke) Take(context.Context) (Ticket, error) { return nil, b.err }
 
 // purse is a wallet as Tokens.
 type purse struct{ *wallet.Wallet }

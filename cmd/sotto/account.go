@@ -38,6 +38,8 @@ type accountError struct {
 	status  int
 	Code    string `json:"code"`
 	Message string `json:"message"`
+
+	allowance allowanceDoc // of a plan that is used up
 }
 
 func (e *accountError) Error() string { return e.Message }
@@ -108,12 +110,13 @@ func (s *accountServer) do(ctx context.Context, method, path string, in, out any
 
 func readAccountError(status int, b []byte) error {
 	var doc struct {
-		Error accountError `json:"error"`
+		Error     accountError `json:"error"`
+		Allowance allowanceDoc `json:"allowance"`
 	}
 	if json.Unmarshal(b, &doc) != nil || doc.Error.Code == "" {
 		return &accountError{status: status, Code: "no_account_server", Message: "there is no account server at this address"}
 	}
-	doc.Error.status = status
+	doc.Error.status, doc.Error.allowance = status, doc.Allowance
 	if doc.Error.Code == "signed_out" {
 		return errSignedOut
 	}

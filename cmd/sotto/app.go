@@ -126,6 +126,9 @@ func words(err error) (text, hint string, code int) {
 			hint = "If this is a demo that you started yourself, add --insecure-software-node: nothing is private there. Otherwise don’t use this server."
 		}
 	}
+	if s.Code == client.SaysSignIn {
+		hint, code = "Link this terminal: sotto login.", exitSignIn
+	}
 	if s.Code == client.SaysUnreachable {
 		hint = strings.Replace(hint, "the address of the server", "the address given with -server", 1)
 	}

@@ -89,12 +89,22 @@
 // signed in. From then on, chats are saved in your sealed history. Without an
 // account nothing is kept.
 //
+// "sotto plan" shows what the account may do: messages a day, active chats, until
+// when. "sotto plan voucher CODE" redeems a voucher, which says nothing of who paid.
+//
 // # Every command that talks to a server
 //
 //	-server URL                  the server; default http://127.0.0.1:8787
 //	--insecure-software-node     accept a server that runs without protected
 //	                             hardware: a demo, which is not private
+//	--no-relay                   go straight to the server, which then sees this
+//	                             device's address
 //	--policy FILE                ask of the machines what stands in FILE
+//
+// What a server says of itself decides the rest. Where it has a relay, which has to be
+// one that its release names, every request goes through it. Where it takes tokens,
+// they are fetched ahead, for the account of "sotto login" or as a guest, and kept
+// sealed on this device; "sotto plan" shows what there is.
 //
 // # Output
 //

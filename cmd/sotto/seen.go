@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 
 	"github.com/sotto-chat/sotto/client"
 	"github.com/sotto-chat/sotto/release"
@@ -20,6 +21,7 @@ import (
 type seen struct {
 	Releases []string        `json:"releases,omitempty"`
 	Log      json.RawMessage `json:"log,omitempty"`
+	Service  *client.Service `json:"service,omitempty"` // what it said of itself
 }
 
 // maxSeen is the most bytes that are read of such a file.
@@ -43,6 +45,7 @@ func (a *app) remember(server string, cfg *client.Config) {
 			a.sayOnce("what was seen of this server before can’t be read from " + file + ", " + lost)
 		}
 	}
+	var mu sync.Mutex // of s: what the service says is told on its own
 	keep := func() {
 		b, err := json.Marshal(s)
 		if err == nil {
@@ -53,8 +56,10 @@ func (a *app) remember(server string, cfg *client.Config) {
 		}
 	}
 	cfg.Seen, cfg.LogSeen = s.Releases, s.Log
-	cfg.OnSeen = func(releases []string) { s.Releases = releases; keep() }
-	cfg.OnLogSeen = func(b []byte) { s.Log = b; keep() }
+	cfg.Service = s.Service
+	cfg.OnService = func(service client.Service) { mu.Lock(); defer mu.Unlock(); s.Service = &service; keep() }
+	cfg.OnSeen = func(releases []string) { mu.Lock(); defer mu.Unlock(); s.Releases = releases; keep() }
+	cfg.OnLogSeen = func(b []byte) { mu.Lock(); defer mu.Unlock(); s.Log = b; keep() }
 }
 
 // sayChanged tells of a release that the person has not talked to before, and what

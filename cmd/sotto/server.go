@@ -15,6 +15,8 @@ import (
 	"github.com/sotto-chat/sotto/attest"
 	"github.com/sotto-chat/sotto/client"
 	"github.com/sotto-chat/sotto/client/nethttp"
+	"github.com/sotto-chat/sotto/token"
+	"github.com/sotto-chat/sotto/token/wallet"
 )
 
 const defaultServer = "http://127.0.0.1:8787"
@@ -23,6 +25,7 @@ const defaultServer = "http://127.0.0.1:8787"
 type serverFlags struct {
 	url      string
 	software bool
+	noRelay  bool
 	policy   string // file
 }
 
@@ -35,6 +38,8 @@ func addServerFlags(fs *flag.FlagSet) *serverFlags {
 	fs.StringVar(&s.url, "server", url, "talk to the server at `URL`")
 	fs.BoolVar(&s.software, "insecure-software-node", os.Getenv("SOTTO_INSECURE_SOFTWARE_NODE") == "1",
 		"accept a server without protected hardware: a demo, which is not private")
+	fs.BoolVar(&s.noRelay, "no-relay", os.Getenv("SOTTO_NO_RELAY") == "1",
+		"go straight to the server, which then sees this device’s address")
 	fs.StringVar(&s.policy, "policy", os.Getenv("SOTTO_POLICY"), "ask of the machines what stands in `FILE`")
 	return s
 }
@@ -53,6 +58,12 @@ func (a *app) client(s *serverFlags) (*client.Client, error) {
 	}
 	policy.AllowSoftware = policy.AllowSoftware || s.software
 	cfg := client.Config{Transport: nethttp.New(s.url), Policy: policy, Platforms: a.platforms}
+	if !s.noRelay {
+		cfg.Through = through
+	}
+	cfg.Wallet = func(service client.Service, keys func(context.Context, token.Day) (wallet.DayKeys, error)) (*wallet.Wallet, error) {
+		return a.openWallet(s.url, service, keys)
+	}
 	a.remember(s.url, &cfg)
 	return client.New(cfg), nil
 }
