@@ -4,6 +4,7 @@
 package node
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/sotto-chat/sotto/internal/door"
 	"github.com/sotto-chat/sotto/internal/slowbody"
+	"github.com/sotto-chat/sotto/seal/bhttp"
 	"github.com/sotto-chat/sotto/seal/envelope"
 	"github.com/sotto-chat/sotto/seal/machine"
 )
@@ -22,12 +24,16 @@ import (
 const (
 	bodyTime = 15 * time.Second
 	bodyRate = 32 << 10
+
+	// maxControl bounds a message by the path that costs no token.
+	maxControl = 16 << 10
 )
 
 func (n *Node) routes() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /sotto/v1/evidence", n.serveEvidence)
-	mux.HandleFunc("POST /sotto/v1/seal", n.serveSeal)
+	mux.HandleFunc("POST /sotto/v1/seal", func(w http.ResponseWriter, r *http.Request) { n.serveSealed(w, r, envelope.MaxMessage, n.inside) })
+	mux.HandleFunc("POST /sotto/v1/control", func(w http.ResponseWriter, r *http.Request) { n.serveSealed(w, r, maxControl, n.control) })
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })
 	mux.HandleFunc("GET /readyz", n.serveReady)
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
@@ -62,9 +68,10 @@ func (n *Node) serveReady(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
-// serveSeal takes in one sealed request. Until it is opened, errors are said in
-// the clear; from then on everything is sealed.
-func (n *Node) serveSeal(w http.ResponseWriter, r *http.Request) {
+// serveSealed takes in one sealed request, of at most most bytes, and has inside
+// answer it. Until it is opened, errors are said in the clear; from then on
+// everything is sealed.
+func (n *Node) serveSealed(w http.ResponseWriter, r *http.Request, most int64, inside func(context.Context, *machine.Opened, *bhttp.Request, *wire)) {
 	out := newWire(w)
 	defer func() {
 		v := recover()
@@ -92,7 +99,7 @@ func (n *Node) serveSeal(w http.ResponseWriter, r *http.Request) {
 	case size < 0:
 		n.turnAway(w, http.StatusLengthRequired, door.Malformed, "A sealed request comes with its length.")
 		return
-	case size > envelope.MaxMessage:
+	case size > most:
 		n.turnAway(w, http.StatusRequestEntityTooLarge, door.TooLarge, "The request is too large.")
 		return
 	}
@@ -128,7 +135,12 @@ func (n *Node) serveSeal(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	n.stats.opened.Add(1)
-	n.inside(r.Context(), opened, out)
+	req, err := bhttp.ParseRequest(opened.Plaintext())
+	if err != nil {
+		n.answerNow(r.Context(), opened, out, oops(http.StatusBadRequest, "invalid_request_error", "malformed", "The sealed message is not a request."))
+		return
+	}
+	inside(r.Context(), opened, req, out)
 }
 
 // turnAwayUnopened answers a request that couldn't be opened.

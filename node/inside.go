@@ -42,14 +42,21 @@ type reply struct {
 	stop context.CancelFunc
 }
 
+// control is [Node.inside] for what makes no new answer. The gateway takes no
+// token for it, so nothing that a token pays for is served here: none of what
+// reaches the model but the list of models.
+func (n *Node) control(ctx context.Context, opened *machine.Opened, req *bhttp.Request, out *wire) {
+	switch req.Method + " " + req.Path {
+	case "POST /sotto/v1/resume", "POST /sotto/v1/cancel", "POST /sotto/v1/fresh", "GET /v1/models":
+		n.inside(ctx, opened, req, out)
+	default:
+		n.answerNow(ctx, opened, out, oops(http.StatusForbidden, "invalid_request_error", "not_control", "This way is for resuming, stopping, checking and the list of models only. Send questions to /sotto/v1/seal."))
+	}
+}
+
 // inside answers an opened request. Nothing that goes wrong from here on is
 // said in the clear.
-func (n *Node) inside(ctx context.Context, opened *machine.Opened, out *wire) {
-	req, err := bhttp.ParseRequest(opened.Plaintext())
-	if err != nil {
-		n.answerNow(ctx, opened, out, oops(http.StatusBadRequest, "invalid_request_error", "malformed", "The sealed message is not a request."))
-		return
-	}
+func (n *Node) inside(ctx context.Context, opened *machine.Opened, req *bhttp.Request, out *wire) {
 	path, _, _ := strings.Cut(req.Path, "?")
 	switch {
 	case req.Method == "POST" && path == "/sotto/v1/resume":
@@ -110,7 +117,12 @@ func (n *Node) answerWhileConnected(ctx context.Context, opened *machine.Opened,
 	defer stop()
 	n.stats.live.Add(1)
 	defer n.stats.live.Add(-1)
-	_ = n.send(ctx, opened, n.ask(engineCtx, stop, ask), out) // on an error the client has gone, and the engine knows
+	rep := n.ask(engineCtx, stop, ask)
+	if rep == nil {
+		n.engineAway(out)
+		return
+	}
+	_ = n.send(ctx, opened, rep, out) // on an error the client has gone, and the engine knows
 }
 
 // answerKept starts an answer that lives on its own, and follows it.
@@ -133,9 +145,15 @@ func (n *Node) answerKept(ctx context.Context, opened *machine.Opened, out *wire
 		defer stop()
 		defer n.shelf.finish(k)
 		defer n.contain("answer")
-		k.complete = n.send(n.life, opened, n.ask(engineCtx, stop, ask), k) == nil
+		rep := n.ask(engineCtx, stop, ask)
+		if k.away = rep == nil; !k.away {
+			k.complete = n.send(n.life, opened, rep, k) == nil
+		}
 	}()
-	if err := k.follow(ctx, 0, out); errors.Is(err, errNothing) {
+	switch err := k.follow(ctx, 0, out); {
+	case errors.Is(err, errNothing) && k.away:
+		n.engineAway(out)
+	case errors.Is(err, errNothing):
 		n.answerNow(ctx, opened, out, engineReply(err, ask.WantsStream()))
 	}
 }
@@ -161,9 +179,20 @@ func (n *Node) send(ctx context.Context, opened *machine.Opened, rep *reply, out
 
 var errPanicked = errors.New("the engine panicked")
 
-// ask has the engine answer. Errors come back as replies. stop ends ctx.
+// engineAway refuses in the clear, as if the request had not been opened: where
+// nothing listens, whatever was asked, a gateway can go to another machine, and
+// give back what was paid.
+func (n *Node) engineAway(out *wire) {
+	n.turnAway(out.w, http.StatusServiceUnavailable, door.EngineAway, "The model isn't running on this machine. Try another one.")
+}
+
+// ask has the engine answer. Errors come back as replies, but for one: nil says
+// that nothing listens where the engine should. stop ends ctx.
 func (n *Node) ask(ctx context.Context, stop context.CancelFunc, req *engine.Request) *reply {
 	resp, err := n.do(ctx, req)
+	if e := (*engine.Error)(nil); errors.As(err, &e) && (e.Code == engine.CodeRefused || e.Code == engine.CodeDNS) {
+		return nil
+	}
 	if err != nil {
 		return engineReply(err, req.WantsStream())
 	}

@@ -232,11 +232,13 @@ type flush struct {
 }
 
 // send posts a message to the node's handler in a goroutine of its own.
-func send(n *Node, msg []byte) *conn {
+func send(n *Node, msg []byte) *conn { return sendTo(n, "/sotto/v1/seal", msg) }
+
+func sendTo(n *Node, path string, msg []byte) *conn {
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &conn{header: make(http.Header), cancel: cancel}
 	c.cond = sync.NewCond(&c.mu)
-	r := httptest.NewRequestWithContext(ctx, "POST", "/sotto/v1/seal", bytes.NewReader(msg))
+	r := httptest.NewRequestWithContext(ctx, "POST", path, bytes.NewReader(msg))
 	r.Header.Set("Content-Type", envelope.RequestType)
 	go func() {
 		defer func() {

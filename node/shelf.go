@@ -86,6 +86,10 @@ func (s *shelf) finish(k *kept) {
 	k.close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if k.away {
+		delete(s.by, k.id) // there is nothing to fetch, and the client will ask again
+		return
+	}
 	s.ended = append(s.ended, k)
 	k.timer = time.AfterFunc(s.keep, func() {
 		s.mu.Lock()
@@ -117,6 +121,7 @@ type kept struct {
 	// Owned by the goroutine that makes the answer until close.
 	charged  int64 // bytes granted by the shelf
 	complete bool  // the final record is there
+	away     bool  // no engine was there to begin it
 
 	mu      sync.Mutex
 	header  []byte // nil until the answer begins

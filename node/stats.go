@@ -48,7 +48,7 @@ func (s *stats) countPieces(evidence []bundle.Evidence) {
 }
 
 // codes are the reasons for which a request is turned away.
-var codes = [...]string{door.Busy, door.Failed, door.KeyExpired, door.KeyUnknown, door.Malformed, door.Replayed, door.TooLarge}
+var codes = [...]string{door.Busy, door.EngineAway, door.Failed, door.KeyExpired, door.KeyUnknown, door.Malformed, door.Replayed, door.TooLarge}
 
 func (s *stats) turnAway(code string) {
 	if i := slices.Index(codes[:], code); i >= 0 {

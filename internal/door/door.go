@@ -21,6 +21,7 @@ const (
 	KeyExpired      = "key_expired"
 	Replayed        = "replayed"
 	Busy            = "busy"
+	EngineAway      = "engine_unreachable"
 	NoNode          = "no_node"
 	NodeUnreachable = "node_unreachable"
 	LogUnreachable  = "log_unreachable"
