@@ -18,11 +18,12 @@ import (
 //go:embed all:dist
 var embedded embed.FS
 
-// Handler serves the web app that was embedded when this program was built.
-func Handler() http.Handler {
+// Handler serves the web app that was embedded when this program was built. The page
+// may ask the relays at the given URLs, besides its own origin.
+func Handler(relays ...string) http.Handler {
 	dist, err := fs.Sub(embedded, "dist")
 	if err != nil {
 		panic("web: dist isn't embedded: " + err.Error()) // the directive above embeds it
 	}
-	return New(dist)
+	return New(dist, relays...)
 }

@@ -23,7 +23,9 @@ type asset struct {
 
 // New returns a handler for the files of a build, which it reads at once. The
 // app's own routes all get index.html. Without a build it answers one sentence.
-func New(dist fs.FS) http.Handler {
+// The page may ask the relays at the given URLs.
+func New(dist fs.FS, relays ...string) http.Handler {
+	origins := headers.Origins(relays)
 	assets, err := load(dist)
 	if err != nil {
 		msg := "The web app isn't part of this program (" + err.Error() + ").\n" +
@@ -52,7 +54,7 @@ func New(dist fs.FS) http.Handler {
 			http.Error(w, "there is nothing at this address", http.StatusNotFound)
 			return
 		}
-		a.serve(w, r)
+		a.serve(w, r, origins)
 	})
 }
 
@@ -119,9 +121,11 @@ func load(dist fs.FS) (map[string]*asset, error) {
 }
 
 // serve answers with the smallest form that the browser takes.
-func (a *asset) serve(w http.ResponseWriter, r *http.Request) {
+func (a *asset) serve(w http.ResponseWriter, r *http.Request, origins []string) {
 	h := w.Header()
-	secure(h, headers.Kind(a.path))
+	for name, value := range headers.Reaching(headers.Kind(a.path), origins) {
+		h.Set(name, value)
+	}
 	if r.TLS != nil {
 		h.Set("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
 	}

@@ -6,6 +6,7 @@ package web
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -184,5 +185,43 @@ func TestNoBuild(t *testing.T) {
 	delete(broken, "a/core-00.wasm.br")
 	if res, _ := get(t, New(broken), "GET", "/"); res.StatusCode != 503 {
 		t.Errorf("with half a build: %d, want 503", res.StatusCode)
+	}
+}
+
+// TestRelays: the Worker, and nothing else, may also ask the relays that are named.
+func TestRelays(t *testing.T) {
+	for path, want := range map[string]bool{"a/worker-1.js": true, "index.html": false, "core.html": false, "sw.js": false, "a/x.js": false} {
+		kind := headers.Kind(path)
+		before, after := headers.All(kind), headers.Reaching(kind, headers.Origins([]string{"https://relay.example/x", "https://relay.example", "ftp://x", "https://a b", "https://x;script-src", "http://localhost:1/"}))
+		got := after["Content-Security-Policy"]
+		if strings.Contains(got, "connect-src 'self' https://relay.example http://localhost:1;") != want {
+			t.Errorf("%s: %s", path, got)
+		}
+		after["Content-Security-Policy"] = strings.Replace(got, " https://relay.example http://localhost:1", "", 1)
+		if !maps.Equal(before, after) {
+			t.Errorf("%s: %v", path, after)
+		}
+	}
+}
+
+func TestRelaysAreServed(t *testing.T) {
+	h := New(build(), "https://relay.example/")
+	seen := 0
+	for path := range build() {
+		if strings.HasSuffix(path, ".br") || strings.HasSuffix(path, ".gz") {
+			continue
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("GET", "/"+path, nil))
+		policy := w.Header().Get("Content-Security-Policy")
+		if strings.Contains(policy, "https://relay.example") != (headers.Kind(path) == "worker") {
+			t.Errorf("%s: %s", path, policy)
+		}
+		if headers.Kind(path) == "worker" && w.Code == 200 {
+			seen++
+		}
+	}
+	if seen == 0 {
+		t.Error("the build has no Worker: this test looks at nothing")
 	}
 }

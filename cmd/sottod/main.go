@@ -6,6 +6,7 @@
 //	sottod demo     everything on this machine: account, gateway and a node
 //	sottod account  the page, passkeys and sealed history
 //	sottod gateway  picks a node for each sealed request; sees no words
+//	sottod relay    hides from the gateway where requests come from; run by somebody else
 //	sottod log      the public log of releases
 //	sottod witness  cosigns logs that only grow; run by somebody else than the log
 //	sottod version  what this binary was built from
@@ -40,10 +41,25 @@
 //
 // # Gateway
 //
-//	sottod gateway -listen ADDR -node URL [-node URL …] [-log URL]
+//	sottod gateway -listen ADDR -node URL [-node URL …] [-log URL] [-ohttp-key FILE …] [-relay URL …]
 //
 // Keeps nothing on disk. With -log it keeps a copy of the public log's view in
 // memory for clients, who judge it themselves. Put TLS in front of both roles.
+//
+// -ohttp-key makes it take requests that a relay brings (spec/ohttp.md): a file of 32
+// bytes, made at the first start. It may be given again: the first key is offered, all
+// are accepted, so that one can follow another. -relay names each relay that clients
+// are told of; a gateway that is on the same host as one of them refuses to start.
+//
+// # Relay
+//
+//	sottod relay -listen ADDR -gateway URL [-keys URL] [-origin https://chat.example …] [-public URL] [-address-header X-Real-IP]
+//
+// Passes encapsulated requests (Oblivious HTTP, RFC 9458) to one gateway, ours or any,
+// with nothing of who sent them. Keeps nothing on disk and logs no address. -origin
+// names the pages that may ask. It refuses to start where the gateway is on the same
+// host: -same-host-demo is for trying things out. docs/operate-relay.md has it step by
+// step.
 //
 // # Log and witness
 //
@@ -78,11 +94,12 @@ import (
 	"syscall"
 )
 
-const usage = `usage: sottod demo|account|gateway|log|witness|version [flags]
+const usage = `usage: sottod demo|account|gateway|relay|log|witness|version [flags]
 
   sottod demo      everything on this machine; then open http://localhost:8787
   sottod account   the page, passkeys and sealed history
   sottod gateway   picks a node for each sealed request
+  sottod relay     hides from the gateway where requests come from
   sottod log       the public log of releases
   sottod witness   cosigns logs that only grow; run by somebody else than the log
 
@@ -104,6 +121,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		"demo":    demo,
 		"account": accountRole,
 		"gateway": gatewayRole,
+		"relay":   relayRole,
 		"log":     logRole,
 		"witness": witnessRole,
 		"version": version,

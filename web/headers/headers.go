@@ -8,7 +8,9 @@
 package headers
 
 import (
+	"net/url"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -110,6 +112,32 @@ func All(kind string) map[string]string {
 		h["Integrity-Policy"] = Integrity
 	}
 	return h
+}
+
+// Reaching returns All(kind) for a site whose page may also ask the named origins, such
+// as "https://relay.example": the Worker's policy lets it connect to them. All else is
+// as it is without.
+func Reaching(kind string, origins []string) map[string]string {
+	h := All(kind)
+	if kind == "worker" && len(origins) > 0 {
+		h["Content-Security-Policy"] = strings.Replace(Worker, "connect-src 'self'", "connect-src 'self' "+strings.Join(origins, " "), 1)
+	}
+	return h
+}
+
+// Origins returns the origins of URLs, each once; what is no http or https URL is left
+// out.
+func Origins(urls []string) (origins []string) {
+	for _, s := range urls {
+		u, err := url.Parse(s)
+		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || strings.ContainsAny(u.Host, " ;,'*\t\r\n") {
+			continue
+		}
+		if o := u.Scheme + "://" + u.Host; !slices.Contains(origins, o) {
+			origins = append(origins, o)
+		}
+	}
+	return origins
 }
 
 // Kinds are the kinds that there are.

@@ -198,9 +198,11 @@ function fileOf(pathname: string): string {
   return pathname === '/index.html' ? '' : pathname.slice(1);
 }
 
+const isWorker = (path: string) => /^a\/worker-.*\.js$/.test(path);
+
 function headersOf(path: string): Record<string, string> {
   const kind =
-    path === 'core.html' ? 'frame' : path.endsWith('.html') ? 'page' : /^a\/worker-.*\.js$/.test(path) ? 'worker' : 'file';
+    path === 'core.html' ? 'frame' : path.endsWith('.html') ? 'page' : isWorker(path) ? 'worker' : 'file';
   const type = __HEADERS__.types[/\.[^./]*$/.exec(path)?.[0] ?? ''] ?? 'application/octet-stream';
   return { ...__HEADERS__.kinds[kind], 'Content-Type': type, 'Cache-Control': 'no-store' };
 }
@@ -220,7 +222,29 @@ async function serve(request: Request, pathname: string): Promise<Response> {
   // A browser that is short of room may have thrown it away: the server may have it still.
   if (!bytes && (await fetchFile(path, sum)) === 'kept') bytes = await onDevice(sum);
   if (!bytes) return Response.error();
-  return new Response(bytes, { headers: headersOf(path) });
+  const headers = headersOf(path);
+  if (isWorker(path)) headers['Content-Security-Policy'] = reaching(headers['Content-Security-Policy'] ?? '', await relay());
+  return new Response(bytes, { headers });
+}
+
+/** web/headers' Reaching: the Worker may ask the relay too. */
+function reaching(policy: string, origin: string): string {
+  return origin ? policy.replace("connect-src 'self'", `connect-src 'self' ${origin}`) : policy;
+}
+
+/**
+ * The relay's origin, from the service. It could name another, to which the kept
+ * Worker would say nothing: it asks only a relay that the release names.
+ */
+async function relay(): Promise<string> {
+  try {
+    const r = await fetch('/api/v1/service', { credentials: 'omit', cache: 'no-store' });
+    const { relay } = (await r.json()) as { relay?: { url?: unknown } | null };
+    const url = new URL(String(relay?.url));
+    return /^https?:$/.test(url.protocol) ? url.origin : '';
+  } catch {
+    return '';
+  }
 }
 
 addEventListener('fetch', (event) => {
