@@ -326,7 +326,7 @@ func cmpRefusal(a, b *refusal) *refusal {
 // nothing is passed on.
 var nodeCodes = map[string]bool{
 	door.KeyUnknown: true, door.KeyExpired: true, door.Replayed: true, door.Malformed: true,
-	door.TooLarge: true, door.Busy: true, door.Failed: true,
+	door.TooLarge: true, door.Busy: true, door.EngineAway: true, door.Failed: true,
 }
 
 // readRefusal reads a node's error. One that isn't in the agreed form counts as
