@@ -185,11 +185,16 @@ func (g *Gateway) Run(ctx context.Context) error {
 	if g.spending != nil {
 		following.Go(func() { g.spending.run(ctx) })
 	}
+	for _, i := range g.cfg.Issuers { // other products' key logs, which clients don't get from here
+		if l, ok := i.Keys.(*KeyLog); ok && l != g.cfg.KeyLog {
+			following.Go(func() { g.followLog(ctx, l.publicLog, func() { g.openKeys(ctx, l) }) })
+		}
+	}
 	if g.publicLog != nil {
 		following.Go(func() { g.followLog(ctx, g.publicLog, func() {}) }) // on the side: a log that hangs is no reason to forget nodes
 	}
 	if l := g.cfg.KeyLog; l != nil {
-		following.Go(func() { g.followLog(ctx, l.publicLog, func() { g.openKeys(ctx) }) })
+		following.Go(func() { g.followLog(ctx, l.publicLog, func() { g.openKeys(ctx, l) }) })
 	}
 	t := time.NewTicker(g.cfg.PollEvery)
 	defer t.Stop()

@@ -84,11 +84,11 @@ func (l *KeyLog) open(ctx context.Context) error {
 	return nil
 }
 
-// openKeys reads what the key log showed last. A log that can't be believed leaves
+// openKeys reads what a key log showed last. A log that can't be believed leaves
 // what was known before in place.
-func (g *Gateway) openKeys(ctx context.Context) {
-	if err := g.cfg.KeyLog.open(ctx); err != nil && ctx.Err() == nil {
-		g.log.Error("the key log shows what can't be believed", lines.Own("log", g.cfg.KeyLog.url), lines.Err(err))
+func (g *Gateway) openKeys(ctx context.Context, l *KeyLog) {
+	if err := l.open(ctx); err != nil && ctx.Err() == nil {
+		g.log.Error("the key log shows what can't be believed", lines.Own("log", l.url), lines.Err(err))
 	}
 }
 

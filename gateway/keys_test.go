@@ -53,7 +53,7 @@ func TestNodesAt(t *testing.T) {
 	refresh := func() {
 		server.says(string(kl.View()))
 		l.poll(t.Context())
-		w.gateway.openKeys(t.Context())
+		w.gateway.openKeys(t.Context(), w.gateway.cfg.KeyLog)
 	}
 	if status, body := at("at=0"); status != 503 || !strings.Contains(string(body), "No list of machines has been published") {
 		t.Errorf("before there is a list: %d %s", status, body)

@@ -41,15 +41,22 @@
 //
 // # Gateway
 //
-//	sottod gateway -listen ADDR -node URL [-node URL …] [-log URL] [-ohttp-key FILE …] [-relay URL …]
+//	sottod gateway -listen ADDR -node URL [-node URL …] [-log URL] [-ohttp-key FILE …] [-relay URL …] [-issuer FILE … -spent URL]
+//	sottod gateway counts -spent URL -product NAME
 //
-// Keeps nothing on disk. With -log it keeps a copy of the public log's view in
+// Keeps nothing on disk but spent tokens. With -log it keeps a copy of the public log's view in
 // memory for clients, who judge it themselves. Put TLS in front of both roles.
 //
 // -ohttp-key makes it take requests that a relay brings (spec/ohttp.md): a file of 32
 // bytes, made at the first start. It may be given again: the first key is offered, all
 // are accepted, so that one can follow another. -relay names each relay that clients
 // are told of; a gateway that is on the same host as one of them refuses to start.
+//
+// -issuer makes a sealed request cost a token (spec/token.md, "Spending"): each file
+// says whose, the service's own first, and where that product's keys are published.
+// Then -spent names the store of spent tokens, which all gateways share: the only thing
+// that a gateway keeps. counts prints how many tokens of a product were spent on each
+// day that is over, coarsely.
 //
 // # Relay
 //

@@ -23,12 +23,18 @@ import (
 	"github.com/sotto-chat/sotto/internal/lines"
 	"github.com/sotto-chat/sotto/internal/passon"
 	"github.com/sotto-chat/sotto/store"
+	"github.com/sotto-chat/sotto/token"
 	"github.com/sotto-chat/sotto/web"
 )
 
 // accountRole serves the page, the account's API and, passed through, the
 // gateway: a browser lets the page talk to its own origin only.
 func accountRole(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	if len(args) > 0 {
+		if command, ok := planCommands[args[0]]; ok {
+			return command(ctx, args[1:], stdout, stderr)
+		}
+	}
 	fs, logger := flags("account", stderr)
 	listen := fs.String("listen", "127.0.0.1:8780", "`address` to serve on; TLS belongs in front")
 	origin := fs.String("origin", "", "what browsers show, such as https://chat.example")
@@ -40,11 +46,16 @@ func accountRole(ctx context.Context, args []string, stdout, stderr io.Writer) e
 	guests := fs.Int("guests", 0, "tokens a day for one network address without an account")
 	relayURL := fs.String("relay", "", "`URL` of the relay that hides people's addresses from the gateway")
 	relayOperator := fs.String("relay-operator", "", "who runs the relay, a `name` for people")
+	stripe := stripeFlags(fs)
 	webcat := fs.String("webcat", "", "`folder` with enrollment.json and bundle.json of WEBCAT, for browsers that show only the signed page")
 	if err := parse(fs, args, stderr); err != nil {
 		return err
 	}
-	page := web.Handler()
+	var relays []string
+	if *relayURL != "" {
+		relays = append(relays, *relayURL)
+	}
+	page := web.Handler(relays...)
 	if *webcat != "" {
 		dist, err := web.Files()
 		if err != nil {
@@ -65,6 +76,10 @@ func accountRole(ctx context.Context, args []string, stdout, stderr io.Writer) e
 	if err != nil || behind.Host == "" {
 		return fmt.Errorf("-gateway %q is not a URL such as http://127.0.0.1:8781", *gatewayURL)
 	}
+	billing, err := stripe()
+	if err != nil {
+		return err
+	}
 	log := logger()
 
 	dir, err := dataFolder(*data)
@@ -76,7 +91,7 @@ func accountRole(ctx context.Context, args []string, stdout, stderr io.Writer) e
 		return err
 	}
 	defer db.Close()
-	cfg := account.Config{Store: db, Origin: at.String(), Logger: log, Guests: *guests}
+	cfg := account.Config{Store: db, Origin: at.String(), Logger: log, Guests: *guests, Billing: billing}
 	if *tokens != "" {
 		cfg.Tokens = &account.Tokens{Issuer: *tokens, Product: *product}
 	}
@@ -113,6 +128,14 @@ func passOn(gateway *url.URL) http.Handler {
 			if v := r.In.Header.Get("Content-Type"); v != "" {
 				kept.Set("Content-Type", v)
 			}
+			// A token says that somebody paid, and not who; other credentials do.
+			for _, name := range []string{token.FieldToken, token.FieldHolder, token.FieldRefund} {
+				for _, v := range r.In.Header.Values(name) {
+					if name != token.FieldToken || strings.HasPrefix(v, "PrivateToken ") {
+						kept.Add(name, v)
+					}
+				}
+			}
 			// An empty value keeps net/http from adding its own.
 			kept.Set("User-Agent", "")
 			r.Out.Header = kept
@@ -135,7 +158,7 @@ func passOn(gateway *url.URL) http.Handler {
 				"X-Accel-Buffering":            {"no"}, // proxies that would wait for more
 				"X-Content-Type-Options":       {"nosniff"},
 			}
-			for _, name := range []string{"Content-Length", "Retry-After"} {
+			for _, name := range []string{"Content-Length", "Retry-After", "Www-Authenticate"} {
 				if v := r.Header.Get(name); v != "" {
 					kept.Set(name, v)
 				}
@@ -169,12 +192,17 @@ func (l *list) String() string     { return strings.Join(*l, " ") }
 func (l *list) Set(s string) error { *l = append(*l, s); return nil }
 
 func gatewayRole(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	if len(args) > 0 && args[0] == "counts" {
+		return countsCommand(ctx, args[1:], stdout, stderr)
+	}
 	fs, logger := flags("gateway", stderr)
 	listen := fs.String("listen", "127.0.0.1:8781", "`address` to serve on; TLS belongs in front")
 	debug := fs.String("debug", "", "loopback `address` for /metrics; none by default")
 	var nodes list
 	fs.Var(&nodes, "node", "a node's `URL`; once for each")
 	publicLog := fs.String("log", "", "the public log's `URL`, whose view clients get from here; none by default")
+	tokens := spendFlags(fs)
+	behind := relayFlags(fs)
 	if err := parse(fs, args, stderr); err != nil {
 		return err
 	}
@@ -182,7 +210,19 @@ func gatewayRole(ctx context.Context, args []string, stdout, stderr io.Writer) e
 		return errors.New("-node is missing: name each node's URL, such as -node http://10.0.0.7:8790")
 	}
 	log := logger()
-	g, err := gateway.New(gateway.Config{Nodes: nodes, Log: *publicLog, Logger: log})
+	cfg := gateway.Config{Nodes: nodes, Log: *publicLog, Logger: log}
+	var err error
+	if cfg.OHTTP, err = behind.seeds(ctx, *listen); err != nil {
+		return err
+	}
+	store, err := tokens.open(ctx, &cfg)
+	if err != nil {
+		return err
+	}
+	if store != nil {
+		defer store.Close()
+	}
+	g, err := gateway.New(cfg)
 	if err != nil {
 		return err
 	}
