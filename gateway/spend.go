@@ -94,6 +94,7 @@ type spending struct {
 
 	mu      sync.Mutex
 	refunds map[refundDay]token.PrivateKey
+	signed  map[signedFor][]byte
 
 	spends, refused, refunded lines.Acts
 }
@@ -102,6 +103,9 @@ type refundDay struct {
 	product string
 	day     token.Day
 }
+
+// signedFor is the token that a refund is for, and the SHA-256 of what was signed.
+type signedFor struct{ token, blinded [32]byte }
 
 type issuer struct {
 	Issuer
@@ -135,8 +139,8 @@ func newSpending(issuers []Issuer, spent SpentTokens, log lines.Log) (*spending,
 	}
 	s := &spending{
 		spent: spent, log: log, now: time.Now,
-		signing: make(chan struct{}, runtime.GOMAXPROCS(0)),
-		refunds: map[refundDay]token.PrivateKey{},
+		signing: make(chan struct{}, (runtime.GOMAXPROCS(0)+1)/2),
+		refunds: map[refundDay]token.PrivateKey{}, signed: map[signedFor][]byte{},
 	}
 	for _, i := range issuers {
 		c := token.Challenge{Issuer: i.Name, Product: i.Product}
@@ -353,32 +357,53 @@ func (s *spending) refundKey(ctx context.Context, i *issuer, day token.Day) (tok
 	return k, err
 }
 
-// sign makes the refund of a token of a day: a signature over what the client has
-// prepared. It is nil where there is none to give: the key isn't published, so nobody
-// would take it, or what was prepared isn't a blinded message.
-func (s *spending) sign(ctx context.Context, i *issuer, day token.Day, blinded []byte) []byte {
+// maxSigned are the refunds that are remembered, for who asks for one again.
+const maxSigned = 4096
+
+// giveRefund notes that a token is replaced by what the client has prepared, and signs
+// that. Signing is by far the dearest of all that a gateway does for a token, so it
+// comes last, once for each token, and leaves half of the processors to the others.
+// Where there is none to give, the error is one of tokens or of the store.
+func (s *spending) giveRefund(ctx context.Context, i *issuer, day token.Day, id [32]byte, blinded []byte) ([]byte, error) {
 	if blinded == nil {
-		return nil
+		return nil, &token.Error{Failure: token.RefundMalformed}
 	}
 	k, err := s.refundKey(ctx, i, day)
 	if err != nil {
-		s.log.Error("no key for refunds", lines.Cause(err))
-		return nil
+		return nil, err
 	}
+	// With a key that isn't published, nobody would take it.
 	if published := s.find(k.Public().ID()); published.of != i || published.day != day || !published.refund {
-		return nil
+		return nil, &token.Error{Failure: token.RefundRefused}
+	}
+	digest := sha256.Sum256(blinded)
+	if err := s.spent.Refund(ctx, day, id, i.Product, digest); err != nil {
+		return nil, err
+	}
+	at := signedFor{id, digest}
+	s.mu.Lock()
+	sig := s.signed[at]
+	s.mu.Unlock()
+	if sig != nil {
+		return sig, nil
 	}
 	select {
 	case s.signing <- struct{}{}:
 		defer func() { <-s.signing }()
 	case <-ctx.Done():
-		return nil
+		return nil, ctx.Err()
 	}
-	sig, err := k.Sign(blinded)
-	if err != nil {
-		return nil
+	if sig, err = k.Sign(blinded); err != nil {
+		return nil, &token.Error{Failure: token.RefundMalformed}
 	}
-	return sig
+	s.refunded.Add(1)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.signed) >= maxSigned {
+		clear(s.signed)
+	}
+	s.signed[at] = sig
+	return sig, nil
 }
 
 // read reads the fields of a token and finds its key. It costs little.
@@ -438,11 +463,10 @@ func (p *paid) refund() []byte {
 	// The client may be gone, and asks for the same later.
 	ctx, cancel := context.WithTimeout(context.Background(), spendTime)
 	defer cancel()
-	sig := p.s.sign(ctx, p.of, p.day, p.blinded)
-	if sig == nil || p.s.spent.Refund(ctx, p.day, p.id, p.of.Product, sha256.Sum256(p.blinded)) != nil {
+	sig, err := p.s.giveRefund(ctx, p.of, p.day, p.id, p.blinded)
+	if err != nil {
 		return nil
 	}
-	p.s.refunded.Add(1)
 	return sig
 }
 
@@ -529,22 +553,12 @@ func (g *Gateway) serveRefund(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), spendTime)
 	defer cancel()
-	sig := s.sign(ctx, k.of, k.day, spend.Refund())
-	if sig == nil {
-		if ctx.Err() != nil {
-			g.sayBusy(w, "2")
-			return
-		}
-		g.refuseToken(w, k.of, &token.Error{Failure: token.RefundMalformed})
-		return
-	}
-	switch err := s.spent.Refund(ctx, k.day, spend.ID(), k.of.Product, sha256.Sum256(spend.Refund())); {
+	switch sig, err := s.giveRefund(ctx, k.of, k.day, spend.ID(), spend.Refund()); {
 	case errors.As(err, new(*token.Error)):
 		g.refuseToken(w, k.of, err)
 	case err != nil: // it is under way still, or the store can't be asked
 		g.sayBusy(w, "2")
 	default:
-		s.refunded.Add(1)
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Cache-Control", "no-store")
 		json.NewEncoder(w).Encode(struct {
