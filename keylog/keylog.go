@@ -291,6 +291,13 @@ func (k *Keys) Nodes() (Nodes, bool) {
 	return Nodes{k.nodes.Size, k.nodes.Root, k.nodes.Time}, true
 }
 
+// Restate reports whether a day has come after the newest list of machines: views
+// soon begin after it, so it is to be stated anew.
+func (k *Keys) Restate() bool {
+	n := len(k.days)
+	return k.nodes != nil && n > 0 && k.nodes.Index < k.days[n-1].Index
+}
+
 // Order sees that days rise from statement to statement and that no key stands for
 // two of them. The zero Order has seen none.
 type Order struct {

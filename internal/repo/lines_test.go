@@ -34,6 +34,7 @@ var ownWords = map[string]string{
 	"gateway.Gateway.askAll":            "the gateway's own question to a node that the operator named",
 	"gateway.Gateway.try":               "the name of a node that the operator chose; not the error, which may be the request's",
 	"gateway.Gateway.followLog":         "the gateway's own question to the public log",
+	"gateway.Gateway.openKeys":          "what the key log shows, which no request has a part in",
 	"node.Node.checkpoint":              "the node's own question to the public log",
 	"node.Node.use":                     "the id of the node's own key, which everybody gets",
 	"node.Node.Run":                     "what the hardware says when a key is made",

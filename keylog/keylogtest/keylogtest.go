@@ -100,7 +100,7 @@ func IDs(n int) (ids []string) {
 
 // DayOf returns a statement for a day, for the next entry of the log.
 func (w *World) DayOf(d token.Day) keylog.Statement {
-	at := (d-1).Start().Unix() + 12*3600 // noon of the day before
+	at := (d - 1).Start().Unix() + 12*3600 // noon of the day before
 	return keylog.Statement{
 		Product: "sotto", Index: int64(len(w.Entries)), Time: at, Kind: keylog.KindDay, Day: d, Issuer: "tokens.sotto.example",
 		Issue: SPKI(w.seed + "issue " + d.String()), Refund: SPKI(w.seed + "refund " + d.String()),
