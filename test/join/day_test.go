@@ -294,7 +294,7 @@ func live(t *testing.T, people int, how weak) *day {
 	must(err)
 	gateLog := debug(&atGate)
 	g, err := gateway.New(gateway.Config{
-		Nodes: []string{"http://machine"}, Logger: gateLog, OHTTP: []ohttp.Seed{{7}}, Spent: paid, Dial: w.dial,
+		Nodes: []string{"http://machine"}, Logger: gateLog, OHTTP: []ohttp.Seed{{7}}, Spent: paid, Dial: w.dial, PollEvery: time.Hour,
 		Issuers: []gateway.Issuer{{Product: productName, Name: issuerName, Keys: keys}},
 	})
 	must(err)
@@ -508,7 +508,7 @@ func (p *person) fail(err error) {
 
 // live is a person's day.
 func (p *person) live(ctx context.Context, visits []visit) {
-	left := 18
+	left := 11
 	for _, v := range visits {
 		time.Sleep(time.Until(p.began.Add(v.opens)))
 		if _, err := p.ask(ctx, "open", 0, &client.Request{Method: "GET", Path: "/session"}); err != nil {
