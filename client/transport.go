@@ -16,7 +16,7 @@ const (
 	pathLog   = "/sotto/v1/log"
 	pathSeal  = "/sotto/v1/seal"
 	// For what a node does without its engine, which costs no token.
-	pathControl = "/sotto/v1/seal"
+	pathControl = "/sotto/v1/control"
 )
 
 // A Transport carries sealed bytes to the service and back. It is the only

@@ -311,7 +311,7 @@ func (w *World) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		raw(rw, r)
 	case path == "/sotto/v1/nodes":
 		w.passNodes(rw, r)
-	case path == "/sotto/v1/seal":
+	case path == "/sotto/v1/seal", path == "/sotto/v1/control":
 		w.steal(body)
 		if instead != nil {
 			instead(rw, r)
