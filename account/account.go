@@ -1,10 +1,11 @@
 // Copyright (c) Sotto authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package account is the server of accounts: passkeys, sessions, and the sealed
-// history that devices sync through it. It knows no name, no e-mail address and
-// no word of a chat: what it stores are public keys, sizes, days and
-// ciphertext made by package vault.
+// Package account is the server of accounts: passkeys, sessions, the sealed
+// history that devices sync through it, and the plans that people have. It knows no
+// name, no e-mail address and no word of a chat: what it stores are public keys,
+// sizes, days and ciphertext made by package vault. It signs the tokens that messages
+// are paid with, and can't tell them when they are spent (package token).
 //
 // An account can be entered by a passkey (WebAuthn), by the recovery key (an
 // Ed25519 signature), and by a terminal that a signed-in device has approved.
@@ -134,8 +135,22 @@
 //
 //	Allowance {"plan","per_day":n,"issued":n,"per_hour":n,"resets":unix seconds}
 //
+// Paying (docs/plans.md). A card is given at a page of Stripe's, of which an account
+// has one at a time: opening another closes the one before. The plan is set by what
+// Stripe answers when it is asked, and a webhook only says that it should be. A
+// voucher is 20 letters and digits in any case, with or without hyphens, and pays
+// without saying who pays. All of them answer billing_off (404) where no cards are
+// taken, but the voucher, and billing_away (503) when Stripe doesn't answer; then
+// nothing was charged.
+//
+//	POST plan/checkout *         {} → {"url"} of the page; paid_already 409
+//	POST plan/portal *           {} → {"url"} of the page for cards, bills and cancelling; no_card 409
+//	POST plan/voucher *          {"code"} → like GET plan; voucher_mistyped 422, voucher_unknown 404, voucher_used 409, paid_by_card 409
+//	POST stripe/webhook          an event as Stripe sends and signs it, at most 512 KiB → 204; forged 400
+//
 // Deleting. One transaction removes every row of the account and overwrites the
-// freed pages; streams and sessions end.
+// freed pages; streams and sessions end. What the account pays at Stripe is
+// cancelled, at once or as soon as Stripe can be reached.
 //
 //	DELETE account *             → 204; browser_only 403
 package account

@@ -39,6 +39,15 @@
 // Serves the page, /api/ and, passed through to the gateway, /sotto/. The
 // origin is what browsers show; passkeys are bound to its host.
 //
+//	sottod account … -tokens NAME [-product NAME] [-guests N] [-relay URL -relay-operator NAME] [-stripe-key-file FILE -stripe-webhook-file FILE]
+//	sottod account grant -data DIR -account ID -days N [-plan member|free]
+//	sottod account voucher -data DIR [-n N] [-days N]
+//	sottod account plans -data DIR
+//
+// With -tokens it signs the tokens that messages are paid with, as many as a person's
+// plan gives. grant, voucher and plans work while it runs: days for an account, codes
+// that pay for days, how many accounts have which plan. docs/plans.md has the rest.
+//
 // # Gateway
 //
 //	sottod gateway -listen ADDR -node URL [-node URL …] [-log URL] [-ohttp-key FILE …] [-relay URL …] [-issuer FILE … -spent URL]

@@ -63,6 +63,8 @@ func TestScripts(t *testing.T) {
 			"release":        signRelease,
 			"post":           post,
 			"get":            get,
+			"makeaccount":    makeAccount,
+			"askas":          askAs,
 		},
 	})
 }
