@@ -57,13 +57,13 @@ func TestCodes(t *testing.T) {
 	}
 	slices.Sort(want)
 	said := []string{door.Malformed, door.TooLarge, door.KeyUnknown, door.KeyExpired, door.Replayed,
-		door.Busy, door.NoNode, door.NodeUnreachable, door.LogUnreachable, door.NotFound, door.Failed}
+		door.Busy, door.NoNode, door.NodeUnreachable, door.LogUnreachable, door.NotFound, door.Failed, door.EngineAway}
 	slices.Sort(said)
 	if !slices.Equal(said, want) {
 		t.Errorf("servers say %v, the spec has %v", said, want)
 	}
 	for _, code := range []string{client.CodeMalformed, client.CodeTooLarge, client.CodeKeyUnknown, client.CodeKeyExpired,
-		client.CodeReplayed, client.CodeBusy, client.CodeNoNode, client.CodeNodeUnreachable} {
+		client.CodeReplayed, client.CodeBusy, client.CodeEngineAway, client.CodeNoNode, client.CodeNodeUnreachable} {
 		if !slices.Contains(want, code) {
 			t.Errorf("a client branches on %q, which the spec doesn't have", code)
 		}
