@@ -78,6 +78,13 @@ func (c *Config) challenge() token.Challenge {
 	return token.Challenge{Issuer: c.Tokens.Issuer, Product: c.Tokens.Product}
 }
 
+// ParseID reads an account's id as its owner sees it, 32 hexadecimal digits.
+func ParseID(s string) (vault.AccountID, error) {
+	var id vault.AccountID
+	err := id.UnmarshalText([]byte(s))
+	return id, err
+}
+
 // serviceInfo is what the service says of itself to everybody.
 type serviceInfo struct {
 	V       int    `json:"v"`

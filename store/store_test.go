@@ -9,6 +9,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -272,3 +273,98 @@ func BenchmarkPage1000(b *testing.B) {
 		}
 	}
 }
+
+// TestMigrate: a database of each version there was becomes one of today, with what
+// is in it.
+func TestMigrate(t *testing.T) {
+	for version := 1; version < len(migrations); version++ {
+		path := filepath.Join(t.TempDir(), "old.db")
+		raw, err := open(path, "immediate")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, step := range migrations[:version] {
+			if _, err := raw.Exec(step); err != nil {
+				t.Fatal(err)
+			}
+		}
+		id := vault.NewAccountID()
+		if _, err := raw.Exec(`INSERT INTO accounts (id, created, seq, head, bytes) VALUES ($1, 1, 0, $2, 0)`, id[:], make([]byte, 32)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := raw.Exec(`PRAGMA user_version = ` + strconv.Itoa(version)); err != nil {
+			t.Fatal(err)
+		}
+		raw.Close()
+		db := open1(t, path)
+		if _, err := db.Head(context.Background(), id); err != nil {
+			t.Errorf("version %d: the account is lost: %v", version, err)
+		}
+		if until, err := db.Grant(context.Background(), id, 3, 10); err != nil || until != 12 {
+			t.Errorf("version %d: granted until %d, %v", version, until, err)
+		}
+	}
+}
+
+// TestEventsAreForgotten, but not while Stripe may repeat them.
+func TestEventsAreForgotten(t *testing.T) {
+	db := open1(t, filepath.Join(t.TempDir(), "a.db"))
+	ctx := context.Background()
+	hash := [32]byte{1}
+	for range 2 {
+		if err := db.AddEvent(ctx, hash, 100); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for day, want := range map[Day]bool{100: true, 100 + EventsKept: true} {
+		if err := db.EndDays(ctx, day); err != nil {
+			t.Fatal(err)
+		}
+		if seen, err := db.EventSeen(ctx, hash); err != nil || seen != want {
+			t.Errorf("on day %d: %v, %v", day, seen, err)
+		}
+	}
+	if err := db.EndDays(ctx, 101+EventsKept); err != nil {
+		t.Fatal(err)
+	}
+	if seen, _ := db.EventSeen(ctx, hash); seen {
+		t.Error("it is never forgotten")
+	}
+}
+
+func TestPlanOfNobody(t *testing.T) {
+	db := open1(t, filepath.Join(t.TempDir(), "a.db"))
+	ctx, id := context.Background(), vault.NewAccountID()
+	if p, err := db.Plan(ctx, id); err != nil || p != (Plan{}) {
+		t.Errorf("%+v, %v", p, err)
+	}
+	any := func(Plan) error { return nil }
+	for name, err := range map[string]error{
+		"a grant":    second(db.Grant(ctx, id, 1, 1)),
+		"a customer": second(db.NewCustomer(ctx, id, [16]byte{1})),
+		"a card":     db.SetCard(ctx, id, 1, ""),
+		"a voucher":  db.Redeem(ctx, id, [32]byte{}, 1),
+		"a batch":    fourth(db.Issue(ctx, id, 1, [32]byte{}, 1, func(Plan) int { return -1 }, any)),
+	} {
+		if !errors.Is(err, ErrNotFound) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// A voucher of an account that is gone meanwhile stays good.
+	v := Voucher{Hash: [32]byte{1}, Days: 3, Expires: 10}
+	if err := db.AddVouchers(ctx, []Voucher{v}); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Redeem(ctx, id, v.Hash, 1); !errors.Is(err, ErrNotFound) {
+		t.Error(err)
+	}
+	if c, err := db.CountPlans(ctx, 1); err != nil || c.Vouchers != 1 {
+		t.Errorf("%+v, %v", c, err)
+	}
+	if err := db.AddVouchers(ctx, []Voucher{{Hash: [32]byte{2}}, v}); !errors.Is(err, ErrExists) {
+		t.Errorf("a voucher twice: %v", err)
+	}
+}
+
+func second[T any](_ T, err error) error            { return err }
+func fourth(_ int, _ Plan, _ bool, err error) error { return err }

@@ -17,7 +17,6 @@ import (
 
 	"github.com/sotto-chat/sotto/account"
 	"github.com/sotto-chat/sotto/store"
-	"github.com/sotto-chat/sotto/vault"
 )
 
 // planCommands are what an operator does with plans, on the server's own machine
@@ -55,8 +54,8 @@ func accountGrant(ctx context.Context, args []string, stdout, stderr io.Writer) 
 	if err := parse(fs, args, stderr); err != nil {
 		return err
 	}
-	var id vault.AccountID
-	if id.UnmarshalText([]byte(*whose)) != nil {
+	id, err := account.ParseID(*whose)
+	if err != nil {
 		return fmt.Errorf("-account %q is not an account's id: it has 32 digits and letters from a to f", *whose)
 	}
 	switch {
