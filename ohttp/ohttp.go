@@ -21,6 +21,7 @@ import (
 	"crypto/hpke"
 	"crypto/sha256"
 	"errors"
+	"runtime"
 
 	"golang.org/x/crypto/chacha20poly1305"
 )
@@ -80,9 +81,13 @@ var (
 // A Suite is one of the pairs of algorithms that a key may be used with.
 type Suite struct{ KDF, AEAD uint16 }
 
+// hasAES says whether this program has AES-GCM. A browser's core does without: every
+// gateway of ours takes ChaCha20-Poly1305, and the code would travel to everybody.
+const hasAES = runtime.GOOS != "js"
+
 // supported says whether this package has the suite.
 func (s Suite) supported() bool {
-	return s.KDF == KDFSHA256 && (s.AEAD == AEADChaCha20 || s.AEAD == AEADAES128)
+	return s.KDF == KDFSHA256 && (s.AEAD == AEADChaCha20 || hasAES && s.AEAD == AEADAES128)
 }
 
 // keySize is Nk of the AEAD. Nonces have 12 bytes with all.
@@ -99,7 +104,7 @@ const nonceSize = chacha20poly1305.NonceSize
 func (s Suite) entropy() int { return max(nonceSize, s.keySize()) }
 
 func (s Suite) hpke() hpke.AEAD {
-	if s.AEAD == AEADAES128 {
+	if hasAES && s.AEAD == AEADAES128 {
 		return hpke.AES128GCM()
 	}
 	return hpke.ChaCha20Poly1305()
@@ -107,7 +112,7 @@ func (s Suite) hpke() hpke.AEAD {
 
 // cipher makes the AEAD of a key of the right size.
 func (s Suite) cipher(key []byte) (cipher.AEAD, error) {
-	if s.AEAD == AEADAES128 {
+	if hasAES && s.AEAD == AEADAES128 {
 		block, err := aes.NewCipher(key)
 		if err != nil {
 			return nil, err

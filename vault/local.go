@@ -37,6 +37,17 @@ func OpenLocal(root RootKey, account AccountID, purpose string, sealed []byte) (
 	return openLocal(root.derive(account, "local "+purpose), sealed)
 }
 
+// LocalKey returns a key for something that is of use on one device only, such as
+// its tokens: whoever has the root key and not the device's secret, of 32 random
+// bytes that are never sent anywhere, doesn't have it, and neither the other way
+// round.
+func LocalKey(root RootKey, account AccountID, purpose string, secret []byte) [32]byte {
+	if len(secret) != 32 {
+		panic("vault: internal error: a device's secret has 32 bytes")
+	}
+	return [32]byte(expand(root.derive(account, "device "+purpose), secret, "sotto/1 vault device", keySize))
+}
+
 // SealLabel seals what a person calls a passkey, a browser or a terminal, cut to
 // 60 bytes, so that the account server can keep it without reading it. All
 // labels are of one size.

@@ -126,7 +126,10 @@ func takeSecret(v js.Value) []byte {
 //	queue(puts: string): Promise<void>               keeps sealed records until the server has them
 //	pending(id: string, sealed: Uint8Array | null): Promise<void>
 //	keep(kept: string): void                         what the next start is given
-//	fetch(method, path, contentType: string, body: Uint8Array | null, signal: AbortSignal):
+//	api(method, path, body: string): Promise<{text: string} | {code, message, body: string}>
+//	openTokens(): Promise<{secret: Uint8Array, blob: Uint8Array | null}>
+//	saveTokens(blob: Uint8Array): Promise<boolean>   false: another core keeps them now
+//	fetch(method, url, contentType: string, body: Uint8Array | null, fields: Record<string, string>, signal: AbortSignal):
 //	    Promise<{status: number, contentType: string, reader: ReadableStreamDefaultReader | null}>
 type browser struct{ host js.Value }
 
@@ -158,8 +161,52 @@ func (b browser) pending(id string, sealed []byte) error {
 
 func (b browser) keep(kept string) { b.host.Call("keep", kept) }
 
+func (b browser) api(method, path, body string) (string, error) {
+	v, err := await(b.host.Call("api", method, path, body))
+	if err != nil {
+		return "", err
+	}
+	if code := v.Get("code"); code.Type() == js.TypeString {
+		return "", &apiError{&coreError{code.String(), v.Get("message").String()}, v.Get("body").String()}
+	}
+	return v.Get("text").String(), nil
+}
+
+func (b browser) openTokens() (secret, blob []byte, err error) {
+	v, err := await(b.host.Call("openTokens"))
+	if err != nil {
+		return nil, nil, err
+	}
+	return takeSecret(v.Get("secret")), takeSecret(v.Get("blob")), nil
+}
+
+func (b browser) saveTokens(blob []byte) error {
+	v, err := await(b.host.Call("saveTokens", bytesValue(blob)))
+	if err == nil && !v.Bool() {
+		err = errTaken
+	}
+	return err
+}
+
+func (b browser) through(relay string) client.Transport { return relayed{b, relay} }
+
+// relayed is a browser's way to a relay.
+type relayed struct {
+	browser
+	address string
+}
+
+// RoundTrip implements client.Transport; the path is relative to the relay.
+func (r relayed) RoundTrip(ctx context.Context, req *client.Request) (*client.Response, error) {
+	return r.fetch(ctx, r.address+req.Path, req)
+}
+
 // RoundTrip implements client.Transport over fetch.
 func (b browser) RoundTrip(ctx context.Context, r *client.Request) (*client.Response, error) {
+	return b.fetch(ctx, r.Path, r)
+}
+
+func (b browser) fetch(ctx context.Context, url string, r *client.Request) (*client.Response, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -169,7 +216,11 @@ func (b browser) RoundTrip(ctx context.Context, r *client.Request) (*client.Resp
 	if r.Body != nil {
 		body = bytesValue(r.Body)
 	}
-	v, err := await(b.host.Call("fetch", r.Method, r.Path, r.ContentType, body, controller.Get("signal")))
+	fields := map[string]any{}
+	for _, f := range r.Header {
+		fields[f.Name] = f.Value
+	}
+	v, err := await(b.host.Call("fetch", r.Method, url, r.ContentType, body, fields, controller.Get("signal")))
 	if err != nil {
 		stop()
 		return nil, err

@@ -277,6 +277,14 @@ func (c *core) pin(_ context.Context, a switchArgs) (none, error) {
 }
 
 func (c *core) archive(_ context.Context, a switchArgs) (none, error) {
+	if !a.On {
+		c.mu.Lock()
+		err := c.mayWrite(a.Chat)
+		c.mu.Unlock()
+		if err != nil {
+			return none{}, err
+		}
+	}
 	return none{}, c.change(a.Chat, func(chat *vault.Chat) { chat.Archived = a.On }, func(r *vault.Replica) (vault.Put, error) {
 		return r.SetRegister(a.Chat, vault.RegisterArchived, a.On)
 	})

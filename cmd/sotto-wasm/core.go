@@ -30,6 +30,16 @@ type host interface {
 	pending(id string, sealed []byte) error
 	// keep keeps a keptTrust for the next start. It may be called with core.mu held.
 	keep(kept string)
+	// api asks the account server with the person's session: method, the path
+	// below /api/v1/ and a JSON body, "" for none. A refusal is a *coreError.
+	api(method, path, body string) (string, error)
+	// through returns the way to a relay at its address.
+	through(relay string) client.Transport
+	// openTokens makes this core the only one that may keep tokens, and returns the
+	// device's secret and the sealed wallet; nil if there is none yet.
+	openTokens() (secret, blob []byte, err error)
+	// saveTokens keeps the sealed wallet. errTaken: another core may now.
+	saveTokens(blob []byte) error
 }
 
 // core is everything that the page's core knows. It has no state outside.
@@ -42,6 +52,7 @@ type core struct {
 	local   bool // the page is served from this machine
 	trust   trust
 	page    pageState
+	plan    planState
 	draft   *draft // an account or a kit that is being made
 	vault   *vaultState
 	chats   chatState
@@ -51,12 +62,14 @@ type core struct {
 func newCore(h host) *core {
 	c := &core{host: h}
 	c.chats.reset()
+	c.plan.left = leftUnknown
 	c.methods = map[string]method{
 		"start":      run(c.start),
 		"acceptDemo": run(c.acceptDemo),
 		"check":      run(c.check),
 		"proof":      run(c.proof),
 		"judgePage":  run(c.judgePage),
+		"plan":       run(c.getPlan),
 
 		"newAccount":       run(c.newAccount),
 		"finishAccount":    run(c.finishAccount),

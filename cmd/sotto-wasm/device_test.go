@@ -1,6 +1,8 @@
 // Copyright (c) Sotto authors
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build !js
+
 package main
 
 import (
@@ -11,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -34,7 +37,12 @@ type device struct {
 	kept   map[string][]byte
 	trust  string // of keep
 	full   bool   // nothing more can be kept
-	heard  chan struct{}
+	// account answers in the account server's place; nil for one without plans.
+	account func(method, path, body string) (string, error)
+	tokens  []byte // the sealed wallet
+	owner   int    // how often it was opened
+	stolen  bool   // another tab has it
+	heard   chan struct{}
 }
 
 func newDevice(transport client.Transport) *device {
@@ -84,6 +92,35 @@ func (d *device) keep(kept string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.trust = kept
+}
+
+func (d *device) api(method, path, body string) (string, error) {
+	d.mu.Lock()
+	f := d.account
+	d.mu.Unlock()
+	if f == nil {
+		return "", &coreError{"not_found", "Nothing is here."}
+	}
+	return f(method, path, body)
+}
+
+func (d *device) through(relay string) client.Transport { return nethttp.New(relay) }
+
+func (d *device) openTokens() (secret, blob []byte, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.owner++
+	return []byte("the secret of this device, 32 by"), slices.Clone(d.tokens), nil
+}
+
+func (d *device) saveTokens(blob []byte) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.stolen {
+		return errTaken
+	}
+	d.tokens = blob
+	return nil
 }
 
 // until waits for an event that ok accepts.

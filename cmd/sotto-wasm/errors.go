@@ -20,6 +20,15 @@ type coreError struct {
 
 func (e *coreError) Error() string { return e.Message }
 
+// apiError is a refusal of the account server, with all that it answered.
+type apiError struct {
+	*coreError
+	body string
+}
+
+// Unwrap returns the code and the sentence.
+func (e *apiError) Unwrap() error { return e.coreError }
+
 var (
 	errLocked      = &coreError{"locked", "Your history is locked. Open it with your passkey first."}
 	errNoChat      = &coreError{"no_chat", "This chat isn’t there any more. It may have been deleted on another device."}
@@ -35,6 +44,9 @@ var (
 	errWrongPhrase = &coreError{"wrong_passphrase", "This passphrase doesn’t open the history. Try again, or use your recovery kit."}
 	errWrongKit    = &coreError{"wrong_kit", "This kit doesn’t open the history. If you have made a newer one, use that."}
 	errPassphrase  = &coreError{"passphrase_needed", "This passkey gives no key, so your passphrase opens the history."}
+	errUsed        = &coreError{"allowance_used", "You have used today’s messages. New ones come tomorrow; what you typed stays here."}
+	errTaken       = &coreError{"tokens_taken", "Another tab of this browser has just sent a message. Send it again."}
+	errPlan        = &coreError{"plan", "What the server says of your plan can’t be read. Reload the page; if it happens again, whoever runs the server has to look at it."}
 	errShortPhrase = &coreError{"short_passphrase", "A passphrase needs at least 12 characters. Four or five random words are good."}
 )
 

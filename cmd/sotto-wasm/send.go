@@ -31,6 +31,9 @@ func (c *core) send(_ context.Context, a sendArgs) (sendResult, error) {
 		return sendResult{}, errEmpty
 	}
 	chat, err := c.mayAsk(a.Chat, a.Parent, a.Model)
+	if err == nil {
+		err = c.activate(chat)
+	}
 	if err != nil {
 		return sendResult{}, err
 	}
@@ -102,7 +105,11 @@ type regenerateResult struct {
 // regenerate asks for another answer beside message, or below it if it is a
 // question.
 func (c *core) regenerate(_ context.Context, a regenerateArgs) (regenerateResult, error) {
-	if _, err := c.mayAsk(a.Chat, a.Message, a.Model); err != nil {
+	chat, err := c.mayAsk(a.Chat, a.Message, a.Model)
+	if err == nil {
+		err = c.activate(chat)
+	}
+	if err != nil {
 		return regenerateResult{}, err
 	}
 	c.mu.Lock()
@@ -147,6 +154,12 @@ func (c *core) mayAsk(id, parent, model string) (vault.Chat, error) {
 			return vault.Chat{}, errNoMessage
 		}
 	}
+	if err := c.mayWrite(id); err != nil {
+		return vault.Chat{}, err
+	}
+	if err := c.mayPay(); err != nil {
+		return vault.Chat{}, err
+	}
 	// While the first check is under way the message waits for it. After a
 	// failed one nothing is accepted: the words stay where they were typed.
 	s := c.trust.client.Status()
@@ -171,7 +184,7 @@ func (c *core) begin(a *answer) {
 	_, a.temporary = c.chats.temp[a.chat]
 	req := c.request(a)
 	c.launch(a, func(ctx context.Context, cl *client.Client) (*client.ChatStream, error) {
-		return cl.Chat(ctx, req, client.Options{Resume: true, OnPending: func(p client.Pending) { c.savePending(a, &p) }})
+		return c.asked(ctx, cl, req, client.Options{Resume: true, OnPending: func(p client.Pending) { c.savePending(a, &p) }})
 	})
 }
 

@@ -26,7 +26,7 @@ const (
 func (c *core) autoTitle(a *answer) {
 	c.mu.Lock()
 	cl, v := c.trust.client, c.vault
-	question, salt := "", ""
+	question, salt, ask := "", "", !c.counted() // a title is not worth a message
 	if chat, err := c.find(a.chat); err == nil {
 		salt = chat.CacheSalt
 	}
@@ -41,7 +41,10 @@ func (c *core) autoTitle(a *answer) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), titleTimeout)
 	defer cancel()
-	title := cleanTitle(askTitle(ctx, cl, a.model, salt, question))
+	title := ""
+	if ask {
+		title = cleanTitle(askTitle(ctx, cl, a.model, salt, question))
+	}
 	if title == "" {
 		title = firstWords(question)
 	}

@@ -97,6 +97,8 @@ func (c *core) connect(consent bool) {
 		Policy:    policy,
 		Platforms: platforms.All(),
 		Page:      c.page.checks,
+		Through:   c.through,
+		Wallet:    c.openWallet,
 		Seen:      c.trust.kept.Releases,
 		LogSeen:   c.trust.kept.Log,
 		OnSeen: func(releases []string) {
@@ -122,6 +124,7 @@ func (c *core) statusChanged(from *client.Client) {
 	list := false
 	if current {
 		c.host.emit(map[string]any{"t": "trust", "trust": c.trustDoc(s)})
+		c.serviceIs(from.Service(), s.Err)
 		if key := string(s.State) + " " + s.Release; s.State.MaySend() && c.trust.models != key {
 			c.trust.models, list = key, true
 		}

@@ -1,6 +1,8 @@
 // Copyright (c) Sotto authors
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build !js
+
 package main
 
 import (

@@ -110,6 +110,9 @@ func (c *core) opened(context.Context) (none, error) {
 	v.ready = true
 	c.readSettings(v)
 	c.emitChats()
+	if c.plan.service.Tokens {
+		go c.learnPlan()
+	}
 	return none{}, nil
 }
 

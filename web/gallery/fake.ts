@@ -17,6 +17,7 @@ import type {
   Message,
   Model,
   PageNews,
+  Plan,
   Receipt,
   Session,
   Settings,
@@ -38,6 +39,10 @@ export interface Scene {
   notices: Extract<CoreEvent, { t: 'notice' }>[];
   /** What the core says of the page itself. */
   page?: PageNews;
+  /** What the account may do. */
+  plan?: Plan;
+  /** The question for it is never answered. */
+  planWaits?: boolean;
   answers?: Answered[];
   loading?: number;
   /** The text that answers whatever is sent. */
@@ -278,6 +283,30 @@ export interface Fake extends Core {
   arrive(id: string, text: string): void;
 }
 
+/** A day's beginning in the person's own time zone, some hours on. */
+const RESETS = new Date(2026, 10, 24, 1, 0).getTime();
+
+export const FREE: Plan = {
+  known: true,
+  tokens: true,
+  billing: true,
+  price: '$35 a month',
+  plan: 'free',
+  perDay: 20,
+  perHour: 200,
+  left: 13,
+  resets: RESETS,
+  again: 0,
+  chats: 5,
+  until: '',
+  account: '3f9c21d07be8441aa05d6e1c8b72f490',
+  card: '',
+  relay: { host: 'relay.example', operator: 'Example Ltd', local: false, error: null },
+  error: null,
+};
+
+export const MEMBER: Plan = { ...FREE, plan: 'member', perDay: -1, left: -1, chats: 0, card: 'active', until: '2026-12-14' };
+
 /** Starts a fake core for a scene. */
 export function connectFake(scene: Scene): Fake {
   if (scene.dead) throw { code: 'core_dead', message: '' } satisfies CoreError;
@@ -289,6 +318,7 @@ export function connectFake(scene: Scene): Fake {
   let state = scene.trust;
   let session = scene.session;
   let settings = scene.settings;
+  let plan = scene.plan ?? FREE;
 
   const emit = (e: CoreEvent): void => listeners.forEach((f) => f(structuredClone(e)));
   const list = (): CoreEvent => ({
@@ -349,6 +379,7 @@ export function connectFake(scene: Scene): Fake {
           if (session.state !== 'open') return;
           f({ t: 'settings', settings });
           f({ t: 'models', models: scene.models });
+          if (scene.plan) f({ t: 'plan', plan });
           if (scene.loading !== undefined) f({ t: 'loading', progress: scene.loading });
           if (scene.loading === undefined || scene.loading >= 1) f(list());
           for (const n of scene.notices) f(n);
@@ -487,6 +518,7 @@ export function connectFake(scene: Scene): Fake {
     },
     async send(id, parent, text, model) {
       fail('send');
+      if (plan.left > 0) emit({ t: 'plan', plan: (plan = { ...plan, left: plan.left - 1 }) });
       const u = message(id, parent, 'user', text, { created: NOW + ++serial });
       const a = message(id, u.id, 'assistant', '', {
         status: 'sending',
@@ -561,6 +593,21 @@ export function connectFake(scene: Scene): Fake {
     },
     async exportChat() {
       return new Uint8Array();
+    },
+    async plan() {
+      if (scene.planWaits) await wait(3_600_000);
+      fail('plan');
+      emit({ t: 'plan', plan });
+      return plan;
+    },
+    async planPage() {
+      fail('planPage');
+      return 'https://pay.example/checkout/1';
+    },
+    async voucher() {
+      fail('voucher');
+      emit({ t: 'plan', plan: (plan = MEMBER) });
+      return plan;
     },
     async setSettings(s) {
       settings = { ...settings, ...s };

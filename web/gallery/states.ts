@@ -4,7 +4,7 @@
 // Every state of every screen: what the core says, and what a person does.
 
 import type { Answered, PageNews } from '../src/core/protocol.ts';
-import { CHATS, MODELS, SETTINGS, chat, message, NOW, receipt, type Scene } from './fake.ts';
+import { CHATS, FREE, MEMBER, MODELS, SETTINGS, chat, message, NOW, receipt, type Scene } from './fake.ts';
 import { HARDWARE, LOGGED, PAGE_CHANGED } from './verdicts.ts';
 import { CODE, LETTER, LONG, MATHS, RICH, STREAM } from './texts.ts';
 
@@ -95,6 +95,11 @@ const wentBack: Scene = {
     },
   ],
 };
+
+const plan = (part: Partial<typeof FREE>, more: Partial<Scene> = {}): Scene => ({ ...open, chats: CHATS.slice(0, 4), plan: { ...FREE, ...part }, ...more });
+const five = CHATS.slice(0, 5);
+const six: Scene = { ...chatOf(...letter.map((m) => ({ ...m, chat: 'c6' }))), chats: CHATS.slice(0, 6), plan: FREE };
+const noRelay = { code: 'unreachable', message: 'The relay can’t be reached. Nothing was sent. Try again.' };
 
 function s(name: string, path: string, scene: Scene, ...acts: string[]): State {
   return { name, path, scene, acts };
@@ -341,15 +346,47 @@ export const STATES: State[] = [
     says: PAGE_CHANGED,
   }),
   s('panel-page-changed', '/', { ...open, trust: 'failed', says: PAGE_CHANGED }, '.trust'),
-  s('report', '/settings', { ...open, answers }, '.set-group:nth-child(3) .set-row:nth-child(2) .button'),
-  s('report-none', '/settings', open, '.set-group:nth-child(3) .set-row:nth-child(2) .button'),
+  s('report', '/settings', { ...open, answers }, '[aria-labelledby=set-data] .set-row:nth-child(2) .button'),
+  s('report-none', '/settings', open, '[aria-labelledby=set-data] .set-row:nth-child(2) .button'),
+  s('plan-few', '/', plan({ left: 3 }), '@200'),
+  s('plan-last', '/chat/c2', { ...plan({ left: 1 }), messages: letter }, '@200'),
+  s('plan-used', '/chat/c2', { ...plan({ left: 0 }), messages: letter }, '.composer-text=Something I typed before I knew.', '@200'),
+  s('plan-used-given', '/', plan({ left: 0, billing: false, price: '' }), '@200'),
+  s('plan-fair', '/', plan({ ...MEMBER, again: NOW + 12 * 60_000 }), '@200'),
+  s('plan-token', '/', plan({ error: { code: 'token_expired', message: 'x' } }), '@200'),
+  s('chats-full', '/', plan({}, { chats: five }), '@200'),
+  s('chats-full-choose', '/', plan({}, { chats: five }), '.composer-plan .button', '@200'),
+  s('chats-sixth', '/chat/c6', six, '@200'),
+  s('settings-free', '/settings', plan({}), '@200'),
+  s('settings-member', '/settings', plan(MEMBER), '@200'),
+  s('settings-given', '/settings', plan({ billing: false, price: '', account: '' }), '@200'),
+  s('settings-uncounted', '/settings', plan({ tokens: false, plan: '' }), '@200'),
+  s('settings-plan-waits', '/settings', plan({}, { planWaits: true }), '@200'),
+  s(
+    'settings-plan-failed',
+    '/settings',
+    plan({}, { fails: { plan: { code: 'offline', message: 'The server can’t be reached. Check your connection, then try again.' } } }),
+    '@200',
+  ),
+  s(
+    'settings-voucher-wrong',
+    '/settings',
+    plan({}, { fails: { voucher: { code: 'voucher_unknown', message: 'This code is not known, or was used. Compare it with what you were given.' } } }),
+    '.plan-voucher input=ABCD-EFGH',
+    '.plan-voucher button',
+    '@200',
+  ),
+  s('panel-address-hidden', '/', plan({}), '.trust', '@100'),
+  s('panel-address-visible', '/', plan({ relay: null }), '.trust', '@100'),
+  s('panel-address-demo', '/', plan({ relay: { host: '127.0.0.1:8788', operator: '', local: true, error: null } }, { trust: 'demo' }), '.trust', '@100'),
+  s('panel-address-failed', '/', plan({ relay: { ...FREE.relay!, error: noRelay } }, { trust: 'unknown' }), '.trust', '@100'),
   s('search', '/', chatOf(...letter), '@k'),
   s('search-hits', '/', chatOf(...letter), '@k', '.search-input=damp', '@200'),
   s('search-none', '/', chatOf(...letter), '@k', '.search-input=zebra', '@200'),
   s('help', '/', open, '@/'),
   s('settings', '/settings', open),
-  s('settings-new-kit', '/settings', open, '.set-group:nth-child(2) .button', 'dialog .primary'),
-  s('settings-delete', '/settings', open, '.set-group:nth-child(3) .button.danger', 'dialog input=delete'),
+  s('settings-new-kit', '/settings', open, '[aria-labelledby=set-security] .button', 'dialog .primary'),
+  s('settings-delete', '/settings', open, '[aria-labelledby=set-data] .button.danger', 'dialog input=delete'),
   s('terminal-link', '/link/abc', open),
   s('notices', '/', {
     ...open,

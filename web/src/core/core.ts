@@ -195,7 +195,7 @@ class PageCore {
   }
 
   private emit(e: CoreEvent): void {
-    if (e.t === 'session' || e.t === 'trust' || e.t === 'page' || e.t === 'models' || e.t === 'chats' || e.t === 'settings') this.state.set(e.t, e);
+    if (e.t === 'session' || e.t === 'trust' || e.t === 'page' || e.t === 'models' || e.t === 'plan' || e.t === 'chats' || e.t === 'settings') this.state.set(e.t, e);
     for (const f of [...this.listeners]) f(e);
   }
 
@@ -299,6 +299,9 @@ class PageCore {
       exportAll: pass('exportAll'),
       exportChat: pass('exportChat'),
       rejoin: pass('rejoin'),
+      plan: pass('plan'),
+      planPage: pass('planPage'),
+      voucher: pass('voucher'),
 
       setSettings: async ({ theme, ...rest }) => {
         if (theme) {

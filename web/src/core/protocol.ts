@@ -152,6 +152,43 @@ export interface PageJudged extends PageNews {
   anew: boolean;
 }
 
+// ---------------------------------------------------------------- the plan
+
+/** What a person may do here, and who sees where they are: planDoc of cmd/sotto-wasm/plan.go. Times are in milliseconds, 0 for none. */
+export interface Plan {
+  /** The service has said what it is: until then nothing here means anything. */
+  known: boolean;
+  /** Messages are counted, without saying whose they are. */
+  tokens: boolean;
+  /** Plans can be bought here, for `price`. */
+  billing: boolean;
+  price: string;
+  /** `free`, `member`, or '' where none is known. */
+  plan: string;
+  /** Messages a day; -1: not counted. */
+  perDay: number;
+  /** Fair use: messages an hour; 0: not counted. */
+  perHour: number;
+  /** Messages left today; -1: not counted, -2: not known. */
+  left: number;
+  /** When new ones come. */
+  resets: number;
+  /** When fair use lets on. */
+  again: number;
+  /** Chats that may be active at once; 0: any number. */
+  chats: number;
+  /** The last day that is paid, as 2026-12-14; '' for none. */
+  until: string;
+  /** What to quote when asking for help. */
+  account: string;
+  /** How the card stands: '' where there is none. */
+  card: '' | 'active' | 'ending' | 'failed';
+  /** What hides the person's network address; null where nothing does. */
+  relay: { host: string; operator: string; local: boolean; error: CoreError | null } | null;
+  /** Why messages can't be counted now. */
+  error: CoreError | null;
+}
+
 // ---------------------------------------------------------------- session
 
 export type SessionState =
@@ -298,6 +335,7 @@ export type CoreEvent =
   | { t: 'trust'; trust: Trust }
   | { t: 'page'; page: PageNews }
   | { t: 'models'; models: Model[] }
+  | { t: 'plan'; plan: Plan }
   /** The whole list, newest first, pinned first. */
   | { t: 'chats'; chats: ChatSummary[] }
   /** A chat that the page has opened has changed in more than streamed text. */
@@ -401,6 +439,13 @@ export interface Core {
 
   /** After a notice with `rejoin`: takes the server's history as it is now and adds what only this device has. */
   rejoin(): Promise<void>;
+
+  /** Asks anew what the account may do. */
+  plan(): Promise<Plan>;
+  /** An address at the payment provider: to become a member, or to change and end that. */
+  planPage(which: 'checkout' | 'portal'): Promise<string>;
+  /** Takes a code that pays for a plan. */
+  voucher(code: string): Promise<Plan>;
 
   setSettings(s: Partial<Settings>): Promise<void>;
 }

@@ -10,7 +10,7 @@ import { Entry } from './entry.tsx';
 import { Icon, Mark } from './icons.tsx';
 import { LinkPage } from './link.tsx';
 import { Announcer, Notices, Overlays, Toasts } from './overlays.tsx';
-import { SettingsPage } from './settings.tsx';
+import { SettingsPage } from './part.tsx';
 import { actionOf, isMac, type Action } from './shortcuts.ts';
 import { Sidebar } from './sidebar.tsx';
 import { StoreContext, type Store } from './store.ts';
@@ -68,7 +68,7 @@ function Main({ store }: { store: Store }): VNode {
       )}
       <div class="page" inert={drawer}>
         <Notices />
-        {route.at === 'settings' ? <SettingsPage /> : route.at === 'link' ? <LinkPage id={route.id} /> : <Chat />}
+        {route.at === 'settings' ? <SettingsPage failed={() => store.toast(t.trust.notLoaded)} /> : route.at === 'link' ? <LinkPage id={route.id} /> : <Chat />}
       </div>
     </div>
   );

@@ -9,7 +9,7 @@ import { Icon } from './icons.tsx';
 import { Log } from './log.tsx';
 import { Menu } from './menu.tsx';
 import { ModelPicker } from './models.tsx';
-import { rowItems, TitleInput, useFocusAfter } from './sidebar.tsx';
+import { rowItems, SidebarButton, TitleInput, useFocusAfter } from './sidebar.tsx';
 import { useStore } from './store.ts';
 import { t } from './strings.ts';
 
@@ -115,27 +115,6 @@ function Header(): VNode {
         )}
       </div>
     </header>
-  );
-}
-
-/** Shows the sidebar where it is hidden. */
-export function SidebarButton(): VNode {
-  const store = useStore();
-  const open = (): void => {
-    if (matchMedia('(max-width: 760px)').matches) store.drawer.value = true;
-    else store.sidebar.value = true;
-  };
-  return (
-    <button
-      type="button"
-      class={store.sidebar.value ? 'icon-button head-side phone-only' : 'icon-button head-side'}
-      aria-label={t.sidebar.open}
-      title={t.sidebar.open}
-      aria-controls="sidebar"
-      onClick={open}
-    >
-      <Icon name="sidebar" />
-    </button>
   );
 }
 

@@ -4,6 +4,8 @@
 import type { VNode } from 'preact';
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { Icon } from './icons.tsx';
+import { limited } from './limits.ts';
+import { PlanLine } from './part.tsx';
 import { useStore } from './store.ts';
 import { t } from './strings.ts';
 import { TrustLine } from './trust.tsx';
@@ -79,6 +81,7 @@ export function Composer(): VNode {
       }}
     >
       <Problems />
+      {limited(store.plan.value) && <PlanLine />}
       {queued && (
         <div class="composer-queued" role="status">
           <p>

@@ -4,7 +4,7 @@
 import type { VNode } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { useTask } from './async.ts';
-import { SidebarButton } from './chat.tsx';
+import { SidebarButton } from './sidebar.tsx';
 import { shortTime } from './dates.ts';
 import { Problem } from './entry.tsx';
 import { Icon } from './icons.tsx';

@@ -33,6 +33,8 @@ export type Overlay =
   | { is: 'consent' }
   | { is: 'update' }
   | { is: 'report' }
+  /** The active chats, where a plan has a limit of them; `send`: what is in the box goes when there is room. */
+  | { is: 'chats'; send?: boolean }
   | { is: 'link'; url: string }
   | { is: 'leave'; then: () => void }
   | { is: 'confirm'; title: string; text: string; go: string; danger: boolean; stay?: string; run: () => Promise<void> | void };

@@ -11,6 +11,7 @@ import { CopyButton } from './copy.tsx';
 import { Dialog } from './dialog.tsx';
 import { Problem } from './entry.tsx';
 import { Icon } from './icons.tsx';
+import { ActiveChats } from './part.tsx';
 import { Search } from './search.tsx';
 import { caps, describe, isMac, SHORTCUTS } from './shortcuts.ts';
 import { SAID_MS, UNDO_MS, type Overlay, type Toast } from './overlay.ts';
@@ -35,6 +36,8 @@ export function Overlays(): VNode | null {
     case 'update':
     case 'report':
       return <Panel of={o} onClose={close} />;
+    case 'chats':
+      return <ActiveChats onClose={close} />;
     case 'consent':
       return <ConsentDialog onClose={close} />;
     case 'link':

@@ -17,6 +17,7 @@ import { kinds, list, plain, platformName, platformNames, sentenceOf, standing, 
 import { csv } from './report.ts';
 import { pageFailed, useStore } from './store.ts';
 import { t } from './strings.ts';
+import { p as plans } from './strings-plan.ts';
 
 const ROWS = ['chip', 'software', 'log', 'key', 'page'] as const;
 
@@ -78,6 +79,7 @@ export function TrustPanel({ onClose }: { onClose: () => void }): VNode {
           .map((c) => (
             <Row key={c.id} id={c.id} check={c} verdict={verdict} />
           ))}
+        <AddressRow />
       </ol>
       <div class="panel-actions">
         <button
@@ -278,6 +280,36 @@ function Row({ id, check, verdict }: { id: string; check?: Check; verdict?: Verd
             )}
           </details>
         )}
+      </div>
+    </li>
+  );
+}
+
+/** Who sees where the person is: about the way to the machine, and not the machine. */
+function AddressRow(): VNode {
+  const { plan } = useStore();
+  const { known, relay } = plan.value;
+  const r = plans.relay;
+  const [as, word, words] = !known
+    ? (['none', r.words.none, r.none] as const)
+    : !relay
+      ? (['note', r.words.visible, r.visible] as const)
+      : relay.error
+        ? (['fail', r.words.failed, r.failed(relay.host)] as const)
+        : relay.local
+          ? (['warn', r.words.demo, r.demo(relay.host)] as const)
+          : (['ok', r.words.hidden, r.hidden(relay.host, relay.operator)] as const);
+  return (
+    <li class={`check check-${as === 'note' ? 'none' : as} check-address`}>
+      <span class="check-icon">
+        <Icon name={as === 'note' ? 'dash' : STANDING_ICON[as]} />
+      </span>
+      <div class="check-text">
+        <h3>
+          {r.row} <span class="check-word">{word}</span>
+        </h3>
+        <p>{words}</p>
+        {relay && !relay.error && !relay.local && <p class="hint">{r.account}</p>}
       </div>
     </li>
   );

@@ -7,7 +7,7 @@ import { useTask } from './async.ts';
 import { saveFile } from './copy.tsx';
 import { Dialog } from './dialog.tsx';
 import { Problem } from './entry.tsx';
-import { Group, Row } from './settings.tsx';
+import { Group, Row } from './settings-row.tsx';
 import { useStore } from './store.ts';
 import { t } from './strings.ts';
 

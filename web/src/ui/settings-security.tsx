@@ -11,7 +11,7 @@ import { Problem } from './entry.tsx';
 import { Icon } from './icons.tsx';
 import { KitSteps } from './kit.tsx';
 import { PassphraseForm } from './passphrase.tsx';
-import { Group, Row } from './settings.tsx';
+import { Group, Row } from './settings-row.tsx';
 import { sentence } from './errors.ts';
 import { useStore } from './store.ts';
 import { t } from './strings.ts';

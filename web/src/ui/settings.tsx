@@ -1,14 +1,16 @@
 // Copyright (c) Sotto authors
 // SPDX-License-Identifier: Apache-2.0
 
-import type { ComponentChildren, VNode } from 'preact';
+import type { VNode } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Theme } from '../core/protocol.ts';
-import { SidebarButton } from './chat.tsx';
 import { focus } from './entry.tsx';
+import { PlanSettings } from './plan.tsx';
 import { DataSettings } from './settings-data.tsx';
 import { SecuritySettings } from './settings-security.tsx';
+import { Group, Row } from './settings-row.tsx';
 import { isMac } from './shortcuts.ts';
+import { SidebarButton } from './sidebar.tsx';
 import { useStore } from './store.ts';
 import { t } from './strings.ts';
 
@@ -27,44 +29,12 @@ export function SettingsPage(): VNode {
       <main class="settings">
         <div class="settings-in">
           <General />
+          <PlanSettings />
           <SecuritySettings />
           <DataSettings />
         </div>
       </main>
     </>
-  );
-}
-
-/** A group of rows under one heading. */
-export function Group({ id, title, children }: { id: string; title: string; children: ComponentChildren }): VNode {
-  return (
-    <section class="set-group" aria-labelledby={id}>
-      <h2 id={id}>{title}</h2>
-      <div class="set-rows">{children}</div>
-    </section>
-  );
-}
-
-/** One setting: what it is at the start, what can be done at the end. */
-export function Row({
-  title,
-  hint,
-  children,
-  block,
-}: {
-  title: string;
-  hint?: ComponentChildren;
-  children?: ComponentChildren;
-  block?: boolean;
-}): VNode {
-  return (
-    <div class={block ? 'set-row set-block' : 'set-row'}>
-      <div class="set-words">
-        <h3>{title}</h3>
-        {hint && <p class="hint">{hint}</p>}
-      </div>
-      <div class="set-do">{children}</div>
-    </div>
   );
 }
 

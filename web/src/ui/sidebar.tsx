@@ -128,6 +128,27 @@ export function Sidebar(): VNode {
   );
 }
 
+/** Shows the sidebar where it is hidden. */
+export function SidebarButton(): VNode {
+  const store = useStore();
+  const open = (): void => {
+    if (matchMedia('(max-width: 760px)').matches) store.drawer.value = true;
+    else store.sidebar.value = true;
+  };
+  return (
+    <button
+      type="button"
+      class={store.sidebar.value ? 'icon-button head-side phone-only' : 'icon-button head-side'}
+      aria-label={t.sidebar.open}
+      title={t.sidebar.open}
+      aria-controls="sidebar"
+      onClick={open}
+    >
+      <Icon name="sidebar" />
+    </button>
+  );
+}
+
 /** Hides the sidebar, or closes the drawer it is on a phone. */
 export function closeSidebar(store: Store): void {
   if (store.drawer.value) store.drawer.value = false;

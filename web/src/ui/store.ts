@@ -18,6 +18,7 @@ import type {
   Message,
   Model,
   PageNews,
+  Plan,
   Session,
   Settings,
   Trust,
@@ -25,7 +26,8 @@ import type {
 } from '../core/protocol.ts';
 import { ready } from '../markdown/lex.ts';
 import { isBelow, leafBelow, pathTo, tree, type Tree } from './branches.ts';
-import { sentence } from './errors.ts';
+import { codeOf, sentence } from './errors.ts';
+import { mayWrite } from './limits.ts';
 import { LiveTexts } from './live.ts';
 import { announcement, sameWhereEqual } from './messages.ts';
 import type { Notice, Overlay, Toast } from './overlay.ts';
@@ -57,6 +59,25 @@ const NO_TRUST: Trust = { state: 'checking', line: t.trust.checking, detail: '',
 
 const NO_NEWS: PageNews = { news: '', text: '', version: '', entry: 0, from: '', changes: [] };
 
+const NO_PLAN: Plan = {
+  known: false,
+  tokens: false,
+  billing: false,
+  price: '',
+  plan: '',
+  perDay: -1,
+  perHour: 0,
+  left: -1,
+  resets: 0,
+  again: 0,
+  chats: 0,
+  until: '',
+  account: '',
+  card: '',
+  relay: null,
+  error: null,
+};
+
 export class Store {
   core: Core | undefined;
 
@@ -65,6 +86,7 @@ export class Store {
   readonly trust: Signal<Trust> = signal(NO_TRUST);
   readonly page: Signal<PageNews> = signal(NO_NEWS);
   readonly models: Signal<Model[]> = signal([]);
+  readonly plan: Signal<Plan> = signal(NO_PLAN);
   readonly chats: Signal<ChatSummary[]> = signal([]);
   readonly chatsKnown = signal(false);
   readonly settings: Signal<Settings> = signal({ theme: 'system', model: '', instructions: '', enterSends: true });
@@ -159,6 +181,9 @@ export class Store {
         break;
       case 'page':
         this.page.value = e.page;
+        break;
+      case 'plan':
+        this.plan.value = e.plan;
         break;
       case 'models':
         this.models.value = e.models;
@@ -355,6 +380,12 @@ export class Store {
       this.overlay.value = { is: 'trust' };
       return false;
     }
+    if (this.full()) {
+      this.overlay.value = { is: 'chats', send: true };
+      return false;
+    }
+    // The line above the box says why, and what can be done.
+    if (this.plan.value.left === 0 || this.plan.value.again > Date.now()) return false;
     if (maySend(state) && this.model.value !== '') {
       void this.send({ text, parent: under });
       return true;
@@ -362,6 +393,11 @@ export class Store {
     this.queued.value = { text, parent: under };
     if (state === 'consent') this.overlay.value = { is: 'consent' };
     return true;
+  }
+
+  /** Whether the plan's active chats are others than the one on the screen. */
+  private full(): boolean {
+    return !(this.view.value?.chat.temporary ?? this.temporary.value) && !mayWrite(this.plan.value, this.chats.value, this.opened);
   }
 
   /** Takes a waiting message back into the box. */
@@ -403,6 +439,7 @@ export class Store {
       if (this.opened === at) this.leaf.value = leafBelow(this.tree.value, assistant);
     } catch (e) {
       this.problem.value = sentence(e);
+      if (codeOf(e) === 'chats_full') this.overlay.value = { is: 'chats', send: true };
       this.drafts.set(this.opened, q.text);
     }
   }
@@ -473,7 +510,10 @@ export class Store {
 
   /** Runs a command whose failure is a toast. */
   do(p: Promise<unknown>): void {
-    p.catch((e) => this.toast(sentence(e)));
+    p.catch((e) => {
+      if (codeOf(e) === 'chats_full') this.overlay.value = { is: 'chats' };
+      else this.toast(sentence(e));
+    });
   }
 
   /** Asks once, then goes on with the server's copy of the history. */

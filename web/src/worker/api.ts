@@ -14,6 +14,8 @@ export class ApiError extends Error implements CoreError {
     message: string,
     /** 0 when no answer came. */
     readonly status: number,
+    /** All that was answered. */
+    readonly body = '',
   ) {
     super(message);
   }
@@ -73,7 +75,7 @@ export async function api<T>(method: Method, path: string, body?: unknown): Prom
 function refused(status: number, text: string): ApiError {
   try {
     const { error } = JSON.parse(text) as { error: { code: unknown; message: unknown } };
-    if (typeof error.code === 'string' && typeof error.message === 'string') return new ApiError(error.code, error.message, status);
+    if (typeof error.code === 'string' && typeof error.message === 'string') return new ApiError(error.code, error.message, status, text);
   } catch {
     // Not the account server's own words: something on the way answered.
   }

@@ -6,9 +6,10 @@
 
 import 'go/wasm_exec';
 import { integrity, NotPublished } from '../core/digest.ts';
-import type { Answered, ChatSummary, ChatView, Hit, Kit, PageJudged, PageSeen, Settings, Trust } from '../core/protocol.ts';
+import type { Answered, ChatSummary, ChatView, CoreError, Hit, Kit, PageJudged, PageSeen, Plan, Settings, Trust } from '../core/protocol.ts';
 import type { WorkerEvent } from '../core/wire.ts';
-import type { Entry, Page, Put, Wrap } from './store.ts';
+import type { Method } from './api.ts';
+import type { Entry, Page, Put, Tokens, Wrap } from './store.ts';
 
 interface Unlock {
   account: string;
@@ -24,6 +25,7 @@ export interface GoCalls {
   proof: [object, Uint8Array];
   report: [object, Answered[]];
   judgePage: [PageSeen, PageJudged];
+  plan: [object, Plan];
 
   newAccount: [{ account: string; credential: string }, { prf: boolean; kit: Kit }];
   finishAccount: [{ typed: [string, string]; passphrase: string }, Wrap[]];
@@ -72,6 +74,9 @@ export interface GoCalls {
 
 type RawCall = (method: string, args: string, secret: Uint8Array | null) => Promise<string | Uint8Array>;
 
+/** What the account server answered. */
+export type ApiAnswer = { text: string } | (CoreError & { body: string });
+
 interface FetchResult {
   status: number;
   contentType: string;
@@ -85,7 +90,17 @@ interface GoHost {
   queue(puts: string): Promise<void>;
   pending(id: string, sealed: Uint8Array | null): Promise<void>;
   keep(kept: string): void;
-  fetch(method: string, path: string, contentType: string, body: Uint8Array<ArrayBuffer> | null, signal: AbortSignal): Promise<FetchResult>;
+  api(method: string, path: string, body: string): Promise<ApiAnswer>;
+  openTokens(): Promise<Tokens>;
+  saveTokens(blob: Uint8Array): Promise<boolean>;
+  fetch(
+    method: string,
+    url: string,
+    contentType: string,
+    body: Uint8Array<ArrayBuffer> | null,
+    fields: Record<string, string>,
+    signal: AbortSignal,
+  ): Promise<FetchResult>;
 }
 
 export interface Host {
@@ -93,6 +108,11 @@ export interface Host {
   queue(puts: Put[]): Promise<void>;
   pending(id: string, sealed: Uint8Array | null): Promise<void>;
   keep(kept: string): Promise<void>;
+  api(method: Method, path: string, body: string): Promise<ApiAnswer>;
+  /** Makes this tab the one that pays, and gives what it pays with. */
+  openTokens(): Promise<Tokens>;
+  /** False: another tab pays now. */
+  saveTokens(blob: Uint8Array): Promise<boolean>;
   /** The program has ended, which it never should. */
   ended(): void;
 }
@@ -119,6 +139,9 @@ export class GoCore {
         pending: (id, sealed) => host.pending(id, sealed),
         // Without it, a change of release or a log that goes back is noticed one visit later.
         keep: (kept) => void host.keep(kept).catch(() => undefined),
+        openTokens: () => host.openTokens(),
+        saveTokens: (blob) => host.saveTokens(blob),
+        api: (method, path, body) => host.api(method as Method, path, body),
         fetch: sealedFetch,
       };
       (globalThis as { sottoHost?: GoHost }).sottoHost = side;
@@ -133,21 +156,23 @@ export class GoCore {
   }
 }
 
-/** Carries sealed bytes to the service: no cookies, nothing that names the person. */
+/** Carries sealed bytes to the service, or to its relay: no cookies, nothing that names the person. */
 async function sealedFetch(
   method: string,
-  path: string,
+  url: string,
   contentType: string,
   body: Uint8Array<ArrayBuffer> | null,
+  fields: Record<string, string>,
   signal: AbortSignal,
 ): Promise<FetchResult> {
-  const r = await fetch(path, {
+  const r = await fetch(url, {
     method,
     signal,
     credentials: 'omit',
     cache: 'no-store',
     redirect: 'error',
-    ...(body ? { body, headers: { 'Content-Type': contentType } } : {}),
+    headers: { ...fields, ...(body ? { 'Content-Type': contentType } : {}) },
+    ...(body ? { body } : {}),
   });
   return { status: r.status, contentType: r.headers.get('Content-Type') ?? '', reader: r.body?.getReader() ?? null };
 }

@@ -50,6 +50,12 @@ export interface KnownAccount {
   credential?: string;
 }
 
+/** What messages are paid with: the secret that makes it this device's, and the sealed wallet. */
+export interface Tokens {
+  secret: Uint8Array;
+  blob: Uint8Array | null;
+}
+
 export interface Queued {
   key: number;
   put: Put;
@@ -142,7 +148,10 @@ export class Store {
         };
       });
     }
-    await this.write('device', (s) => s.delete('account'));
+    await this.write('device', (s) => {
+      s.delete('account');
+      s.delete(`tokens ${account}`);
+    });
   }
 
   // ------------------------------------------------------------- the feed
@@ -246,6 +255,37 @@ export class Store {
         c.continue();
       };
     });
+  }
+
+  // ------------------------------------------------------------- tokens
+
+  /**
+   * Makes `owner` the one tab that may keep an account's tokens: two that paid from one wallet would pay with the same
+   * token. It is a word beside the wallet, read and written in one transaction with it.
+   */
+  async openTokens(account: string, owner: string): Promise<Tokens> {
+    const fresh = crypto.getRandomValues(new Uint8Array(32));
+    let found: { secret: Uint8Array; blob: Uint8Array | null } | undefined;
+    await this.write('device', (s) => {
+      const request = s.get(`tokens ${account}`) as IDBRequest<Tokens | undefined>;
+      request.onsuccess = () => {
+        found = request.result ?? { secret: fresh, blob: null };
+        s.put({ ...found, owner }, `tokens ${account}`);
+      };
+    });
+    return { secret: found!.secret, blob: found!.blob };
+  }
+
+  async saveTokens(account: string, owner: string, blob: Uint8Array): Promise<boolean> {
+    let mine = false;
+    await this.write('device', (s) => {
+      const request = s.get(`tokens ${account}`) as IDBRequest<(Tokens & { owner: string }) | undefined>;
+      request.onsuccess = () => {
+        mine = request.result?.owner === owner;
+        if (mine) s.put({ ...request.result, blob }, `tokens ${account}`);
+      };
+    });
+    return mine;
   }
 
   // ------------------------------------------------------------- answers under way

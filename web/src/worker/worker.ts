@@ -10,7 +10,7 @@
 import type { Session } from '../core/protocol.ts';
 import { coreError, type Calls, type CallMessage, type WorkerEvent, type WorkerMessage } from '../core/wire.ts';
 import { Account } from './account.ts';
-import { api, ApiError, inApp, setAppKey } from './api.ts';
+import { api, ApiError, apiText, inApp, setAppKey } from './api.ts';
 import { Deltas } from './deltas.ts';
 import { GoCore } from './go.ts';
 import { Store } from './store.ts';
@@ -32,6 +32,8 @@ class Core {
   private session: Session = { state: 'starting' };
   /** The first try to find out who is here. */
   private readonly begun: Promise<void>;
+  /** What this tab is called beside the tokens. */
+  private readonly owner = crypto.randomUUID();
   /** Answers under way here, with what lets go of their locks. */
   private held = new Map<string, () => void>();
 
@@ -82,6 +84,13 @@ class Core {
         if (!sealed) this.letGo(id);
       },
       keep: async (kept) => (await this.store).setKept(kept),
+      api: (method, path, body) =>
+        apiText(method, path, body || undefined).then(
+          (text) => ({ text }),
+          (e: unknown) => ({ ...coreError(e), body: e instanceof ApiError ? e.body : '' }),
+        ),
+      openTokens: async () => (await this.store).openTokens(this.account.known!.account, this.owner),
+      saveTokens: async (blob) => (await this.store).saveTokens(this.account.known!.account, this.owner, blob),
       ended: () => this.send({ restart: 'broken' }),
     });
     const consent = await this.store.then((s) => s.consent()).catch(() => false);
@@ -297,6 +306,13 @@ class Core {
     rejoin: async () => {
       if (!this.sync) throw { code: 'locked', message: 'Your history was locked meanwhile. Open it and try again.' };
       await this.sync.rejoin();
+    },
+
+    plan: async () => (await this.go).call('plan', {}),
+    planPage: async (which) => (await api<{ url: string }>('POST', `plan/${which}`, {})).url,
+    voucher: async (code) => {
+      await api('POST', 'plan/voucher', { code });
+      return (await this.go).call('plan', {});
     },
 
     checkAgain: async () => (await this.go).call('check', {}),
