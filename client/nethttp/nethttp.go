@@ -19,6 +19,7 @@ package nethttp
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net/http"
@@ -49,6 +50,7 @@ func New(base string) *Transport {
 	t.DisableCompression = true // sealed bytes don't get smaller
 	t.ResponseHeaderTimeout = 0 // a model may think for minutes
 	t.TLSHandshakeTimeout = 10 * time.Second
+	t.TLSClientConfig = &tls.Config{SessionTicketsDisabled: true} // a ticket joins connections as a cookie would
 	u, err := ParseBase(base)
 	if err != nil {
 		u = nil
