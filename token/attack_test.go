@@ -7,6 +7,7 @@ package token
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -137,15 +138,12 @@ func TestBlindRefuses(t *testing.T) {
 	if _, err := Resume(key.Public(), Challenge{}, [32]byte{}); err == nil {
 		t.Error("no challenge")
 	}
-	if _, err := (Spend{}).find(PublicKey{}); err == nil {
+	if err := (Spend{}).Verify(PublicKey{}, [32]byte{}, [32]byte{}); err == nil {
 		t.Error("verified with no key")
 	}
-}
-
-// find verifies with a key: short for the test above.
-func (s Spend) find(k PublicKey) (bool, error) {
-	err := s.Verify(k, testChallenge.Digest(), [32]byte{})
-	return err == nil, err
+	if none := (PublicKey{}); !none.IsZero() || none.ID() != [32]byte{} || none.SPKI() != nil || key.Public().IsZero() {
+		t.Error("no key is a key")
+	}
 }
 
 func TestPrivateKeyForms(t *testing.T) {
@@ -169,7 +167,15 @@ func TestPrivateKeyForms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, b := range map[string][]byte{"nothing": nil, "1024 bits": smallDER, "cut": der[:len(der)-1], "trailing": append(bytes.Clone(der), 0)} {
+	_, edwards, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	edwardsDER, err := x509.MarshalPKCS8PrivateKey(edwards)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, b := range map[string][]byte{"nothing": nil, "Ed25519": edwardsDER, "not a key": {0x30, 0}, "1024 bits": smallDER, "cut": der[:len(der)-1], "trailing": append(bytes.Clone(der), 0)} {
 		if _, err := ParsePrivateKey(b); err == nil {
 			t.Errorf("%s: taken", name)
 		}

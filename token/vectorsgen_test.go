@@ -124,6 +124,8 @@ func makeVectors(t *testing.T, v *vectors, key PrivateKey) {
 		{"other-scheme", strings.Replace(tok64, "PrivateToken", "Bearer", 1)},
 		{"scheme-lower-case", strings.Replace(tok64, "PrivateToken", "privatetoken", 1)},
 		{"token-without-mark", "PrivateToken token=" + inner},
+		{"token-without-scheme", inner + schemeEnd},
+		{"token-without-end", scheme + inner},
 		{"token-cut", scheme + inner[:len(inner)-4] + schemeEnd},
 		{"token-too-long", scheme + inner + "AAAA" + schemeEnd},
 		{"token-padded", scheme + inner + "====" + schemeEnd},
@@ -187,7 +189,12 @@ func makeVectors(t *testing.T, v *vectors, key PrivateKey) {
 	whole := testChallenge.Bytes()
 	challenge("challenge", "ok", whole)
 	challenge("port", "ok", challengeBytes("localhost:8787", nil, "sotto"))
+	challenge("every-kind-of-character", "ok", challengeBytes("az-09.example:8787", nil, strings.Repeat("z", 255)))
+	challenge("longest", "ok", challengeBytes(strings.Repeat("a", 255), nil, strings.Repeat("9", 255)))
 	const bad = string(Malformed)
+	challenge("type-alone", bad, []byte{0, 2})
+	challenge("brace", bad, challengeBytes("tokens{", nil, "sotto"))
+	challenge("semicolon", bad, challengeBytes("tokens;", nil, "sotto"))
 	challenge("empty", bad, nil)
 	challenge("cut", bad, whole[:len(whole)-1])
 	challenge("trailing", bad, append(bytes.Clone(whole), 0))
