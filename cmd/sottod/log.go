@@ -27,19 +27,25 @@ import (
 // maxConnections bounds the connections of a log or a witness.
 const maxConnections = 1024
 
-// logRole keeps the public log of releases.
+// logRole keeps a public log, of releases or of keys.
 func logRole(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	fs, logger := flags("log", stderr)
 	listen := fs.String("listen", "127.0.0.1:8782", "`address` to serve on; TLS belongs in front")
 	data := fs.String("data", "", "`folder` for the log; of this key's, and of no other program")
 	key := fs.String("key", "", "`file` of the log's private key (default: key in the data folder)")
 	pinFile := fs.String("pin", "", "`file` of the pin: whose releases are taken, and which witnesses there are")
+	kind := fs.String("kind", "releases", "what it is a log of: releases, or keys")
 	first := fs.Bool("init", false, "make the key, or take one that has never been used, print its public half, and end")
 	origin := fs.String("origin", "", "with -init: the log's `name`, such as log.example/sotto; it can't be changed later")
 	var witnesses list
 	fs.Var(&witnesses, "witness", "`NAME=URL` of a witness of the pin's policy, where the policy doesn't say it; once for each")
 	if err := parse(fs, args, stderr); err != nil {
 		return err
+	}
+	kinds := map[string]logserver.Kind{"releases": logserver.Releases, "keys": logserver.Keys}
+	of, ok := kinds[*kind]
+	if !ok {
+		return fmt.Errorf("-kind %q is neither releases nor keys", *kind)
 	}
 	pair, err := statePair(*data, *key, *first)
 	if err != nil {
@@ -91,7 +97,7 @@ func logRole(ctx context.Context, args []string, stdout, stderr io.Writer) error
 		at[name] = url
 	}
 	log := logger()
-	s, err := logserver.Open(logserver.Config{Dir: pair.Dir, Signer: signer, Pin: pin, Witnesses: at, Logger: log})
+	s, err := logserver.Open(logserver.Config{Dir: pair.Dir, Kind: of, Signer: signer, Pin: pin, Witnesses: at, Logger: log})
 	if err != nil {
 		return err
 	}

@@ -22,12 +22,15 @@ import (
 	"github.com/sotto-chat/sotto/engine"
 	"github.com/sotto-chat/sotto/internal/durable"
 	"github.com/sotto-chat/sotto/internal/lines"
+	"github.com/sotto-chat/sotto/keylog"
+	"github.com/sotto-chat/sotto/keylog/publish"
 	"github.com/sotto-chat/sotto/node"
 	"github.com/sotto-chat/sotto/release"
 	"github.com/sotto-chat/sotto/release/build"
 	"github.com/sotto-chat/sotto/tlog"
 	"github.com/sotto-chat/sotto/tlog/logserver"
 	"github.com/sotto-chat/sotto/tlog/witness"
+	"github.com/sotto-chat/sotto/token"
 	"github.com/sotto-chat/sotto/web"
 )
 
@@ -46,6 +49,10 @@ const (
 type publicLog struct {
 	url     string // of the log, on loopback; "" where there is none
 	release string // digest of the release that describes this demo; "" where there is none
+
+	keyURL    string      // of the key log, on loopback
+	keyPin    keylog.Pin  // by which it is believed; also in the release
+	statement tlog.Signer // signs its statements
 	// checkpoint gets the newest one, for the node's keys; nil where there is none yet.
 	checkpoint func(context.Context) ([]byte, error)
 	run        task // ends when the demo does; may be nil
@@ -55,9 +62,12 @@ type publicLog struct {
 // startPublicLog starts log and witnesses in a folder below dir and publishes what
 // this demo runs, if the newest release says something else. A folder that can't be
 // used is set aside, since a demo has to start.
-func startPublicLog(ctx context.Context, dir string, eng engine.Engine, log *slog.Logger) (*publicLog, error) {
+//
+// Beside it the key log is started, which the release names, with the same witnesses.
+// The release also names the relays. [publicLog.publisher] fills the key log.
+func startPublicLog(ctx context.Context, dir string, eng engine.Engine, log *slog.Logger, relays ...string) (*publicLog, error) {
 	at := filepath.Join(dir, "public")
-	p, err := openPublicLog(ctx, at, eng, log)
+	p, err := openPublicLog(ctx, at, eng, log, relays)
 	var broken *brokenState
 	if !errors.As(err, &broken) {
 		return p, err
@@ -67,14 +77,14 @@ func startPublicLog(ctx context.Context, dir string, eng engine.Engine, log *slo
 	if err := os.Rename(at, aside); err != nil {
 		return nil, err
 	}
-	return openPublicLog(ctx, at, eng, log)
+	return openPublicLog(ctx, at, eng, log, relays)
 }
 
 // brokenState is an error of a folder that a new one may take the place of, in a
 // demo. One that another demo is using right now isn't.
 type brokenState struct{ error }
 
-func openPublicLog(ctx context.Context, dir string, eng engine.Engine, log *slog.Logger) (_ *publicLog, err error) {
+func openPublicLog(ctx context.Context, dir string, eng engine.Engine, log *slog.Logger, relays []string) (_ *publicLog, err error) {
 	var closers []func()
 	closeAll := func() {
 		for i := len(closers) - 1; i >= 0; i-- {
@@ -129,6 +139,14 @@ func openPublicLog(ctx context.Context, dir string, eng engine.Engine, log *slog
 	if err != nil {
 		return nil, err
 	}
+	keysKey, keysDir, err := signer("key-log", "demo-"+hex.EncodeToString(own)+".sotto.example/keys")
+	if err != nil {
+		return nil, err
+	}
+	statement, _, err := signer("statement-key", "demo-statements.sotto.example")
+	if err != nil {
+		return nil, err
+	}
 	pin := release.Pin{V: 1, Product: demoProduct, Threshold: demoThreshold}
 	var signers []tlog.Signer
 	for i := range demoKeys {
@@ -138,7 +156,7 @@ func openPublicLog(ctx context.Context, dir string, eng engine.Engine, log *slog
 		}
 		signers, pin.Keys = append(signers, s), append(pin.Keys, s.Key().String())
 	}
-	policy := "log " + logKey.Key().String() + "\n"
+	voices := ""
 	group := fmt.Sprintf("group enough %d", demoQuorum)
 	urls := map[string]string{}
 	var tasks []task
@@ -156,7 +174,7 @@ func openPublicLog(ctx context.Context, dir string, eng engine.Engine, log *slog
 		if err != nil {
 			return nil, err
 		}
-		w, err := witness.Open(witness.Config{Dir: at, Key: cosigner, Logs: []tlog.Key{logKey.Key()}, Logger: log.With("role", name)})
+		w, err := witness.Open(witness.Config{Dir: at, Key: cosigner, Logs: []tlog.Key{logKey.Key(), keysKey.Key()}, Logger: log.With("role", name)})
 		if err != nil {
 			return nil, &brokenState{err}
 		}
@@ -166,11 +184,13 @@ func openPublicLog(ctx context.Context, dir string, eng engine.Engine, log *slog
 		}
 		closers = append(closers, func() { l.Close() })
 		tasks = append(tasks, serving(server(w.Handler()), l))
-		policy += "witness " + name + " " + cosigner.Key().String() + "\n"
+		voices += "witness " + name + " " + cosigner.Key().String() + "\n"
 		group += " " + name
 		urls[name] = "http://" + l.Addr().String()
 	}
-	pin.Log = policy + group + "\nquorum enough\n"
+	voices += group + "\nquorum enough\n"
+	pin.Log = "log " + logKey.Key().String() + "\n" + voices
+	keyPin := keylog.Pin{V: 1, Product: demoProduct, Log: "log " + keysKey.Key().String() + "\n" + voices, Keys: []string{statement.Key().String()}, Threshold: 1}
 	doc, err := json.MarshalIndent(pin, "", "  ")
 	if err != nil {
 		return nil, err
@@ -192,10 +212,21 @@ func openPublicLog(ctx context.Context, dir string, eng engine.Engine, log *slog
 	}
 	closers = append(closers, func() { l.Close() })
 	tasks = append(tasks, serving(server(s.Handler()), l), s.Run)
+	k, err := logserver.Open(logserver.Config{Dir: keysDir, Kind: logserver.Keys, Signer: keysKey, Pin: release.Pin(keyPin), Witnesses: urls, NodesEvery: -1, Logger: log.With("role", "key log")})
+	if err != nil {
+		return nil, &brokenState{err}
+	}
+	closers = append(closers, k.Close)
+	kl, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	closers = append(closers, func() { kl.Close() })
+	tasks = append(tasks, serving(server(k.Handler()), kl), k.Run)
 
-	p := &publicLog{url: "http://" + l.Addr().String(), close: closeAll}
+	p := &publicLog{url: "http://" + l.Addr().String(), keyURL: "http://" + kl.Addr().String(), keyPin: keyPin, statement: statement, close: closeAll}
 	p.run = begin(ctx, tasks...)
-	if p.release, err = describeDemo(ctx, s, signers, pin, eng, log); err != nil {
+	if p.release, err = describeDemo(ctx, s, signers, pin, keyPin, relays, eng, log); err != nil {
 		// What this demo runs stays undescribed, which clients say.
 		lines.To(log).Warn("what this demo runs is not in its public log", lines.Err(err))
 	}
@@ -209,6 +240,16 @@ func openPublicLog(ctx context.Context, dir string, eng engine.Engine, log *slog
 		p.checkpoint = follow
 	}
 	return p, nil
+}
+
+// publisher returns what keeps the demo's key log up to date: with the keys
+// by which tokens of a day are signed, and what the gateway says of its keys and
+// machines. There has to be a key log (keyURL).
+func (p *publicLog) publisher(gateway, issuer string, issue func(context.Context, token.Day) ([]byte, error), log *slog.Logger) (*publish.Publisher, error) {
+	return publish.New(publish.Config{
+		Log: p.keyURL, Pin: p.keyPin, Signer: p.statement, Issuer: issuer, Gateway: gateway, Issue: issue,
+		Every: 5 * time.Second, NodesEvery: -1, Logger: log,
+	})
 }
 
 // secretKey is what the keys of logs, witnesses and releases have in common.
@@ -236,13 +277,14 @@ func begin(ctx context.Context, tasks ...task) task {
 
 // describeDemo sees that the log's newest release is this very demo, and returns
 // its digest.
-func describeDemo(ctx context.Context, s *logserver.Server, signers []tlog.Signer, pin release.Pin, eng engine.Engine, log *slog.Logger) (string, error) {
+func describeDemo(ctx context.Context, s *logserver.Server, signers []tlog.Signer, pin release.Pin, keyPin keylog.Pin, relays []string, eng engine.Engine, log *slog.Logger) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	newest, size, ok := s.Newest()
 	running := build.Running{
 		Product: demoProduct, Index: size, Time: time.Now().Unix(), Log: pin.Log,
 		Engine: release.Engine{Name: eng.Name(), Digest: "none"},
+		KeyLog: keyPin.Log, Issuers: keyPin.Keys, Relays: relays,
 	}
 	if page, err := web.Files(); err == nil {
 		running.Web = fs.FS(page)

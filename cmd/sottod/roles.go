@@ -46,6 +46,7 @@ func accountRole(ctx context.Context, args []string, stdout, stderr io.Writer) e
 	guests := fs.Int("guests", 0, "tokens a day for one network address without an account")
 	relayURL := fs.String("relay", "", "`URL` of the relay that hides people's addresses from the gateway")
 	relayOperator := fs.String("relay-operator", "", "who runs the relay, a `name` for people")
+	statements := statementFlags(fs)
 	stripe := stripeFlags(fs)
 	webcat := fs.String("webcat", "", "`folder` with enrollment.json and bundle.json of WEBCAT, for browsers that show only the signed page")
 	if err := parse(fs, args, stderr); err != nil {
@@ -105,6 +106,10 @@ func accountRole(ctx context.Context, args []string, stdout, stderr io.Writer) e
 	if err != nil {
 		return err
 	}
+	publisher, err := statements.publisher(behind.String(), *tokens, *product, acc.IssuerKey, log)
+	if err != nil {
+		return err
+	}
 	l, err := net.Listen("tcp", *listen)
 	if err != nil {
 		return err
@@ -116,7 +121,11 @@ func accountRole(ctx context.Context, args []string, stdout, stderr io.Writer) e
 	mux.Handle("/sotto/", passOn(behind))
 	mux.Handle("/", page)
 	lines.To(log).Info("account", lines.Own("listen", l.Addr().String()), lines.Own("origin", at.String()))
-	return together(ctx, serving(server(onlyHosts(mux, at)), l), acc.Run, closing(acc))
+	tasks := []task{serving(server(onlyHosts(mux, at)), l), acc.Run, closing(acc)}
+	if publisher != nil {
+		tasks = append(tasks, publisher)
+	}
+	return together(ctx, tasks...)
 }
 
 // passOn hands sealed requests to the gateway without anything that tells whose
