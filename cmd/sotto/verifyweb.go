@@ -93,7 +93,7 @@ func (a *app) verifyWeb(args []string) error {
 		return withHint(fmt.Errorf("this address sends browsers on to %s", top.Header.Get("Location")), "Check that one: what people open is what counts.")
 	}
 	r := webReport{V: 1, State: webSame, Server: server.url, Time: time.Now().Unix(), Against: against, Files: len(m.Web.Files), Differences: []livesite.Difference{}}
-	r.Differences = append(r.Differences, livesite.Compare(ctx, m.Web.Files, fetch, nil)...)
+	r.Differences = append(r.Differences, livesite.Compare(ctx, m.Web.Files, fetch, nil, m.Relays...)...)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

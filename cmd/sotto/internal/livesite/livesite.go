@@ -175,8 +175,8 @@ func Path(file string) string {
 
 // Compare fetches every published file, in every encoding, and says what differs:
 // nothing where the site is as published. progress, if it isn't nil, hears of each
-// file.
-func Compare(ctx context.Context, files []release.File, fetch Fetch, progress func(path string)) []Difference {
+// file. The page may ask the relays at the given URLs, which the release names.
+func Compare(ctx context.Context, files []release.File, fetch Fetch, progress func(path string), relays ...string) []Difference {
 	var out []Difference
 	for _, f := range files {
 		if progress != nil {
@@ -188,7 +188,7 @@ func Compare(ctx context.Context, files []release.File, fetch Fetch, progress fu
 		}
 		for _, p := range paths {
 			for _, accept := range []string{"", "gzip", "br", browsers} {
-				out = append(out, One(ctx, files, f, p, accept, fetch)...)
+				out = append(out, One(ctx, files, f, p, accept, fetch, relays...)...)
 			}
 		}
 	}
@@ -196,21 +196,21 @@ func Compare(ctx context.Context, files []release.File, fetch Fetch, progress fu
 }
 
 // One asks for one file at one path and compares.
-func One(ctx context.Context, all []release.File, f release.File, path, accept string, fetch Fetch) []Difference {
+func One(ctx context.Context, all []release.File, f release.File, path, accept string, fetch Fetch, relays ...string) []Difference {
 	a, err := fetch(ctx, path, accept)
 	if err != nil {
 		return []Difference{{Path: path, What: Unreachable, Found: plainError(err), Asked: accept}}
 	}
-	return Judge(all, f, path, accept, a)
+	return Judge(all, f, path, accept, a, relays...)
 }
 
 // Judge compares an answer with what was published of a file; all is everything that
 // was published, for what a changed document loads.
-func Judge(all []release.File, f release.File, path, accept string, a Answer) []Difference {
+func Judge(all []release.File, f release.File, path, accept string, a Answer, relays ...string) []Difference {
 	if a.Status != http.StatusOK {
 		return []Difference{{Path: path, What: Missing, Want: f.SHA256, Found: fmt.Sprintf("HTTP status %d", a.Status), Asked: accept}}
 	}
-	out := judgeHeaders(f.Path, path, accept, a.Header)
+	out := judgeHeaders(f.Path, path, accept, a.Header, relays)
 	body, err := decode(a)
 	if err != nil {
 		return append(out, Difference{Path: path, What: Unreadable, Want: f.SHA256, Found: err.Error(), Asked: accept})
@@ -257,12 +257,15 @@ func decode(a Answer) ([]byte, error) {
 }
 
 // judgeHeaders compares the headers of a file with what this program would send.
-func judgeHeaders(file, path, accept string, h http.Header) []Difference {
+func judgeHeaders(file, path, accept string, h http.Header, relays []string) []Difference {
 	var out []Difference
 	differ := func(name, want string, found []string) {
 		out = append(out, Difference{Path: path, What: Header, Want: name + ": " + want, Found: strings.Join(found, ", "), Asked: accept})
 	}
 	want := headers.Of(file)
+	for name, value := range headers.Reaching(headers.Kind(file), headers.Origins(relays)) {
+		want[name] = value
+	}
 	for _, name := range sorted(want) {
 		found := h.Values(name)
 		switch {

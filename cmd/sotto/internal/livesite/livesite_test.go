@@ -289,3 +289,32 @@ func FuzzJudge(f *testing.F) {
 		}
 	})
 }
+
+// TestRelays: the Worker's policy may name the relays that the release names, and no
+// other file's, and no other relay.
+func TestRelays(t *testing.T) {
+	f := release.File{Path: "a/worker-1.js", SHA256: release.Digest([]byte("x"))}
+	for _, c := range []struct {
+		file, served string
+		named        []string
+		differs      bool
+	}{
+		{"a/worker-1.js", "https://relay.example/", []string{"https://relay.example/x"}, false},
+		{"a/worker-1.js", "", []string{"https://relay.example/x"}, false},
+		{"a/worker-1.js", "https://relay.example/", nil, true},
+		{"a/worker-1.js", "https://evil.example/", []string{"https://relay.example/x"}, true},
+	} {
+		f.Path = c.file
+		h := http.Header{}
+		for name, value := range headers.Of(f.Path) {
+			h.Set(name, value)
+		}
+		for name, value := range headers.Reaching(headers.Kind(f.Path), headers.Origins([]string{c.served})) {
+			h.Set(name, value)
+		}
+		found := Judge([]release.File{f}, f, "/"+f.Path, "", Answer{Status: 200, Header: h, Body: []byte("x")}, c.named...)
+		if (len(found) > 0) != c.differs {
+			t.Errorf("%+v: %v", c, found)
+		}
+	}
+}
