@@ -82,7 +82,7 @@ var allowed = map[string][]string{
 	"engine":         {"engine"},
 	"ohttp":          {"seal/bhttp"},
 	"token":          {"token.", "seal/bhttp", "seal/envelope"},
-	"token/wallet":   {"token."},
+	"token/wallet":   {"token.", "seal/bhttp"},
 	"keylog":         {"keylog", "tlog.", "token."},
 	"relay":          {"relay", "ohttp"},
 	"client":         {"client", "seal", "attest", "tlog.", "release.", "ohttp", "token", "keylog"},
