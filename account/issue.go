@@ -352,8 +352,10 @@ func (l *bursts) take(account vault.AccountID, n int, now time.Time) (wait time.
 		b = &burst{memberPerHour, now}
 		l.members[account] = b
 	}
-	b.left = min(memberPerHour, b.left+max(0, now.Sub(b.at).Hours())*memberPerHour)
-	b.at = now
+	if passed := now.Sub(b.at); passed > 0 { // a clock that goes back gives nothing, twice
+		b.left = min(memberPerHour, b.left+passed.Hours()*memberPerHour)
+		b.at = now
+	}
 	if missing := float64(n) - b.left; missing > 0 {
 		return now.Add(time.Duration(missing/memberPerHour*float64(time.Hour)) + time.Second)
 	}

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -171,8 +172,10 @@ func TestFairUse(t *testing.T) {
 	w.at = w.at.Add(3 * time.Second)
 	d.do("POST", "tokens", more.body(), nil)
 	d.fails(429, "allowance_used", "POST", "tokens", w.wants(w.day(), 10).body())
-	w.at = w.at.Add(-time.Hour) // a clock that goes back gives nothing
-	d.fails(429, "allowance_used", "POST", "tokens", w.wants(w.day(), 10).body())
+	for _, jump := range []time.Duration{-time.Hour, time.Hour} { // a clock that goes back and comes again
+		w.at = w.at.Add(jump)
+		d.fails(429, "allowance_used", "POST", "tokens", w.wants(w.day(), 10).body())
+	}
 }
 
 func TestBurstsAreForgotten(t *testing.T) {
@@ -291,6 +294,18 @@ func TestTurns(t *testing.T) {
 			t.Error("somebody is still counted")
 		}
 	})
+}
+
+// TestDearRequests: what costs this server or Stripe much, or guesses, is bounded more.
+func TestDearRequests(t *testing.T) {
+	for path, want := range map[string]float64{
+		"tokens": knockCost, "guest/tokens": knockCost, "plan/checkout": knockCost, "plan/portal": knockCost, "plan/voucher": knockCost,
+		"plan": 1, "service": 1, "stripe/webhook": 1,
+	} {
+		if got := costOf(httptest.NewRequest("POST", "/api/v1/"+path, nil)); got != want {
+			t.Errorf("%s costs %v", path, got)
+		}
+	}
 }
 
 func TestGuests(t *testing.T) {
