@@ -359,6 +359,69 @@ await check('a link shows where it leads and leaves only then', '/chat/c4?state=
   );
 });
 
+await check('limits: from five left on it is said how many, and the last one leaves the words in the box', '/?state=plan-few', async (page) => {
+  await page.waitForSelector('.composer-left:has-text("3 messages left today")');
+  await page.evaluate(async () => {
+    const plan = await globalThis.core.plan();
+    globalThis.core.emit({ t: 'plan', plan: { ...plan, left: 6 } });
+  });
+  await page.waitForSelector('.composer-left', { state: 'detached' });
+  await page.evaluate(async () => {
+    const plan = await globalThis.core.plan();
+    globalThis.core.emit({ t: 'plan', plan: { ...plan, left: 0 } });
+  });
+  await page.waitForSelector('.composer-plan:has-text("New ones come at")');
+  await page.fill(box, 'kept');
+  await page.press(box, 'Enter');
+  await settled(page);
+  assert.equal(await page.inputValue(box), 'kept');
+  assert.equal(await page.locator('.message').count(), 0);
+});
+
+await check('limits: a member is told of fair use, and of nothing else', '/?state=plan-fair', async (page) => {
+  await page.waitForSelector('.composer-plan:has-text("Try again in 12 minutes.")');
+  await page.evaluate(async () => {
+    const plan = await globalThis.core.plan();
+    globalThis.core.emit({ t: 'plan', plan: { ...plan, again: 0 } });
+  });
+  await page.waitForSelector('.composer-plan', { state: 'detached' });
+  assert.equal(await page.locator('.composer-left').count(), 0);
+});
+
+await check('limits: the sixth chat asks for one to be archived, and then what was typed goes', '/?state=chats-full', async (page) => {
+  await page.waitForSelector('.composer-plan:has-text("5 active chats")');
+  await page.fill(box, 'a sixth subject');
+  await page.press(box, 'Enter');
+  const dialog = page.getByRole('dialog');
+  assert.equal(await dialog.locator('.things li').count(), 5);
+  assert.equal(await page.locator('.message').count(), 0);
+  await dialog.getByRole('button', { name: 'Archive “A name for the boat”' }).click();
+  await page.waitForSelector('.message.user:has-text("a sixth subject")');
+});
+
+await check('limits: making room by itself sends nothing', '/?state=chats-full-choose', async (page) => {
+  await page.keyboard.press('Escape');
+  await page.fill(box, 'half a thought');
+  await page.click('.composer-plan .button');
+  await page.getByRole('button', { name: 'Archive “A name for the boat”' }).click();
+  await page.waitForSelector('.composer-plan', { state: 'detached' });
+  await settled(page);
+  assert.equal(await page.inputValue(box), 'half a thought');
+  assert.equal(await page.locator('.message').count(), 0);
+});
+
+await check('limits: the sixth chat of another device can be read', '/chat/c6?state=chats-sixth', async (page) => {
+  await page.waitForSelector('.composer-plan:has-text("You can read this chat")');
+  assert.ok((await page.locator('.message').count()) > 1);
+});
+
+await check('limits: a voucher makes a member', '/settings?state=settings-free', async (page) => {
+  await page.fill('.plan-voucher input', 'ABCD-EFGH');
+  await page.click('.plan-voucher button');
+  await page.waitForSelector('.set-row h3:text-is("Member")');
+  await page.waitForSelector('.saved:has-text("The code is used")');
+});
+
 await check(
   'on a phone the drawer takes the focus and Escape closes it',
   '/?state=new-chat',
