@@ -31,7 +31,7 @@ var cluster struct {
 	dir    string
 	server *exec.Cmd
 	out    bytes.Buffer
-	bases  int
+	spaces int
 }
 
 func TestMain(m *testing.M) {
@@ -60,7 +60,7 @@ func bin(name string) string {
 	return path
 }
 
-// newPostgres returns the URL of an empty database.
+// newPostgres returns the URL of an empty schema, which is quicker made than a database.
 func newPostgres(t testing.TB) string {
 	t.Helper()
 	if bin("initdb") == "" || bin("postgres") == "" {
@@ -70,21 +70,21 @@ func newPostgres(t testing.TB) string {
 	if cluster.server == nil {
 		t.Fatalf("PostgreSQL doesn't run: %s", &cluster.out)
 	}
-	cluster.bases++
-	name := fmt.Sprintf("spent%d", cluster.bases)
-	c, err := pgx.Connect(t.Context(), clusterURL("postgres"))
+	cluster.spaces++
+	name := fmt.Sprintf("spent%d", cluster.spaces)
+	c, err := pgx.Connect(t.Context(), clusterURL("public"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close(context.Background())
-	if _, err := c.Exec(t.Context(), "CREATE DATABASE "+name+" STRATEGY file_copy"); err != nil {
+	if _, err := c.Exec(t.Context(), "CREATE SCHEMA "+name); err != nil {
 		t.Fatal(err)
 	}
 	return clusterURL(name)
 }
 
-func clusterURL(base string) string {
-	return "postgres://sotto@/" + base + "?host=" + url.QueryEscape(cluster.dir)
+func clusterURL(schema string) string {
+	return "postgres://sotto@/postgres?host=" + url.QueryEscape(cluster.dir) + "&search_path=" + schema
 }
 
 func startCluster(t testing.TB) {
@@ -116,7 +116,7 @@ func startCluster(t testing.TB) {
 		cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = dir, &cluster.out, &cluster.out, as
 		return cmd
 	}
-	if err := run("initdb", "-D", data, "-U", "sotto", "-A", "trust", "--no-sync", "--no-instructions", "--locale=C", "--encoding=UTF8").Run(); err != nil {
+	if err := run("initdb", "-D", data, "-U", "sotto", "-A", "trust", "--no-sync", "--wal-segsize=1", "--no-instructions", "--locale=C", "--encoding=UTF8").Run(); err != nil {
 		t.Fatalf("initdb: %v\n%s", err, &cluster.out)
 	}
 	server := run("postgres", "-D", data, "-k", dir, "-c", "listen_addresses=", "-c", "fsync=on", "-c", "shared_buffers=16MB")
@@ -125,7 +125,7 @@ func startCluster(t testing.TB) {
 	}
 	cluster.server = server
 	for range 500 {
-		if c, err := pgx.Connect(t.Context(), clusterURL("postgres")); err == nil {
+		if c, err := pgx.Connect(t.Context(), clusterURL("public")); err == nil {
 			c.Close(t.Context())
 			return
 		}
