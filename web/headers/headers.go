@@ -29,10 +29,8 @@ const (
 	Frame = "default-src 'none'; script-src 'self'; connect-src 'self'; worker-src 'self'; " +
 		"base-uri 'none'; form-action 'none'; frame-ancestors 'self'; " +
 		"require-trusted-types-for 'script'; trusted-types sotto-core"
-	// The Worker reaches a relay, which is somebody else's server; which one, the
-	// release says and the core sees to. A demo's is on this machine.
-	Worker = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; " +
-		"connect-src 'self' https: http://127.0.0.1:* http://localhost:*; " +
+	// Of relays, the Worker reaches those that [Reaching] is given.
+	Worker = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'; " +
 		"require-trusted-types-for 'script'; trusted-types 'none'"
 	ServiceWorker = "default-src 'none'; connect-src 'self'; require-trusted-types-for 'script'; trusted-types 'none'"
 	File          = "default-src 'none'; frame-ancestors 'none'"
