@@ -196,8 +196,10 @@ func (r *Relay) serve(w http.ResponseWriter, req *http.Request) {
 		refuse(w, errOrigin, 0)
 		return
 	}
-	self := req.URL.Path == "/" || req.URL.Path == ""
-	keys := req.URL.Path == "/ohttp-keys"
+	// A client puts the path of the keys behind the address that it was given, which
+	// may end in a slash.
+	path := strings.Trim(req.URL.Path, "/")
+	self, keys := path == "", path == "ohttp-keys"
 	switch {
 	case !self && !keys:
 		refuse(w, errNoRoute, 0)

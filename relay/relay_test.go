@@ -719,7 +719,7 @@ func TestKeys(t *testing.T) {
 			w.Write(doc)
 		})
 		get := func() []byte {
-			req, _ := http.NewRequestWithContext(t.Context(), "GET", "http://relay.example/ohttp-keys", nil)
+			req, _ := http.NewRequestWithContext(t.Context(), "GET", "http://relay.example"+strings.Repeat("/", 1+asked%2)+"ohttp-keys", nil)
 			req.Header.Set("User-Agent", "somebody")
 			res, err := tr.RoundTrip(req)
 			if err != nil {
