@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"time"
 
 	"github.com/sotto-chat/sotto/account"
 	"github.com/sotto-chat/sotto/attest/software/forge"
@@ -19,14 +20,26 @@ import (
 	"github.com/sotto-chat/sotto/engine/llamaserver"
 	"github.com/sotto-chat/sotto/gateway"
 	"github.com/sotto-chat/sotto/internal/lines"
+	"github.com/sotto-chat/sotto/keylog/publish"
 	"github.com/sotto-chat/sotto/node"
+	"github.com/sotto-chat/sotto/relay"
 	"github.com/sotto-chat/sotto/store"
+	"github.com/sotto-chat/sotto/store/spent"
+	"github.com/sotto-chat/sotto/token"
 	"github.com/sotto-chat/sotto/web"
 )
 
-// demo runs account, gateway, a node and the public log with its witnesses in this
-// process. They talk over loopback HTTP like the separate programs would, so that
-// what is seen here is what happens there.
+const (
+	// demoIssuer signs the demo's tokens.
+	demoIssuer = "tokens.sotto.example"
+	// demoGuests is how many messages a day a terminal has that isn't linked to an
+	// account: those of the person whose machine this is.
+	demoGuests = 1000
+)
+
+// demo runs account, relay, gateway, a node, and the public log and the key log with
+// their witnesses in this process. They talk over loopback HTTP like the separate
+// programs would, so that what is seen here is what happens there.
 func demo(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	fs, logger := flags("demo", stderr)
 	listen := fs.String("listen", "127.0.0.1:8787", "loopback `address` of the page and the API")
@@ -64,7 +77,8 @@ func demo(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	public, err := startPublicLog(ctx, dir, eng, log)
+	relayAt := at.JoinPath("relay").String()
+	public, err := startPublicLog(ctx, dir, eng, log, relayAt)
 	if err != nil {
 		lines.To(log).Warn("the demo runs without a public log", lines.Err(err))
 		public = &publicLog{close: func() {}}
@@ -81,17 +95,50 @@ func demo(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	defer inside.Close()
 
-	g, err := gateway.New(gateway.Config{Nodes: []string{"http://" + inside.Addr().String()}, Log: public.url, Logger: log.With("role", "gateway")})
+	self := "http://127.0.0.1:" + port
+	seeds, err := ohttpSeeds([]string{filepath.Join(dir, "ohttp-key")})
 	if err != nil {
 		return err
 	}
+	cfg := gateway.Config{Nodes: []string{"http://" + inside.Addr().String()}, Log: public.url, LogEvery: time.Second, OHTTP: seeds, Logger: log.With("role", "gateway")}
+	accounts := account.Config{Origin: at.String(), Relay: &account.Relay{URL: relayAt, Operator: "this demo, on the same machine"}, Logger: log.With("role", "account")}
+	if public.keyURL != "" { // without a key log nobody could tell whose keys a token's are
+		if cfg.KeyLog, err = gateway.NewKeyLog(public.keyURL, public.keyPin); err != nil {
+			return err
+		}
+		file, err := filepath.Abs(filepath.Join(dir, "spent.db"))
+		if err != nil {
+			return err
+		}
+		tokens, err := spent.Open(ctx, "sqlite:"+file)
+		if err != nil {
+			return err
+		}
+		defer tokens.Close()
+		cfg.Spent = tokens
+		cfg.Issuers = []gateway.Issuer{{Product: demoProduct, Name: demoIssuer, Keys: cfg.KeyLog}}
+		accounts.Tokens = &account.Tokens{Issuer: demoIssuer, Product: demoProduct}
+		accounts.Guests = demoGuests
+	}
+	g, err := gateway.New(cfg)
+	if err != nil {
+		return err
+	}
+	// All of a demo's people come from this machine, so limits by address would be
+	// limits for all of them together.
+	r, err := relay.New(relay.Config{Gateway: self, Origins: []string{at.String()}, Limits: relay.Limits{AtOnce: 1e6, PerSecond: 1e6}, Logger: log.With("role", "relay")})
+	if err != nil {
+		return err
+	}
+	defer r.Close()
 
 	db, err := store.Open(ctx, filepath.Join(dir, "sotto.db"))
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	acc, err := account.New(account.Config{Store: db, Origin: at.String(), Logger: log.With("role", "account")})
+	accounts.Store = db
+	acc, err := account.New(accounts)
 	if err != nil {
 		return err
 	}
@@ -99,15 +146,32 @@ func demo(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	mux := http.NewServeMux()
 	mux.Handle("/api/", acc.Handler())
 	mux.Handle("/sotto/", g.Handler())
+	mux.Handle("/relay/", http.StripPrefix("/relay", r.Handler()))
+	mux.Handle("/relay", http.StripPrefix("/relay", r.Handler()))
 	mux.Handle("/", web.Handler())
 
 	tasks := []task{
 		serving(server(onlyHosts(mux, at, "127.0.0.1:"+port, "localhost:"+port, "[::1]:"+port)), l),
 		serving(server(n.Handler()), inside),
-		n.Run, g.Run, closing(acc),
+		n.Run, g.Run, acc.Run, closing(acc),
 	}
 	if public.run != nil {
 		tasks = append(tasks, public.run)
+	}
+	run := begin(ctx, tasks...)
+	tasks = []task{run}
+	if public.keyURL != "" {
+		pub, err := public.publisher(self, demoIssuer, acc.IssuerKey, log.With("role", "publisher"))
+		if err != nil {
+			return err
+		}
+		// Who asks in the first second would find no key for today.
+		first, cancel := context.WithTimeout(ctx, 10*time.Second)
+		if err := keysThere(first, pub, cfg.KeyLog); err != nil {
+			lines.To(log).Warn("the demo's key log has nothing for today yet", lines.Err(err))
+		}
+		cancel()
+		tasks = append(tasks, pub.Run)
 	}
 	if *debug != "" {
 		dl, err := listenLoopback(*debug)
@@ -123,4 +187,22 @@ func demo(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		lines.Own("data", dir), lines.Own("hardware", "demo, not private"),
 		lines.Own("public log", public.url+", demo: its keys, and those of its witnesses, are all on this machine, so it proves nothing"))
 	return together(ctx, tasks...)
+}
+
+// keysThere publishes what the key log has to have, and waits until the gateway has
+// seen it there.
+func keysThere(ctx context.Context, pub *publish.Publisher, log *gateway.KeyLog) error {
+	if err := pub.Step(ctx); err != nil {
+		return err
+	}
+	for {
+		if _, _, err := log.Day(token.DayOf(time.Now())); err == nil {
+			return nil
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
