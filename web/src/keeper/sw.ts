@@ -238,7 +238,7 @@ function reaching(policy: string, origin: string): string {
  */
 async function relay(): Promise<string> {
   try {
-    const r = await fetch('/api/v1/service', { credentials: 'omit', cache: 'no-store' });
+    const r = await fetch('/api/v1/service', { credentials: 'omit', cache: 'no-store', signal: AbortSignal.timeout(2000) });
     const { relay } = (await r.json()) as { relay?: { url?: unknown } | null };
     const url = new URL(String(relay?.url));
     return /^https?:$/.test(url.protocol) ? url.origin : '';
