@@ -31,6 +31,7 @@ var ownWords = map[string]string{
 	"cmd/sotto-node.serve":              "what the operator chose, said at the start",
 	"engine/auto.":                      "looks for a model server before anybody asks",
 	"engine/llamaserver.Start":          "starts a model server before anybody asks",
+	"keylog/publish.Publisher.Run":      "the publisher's own questions to the gateway and to the key log",
 	"gateway.Gateway.askAll":            "the gateway's own question to a node that the operator named",
 	"gateway.Gateway.try":               "the name of a node that the operator chose; not the error, which may be the request's",
 	"gateway.Gateway.followLog":         "the gateway's own question to the public log",
