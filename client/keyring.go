@@ -346,8 +346,8 @@ func (c *Client) sample(nodes []listedNode) []listedNode {
 	shuffle(nodes)
 	c.ring.mu.Lock()
 	defer c.ring.mu.Unlock()
-	slices.SortStableFunc(nodes, func(a, b listedNode) int {
-		return min(c.ring.wanted[b.ID], 1) - min(c.ring.wanted[a.ID], 1)
+	sort.SliceStable(nodes, func(i, j int) bool { // not slices', which browsers would load for this type alone
+		return c.ring.wanted[nodes[i].ID] > 0 && c.ring.wanted[nodes[j].ID] <= 0
 	})
 	return nodes[:min(len(nodes), sampleNodes)]
 }

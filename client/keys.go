@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 
@@ -207,7 +208,7 @@ func (c *Client) drawNodes(ctx context.Context, n keylog.Nodes) (nodes []listedN
 		}
 	}
 	r.mu.Unlock()
-	slices.Sort(ask)
+	sort.Slice(ask, func(i, j int) bool { return ask[i] < ask[j] })
 
 	var at []string
 	for _, i := range ask {
