@@ -27,7 +27,7 @@ const (
 	backoffMin = 250 * time.Millisecond
 	backoffMax = 8 * time.Second
 
-	tailTimeout   = time.Minute     // for the padding after an answer
+	tailTimeout   = 5 * time.Minute // for the padding after an answer
 	cancelTimeout = 5 * time.Second // for telling a node to stop
 )
 

@@ -175,6 +175,7 @@ func TestPaddingRunsOut(t *testing.T) {
 		if read.Load() >= total {
 			t.Error("the padding came at once: this proves nothing")
 		}
+		time.Sleep(128*40*time.Millisecond - closeGrace/2) // Close waits for the rest
 		c.Close()
 		if read.Load() != total {
 			t.Errorf("%d of %d bytes were taken", read.Load(), total)

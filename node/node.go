@@ -55,7 +55,7 @@ import (
 const (
 	DefaultLifetime    = 15 * time.Minute
 	DefaultOverlap     = 5 * time.Minute
-	DefaultTick        = 40 * time.Millisecond
+	DefaultTick        = 100 * time.Millisecond
 	DefaultKeepAnswers = 5 * time.Minute
 )
 

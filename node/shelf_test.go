@@ -225,16 +225,16 @@ func TestAnswerIDInUse(t *testing.T) {
 // Memory for kept answers is bounded: the first to end goes first.
 func TestShelfIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := newNode(t, &script{steps: []step{{write: delta("x") + end}}}, func(c *Config) { c.Limits.KeptBytes = 3 * chunkSize })
+		n := newNode(t, &script{steps: []step{{write: delta("x") + end}}}, func(c *Config) { c.Limits.KeptBytes = 3 * 8 * chunkSize })
 		var ids []string
-		for range 5 { // 16 records, one chunk each
+		for range 5 { // 128 records, eight chunks each
 			id := randomID()
 			ids = append(ids, id)
 			msg, ex := sealFor(t, keysOf(t, n), chat(id))
 			open(t, ex, send(n, msg))
 		}
 		for i, id := range ids {
-			c, rex := resume(t, n, id, 16)
+			c, rex := resume(t, n, id, 128)
 			c.wait()
 			there := len(c.all) == seal.AnswerHeaderSize
 			if there != (i >= 2) {
@@ -244,7 +244,7 @@ func TestShelfIsBounded(t *testing.T) {
 				open(t, rex, bytes.NewReader(c.all))
 			}
 		}
-		if answers, bytes := n.shelf.usage(); answers != 3 || bytes != 3*chunkSize {
+		if answers, bytes := n.shelf.usage(); answers != 3 || bytes != 3*8*chunkSize {
 			t.Errorf("%d answers, %d bytes", answers, bytes)
 		}
 	})
@@ -253,7 +253,7 @@ func TestShelfIsBounded(t *testing.T) {
 // A running answer without room loses its oldest records, and goes on.
 func TestRunningAnswerGivesUpItsOldest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := newNode(t, &script{steps: long(100)}, func(c *Config) { c.Tick = DefaultTick; c.Limits.KeptBytes = 6 * chunkSize })
+		n := newNode(t, &script{steps: long(100)}, func(c *Config) { c.Tick = realTick; c.Limits.KeptBytes = 6 * chunkSize })
 		id := randomID()
 		msg, ex := sealFor(t, keysOf(t, n), chat(id))
 		c := send(n, msg)

@@ -287,7 +287,7 @@ func TestFinalImpliesEnd(t *testing.T) {
 
 // Padding goes up to the next step, and not by one record beyond it.
 func TestPaddingEndsAtItsStep(t *testing.T) {
-	for _, content := range []int{1, 16, 17, 25} {
+	for _, content := range []int{1, 128, 129, 513} {
 		for over, want := range map[int]error{0: nil, 1: ErrFormat} {
 			ex, o := newExchange(t)
 			pieces := slices.Repeat([]string{"x"}, content)
@@ -342,7 +342,7 @@ func TestRecordNumbersEnd(t *testing.T) {
 	if _, err := r.Read(make([]byte, 1)); !errors.Is(err, ErrFormat) {
 		t.Errorf("got %v", err)
 	}
-	for n, want := range map[uint64]uint64{1 << 29: 1 << 29, math.MaxInt32 / 2: 1 << 30, math.MaxInt32/2 + 1: math.MaxUint64, math.MaxUint64: math.MaxUint64} {
+	for n, want := range map[uint64]uint64{1 << 27: 1 << 27, math.MaxInt32 / 4: 1 << 29, math.MaxInt32/4 + 1: math.MaxUint64, math.MaxUint64: math.MaxUint64} {
 		if got := tailLimit(n); got != want {
 			t.Errorf("of %d records there can be %d, want %d", n, got, want)
 		}
@@ -417,8 +417,8 @@ func TestTailRecords(t *testing.T) {
 		if total < n || total < core.MinTail || total < last {
 			t.Fatalf("TailRecords(%d) = %d", n, total)
 		}
-		if n > core.MinTail && 2*total > 3*n {
-			t.Fatalf("TailRecords(%d) = %d: more than half again", n, total)
+		if n > core.MinTail && total >= 4*n {
+			t.Fatalf("TailRecords(%d) = %d: four times as many", n, total)
 		}
 		if TailRecords(total) != total {
 			t.Fatalf("TailRecords(%d) = %d, which is padded again", n, total)
@@ -428,9 +428,9 @@ func TestTailRecords(t *testing.T) {
 		}
 		last = total
 	}
-	// 16 to 131,072 in half steps: a length is one of these and no more is seen.
-	if series != 27 {
-		t.Errorf("%d lengths up to 100,000 records, want 27", series)
+	// 128 to 131,072: a length is one of these and no more is seen.
+	if series != 6 {
+		t.Errorf("%d lengths up to 100,000 records, want 6", series)
 	}
 }
 

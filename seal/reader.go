@@ -149,7 +149,7 @@ func (a *AnswerReader) openNext() error {
 
 // tailLimit is TailRecords for any record number.
 func tailLimit(n uint64) uint64 {
-	if n > math.MaxInt32/2 {
+	if n > math.MaxInt32/4 {
 		return math.MaxUint64 // more than 10^12 bytes: no padding to speak of
 	}
 	return uint64(TailRecords(int(n)))

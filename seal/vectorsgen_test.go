@@ -271,7 +271,7 @@ func (g *generator) requests() {
 	fail("authentication", "only chunk not marked as last", "", g.rebody(one, false, plain))
 	fail("padding", "last byte of the padding not zero", "", g.rebody(one, true, flip(plain, -1)))
 	fail("padding", "first byte of the padding not zero", "", g.rebody(one, true, flip(plain, core.LengthSize+len(hello))))
-	fail("padding", "more padding than the Padmé size asks for", "the next size, core.Zeros", g.rebody(next, true, padded(len(hello), hello, len(next)-body1-core.TagSize)))
+	fail("padding", "more padding than the Padmé size asks for", "the next size, zeros", g.rebody(next, true, padded(len(hello), hello, len(next)-body1-core.TagSize)))
 	fail("format", "length beyond the plaintext", "2,045 of 2,044", g.rebody(one, true, padded(envelope.MinSize-core.LengthSize+1, nil, envelope.MinSize)))
 	fail("format", "largest length", "4,294,967,295", g.rebody(one, true, padded(1<<32-1, nil, envelope.MinSize)))
 
@@ -320,7 +320,7 @@ func (g *generator) padding() {
 	for _, n := range []int{4, 5, 2047, 2048, 2049, 2176, 2177, 4096, 4097, 10000, 16384, 16385, 65537, 100000, 1000000, 1 << 20, 1<<20 + 1, 25000000, 33554431, 33554432} {
 		f.Request = append(f.Request, [2]int{n, envelope.PaddedSize(n)})
 	}
-	for _, n := range []int{1, 15, 16, 17, 24, 25, 32, 33, 48, 49, 64, 65, 100, 1000, 1024, 1025, 1536, 1537, 100000} {
+	for _, n := range []int{1, 2, 127, 128, 129, 511, 512, 513, 2048, 2049, 8192, 8193, 100000} {
 		f.Answer = append(f.Answer, [2]int{n, TailRecords(n)})
 	}
 	writeVectors(g.t, "padding.json", f)

@@ -93,7 +93,7 @@ func (g *generator) answers() {
 
 	a := newAnswer(g.t, o, ClassStream)
 	padded := whole(a, TailRecords(3), "one ", "", "two")
-	v := ok("stream", "three records of content, the second empty, padded to 16", padded, "one two")
+	v := ok("stream", "three records of content, the second empty, padded to 128", padded, "one two")
 	info := slices.Concat([]byte(core.LabelAnswer), o.ID[:], headerOf(a)[:])
 	key, err := hkdf.Key(sha256.New, secretOf(o)[:], headerOf(a)[3:], string(info), core.KeySize)
 	if err != nil {
@@ -171,10 +171,10 @@ func (g *generator) answers() {
 		return slices.Concat(head, forge(a, 0, binary.BigEndian.Uint16(plain), plain[2:], 0), last)
 	}(), "")
 	endless := slices.Concat(head, forged(0, end, "one"))
-	for n := range uint64(16) {
+	for n := range uint64(TailRecords(1)) {
 		endless = append(endless, forged(n+1, end, "")...)
 	}
-	fail("format", "too much padding", "17 records, of which one holds content", endless, "one")
+	fail("format", "too much padding", "129 records, of which one holds content", endless, "one")
 
 	// Resumption: the node sends the same header again, then records from one on.
 	resume := func(v *answerVector, header []byte, next uint64, resumed bool) {

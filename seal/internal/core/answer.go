@@ -9,7 +9,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"math/bits"
 
 	"golang.org/x/crypto/chacha20poly1305"
 )
@@ -154,20 +153,18 @@ func (a *AnswerSealer) AppendRecord(dst, data []byte, endOfContent, final bool) 
 	return a.aead.Seal(dst[:start], a.nonce[:], dst[start:], nil)
 }
 
-// MinTail is the shortest answer: a refusal looks like a short sentence.
-const MinTail = 16
+// MinTail is the shortest answer: a refusal looks like a short answer, and most
+// answers like each other.
+const MinTail = 128
 
 // TailRecords returns the number of records that an answer is padded to whose
-// content took n: the least of 16, 24, 32, 48, 64, 96 and so on, twice a step
-// from power of two to power of two. A reader refuses an answer that goes on
-// for longer than that.
+// content took n: the least of 128, 512, 2,048 and so on, four times as many at
+// each step. A reader refuses an answer that goes on for longer than that. How
+// coarse it is was measured: docs/performance.md, "Shape of traffic".
 func TailRecords(n int) int {
-	if n <= MinTail {
-		return MinTail
+	t := MinTail
+	for t < n {
+		t *= 4
 	}
-	top := 1 << bits.Len(uint(n-1)) // the power of two at or above n
-	if n <= top/4*3 {
-		return top / 4 * 3
-	}
-	return top
+	return t
 }
