@@ -11,7 +11,9 @@ import (
 	"net/url"
 	"os"
 	"sync"
+	"time"
 
+	"github.com/sotto-chat/sotto/client"
 	"github.com/sotto-chat/sotto/client/nethttp"
 	"github.com/sotto-chat/sotto/cmd/sotto/internal/ownpage"
 	"github.com/sotto-chat/sotto/proxy"
@@ -69,8 +71,37 @@ func (a *app) page(args []string) error {
 	fmt.Fprintf(a.out, "http://%s/#app=%s\n", l.Addr(), key)
 	a.say("open this address in a browser on this machine; it works until this program ends, and is yours alone")
 	return serve(ctx, ownpage.Server(ownpage.New(ownpage.Config{
-		Server: base, Page: web.Handler(), Key: key, Link: link, Demo: server.software || onThisMachine(base),
+		Server: base, Page: web.Handler(), Key: key, Link: link, Relay: a.relayOf(server), Demo: server.software || onThisMachine(base),
 	})), l)
+}
+
+// relayAsked is how long what a server says of its relay is believed.
+const relayAsked = time.Minute
+
+// relayOf returns a function that asks the server for its relay, now and then.
+func (a *app) relayOf(s *serverFlags) func(context.Context) (*url.URL, error) {
+	if s.noRelay {
+		return nil
+	}
+	var mu sync.Mutex
+	var at *url.URL
+	var asked time.Time
+	return func(ctx context.Context) (*url.URL, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if time.Since(asked) < relayAsked {
+			return at, nil
+		}
+		service, err := client.AskService(ctx, nethttp.New(s.url))
+		if err != nil {
+			return nil, err
+		}
+		at, asked = nil, time.Now()
+		if service.Relay != nil {
+			at, err = nethttp.ParseBase(service.Relay.URL)
+		}
+		return at, err
+	}
 }
 
 // onThisMachine reports whether an address is of this machine, by its name.

@@ -47,6 +47,7 @@ func demo(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	data := fs.String("data", "", "`folder` for sealed history (default: sotto in the user's data folder)")
 	spec := fs.String("engine", "auto", "auto, builtin, or the `URL` of an OpenAI-compatible server")
 	model := fs.String("model", "", "GGUF `file` to run when no server is found")
+	tick := fs.Duration("tick", node.DefaultTick, "`time` between two records of an answer; a shorter one hides less of how long the model takes")
 	debug := fs.String("debug", "", "loopback `address` for /metrics; none by default")
 	if err := parse(fs, args, stderr); err != nil {
 		return err
@@ -85,7 +86,7 @@ func demo(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	defer public.close()
 
-	n, err := node.New(node.Config{Engine: eng, Evidence: forge.Evidence, Release: public.release, Checkpoint: public.checkpoint, Logger: log.With("role", "node")})
+	n, err := node.New(node.Config{Tick: *tick, Engine: eng, Evidence: forge.Evidence, Release: public.release, Checkpoint: public.checkpoint, Logger: log.With("role", "node")})
 	if err != nil {
 		return err
 	}

@@ -44,7 +44,8 @@ export async function demo(args = [], { env = {} } = {}) {
   const data = folder('data'), home = folder('home'), tmp = folder('tmp');
   const child = spawn(
     join(root, 'bin', 'sottod'),
-    ['demo', '-listen', '127.0.0.1:0', '-data', data, '-log-format', 'json', ...args],
+    // A quick tick, or each answer's padding would hold a connection for 13 s.
+    ['demo', '-listen', '127.0.0.1:0', '-data', data, '-log-format', 'json', '-tick', '10ms', ...args],
     { env: { PATH: process.env.PATH, HOME: home, TMPDIR: tmp, ...env }, stdio: ['ignore', 'pipe', 'pipe'] },
   );
   let log = '';

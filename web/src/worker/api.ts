@@ -38,6 +38,14 @@ export function inApp(): boolean {
   return appKey !== '';
 }
 
+/** Where a request to another server goes, and with what: in the app, to the program that serves it. */
+export function throughApp(url: string): [string, Record<string, string>] {
+  if (appKey === '' || url.startsWith('/')) return [url, {}];
+  const keys = '/ohttp-keys';
+  const relay = url.endsWith(keys) ? url.slice(0, -keys.length) : url;
+  return ['/relay' + url.slice(relay.length), { 'Sotto-App': appKey, 'Sotto-Relay': relay }];
+}
+
 /** The path with the key, for requests that can have no header of ours. */
 export function withAppKey(path: string): string {
   return appKey === '' ? path : `${path}?app=${appKey}`;

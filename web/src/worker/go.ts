@@ -8,7 +8,7 @@ import 'go/wasm_exec';
 import { integrity, NotPublished } from '../core/digest.ts';
 import type { Answered, ChatSummary, ChatView, CoreError, Hit, Kit, PageJudged, PageSeen, Plan, Settings, Trust } from '../core/protocol.ts';
 import type { WorkerEvent } from '../core/wire.ts';
-import type { Method } from './api.ts';
+import { throughApp, type Method } from './api.ts';
 import type { Entry, Page, Put, Tokens, Wrap } from './store.ts';
 
 interface Unlock {
@@ -165,13 +165,16 @@ async function sealedFetch(
   fields: Record<string, string>,
   signal: AbortSignal,
 ): Promise<FetchResult> {
-  const r = await fetch(url, {
+  // In the app, the program that serves it carries what goes to the relay.
+  const [at, app] = throughApp(url);
+  const r = await fetch(at, {
     method,
     signal,
     credentials: 'omit',
     cache: 'no-store',
     redirect: 'error',
-    headers: { ...fields, ...(body ? { 'Content-Type': contentType } : {}) },
+    referrerPolicy: 'no-referrer',
+    headers: { ...fields, ...app, ...(body ? { 'Content-Type': contentType } : {}) },
     ...(body ? { body } : {}),
   });
   return { status: r.status, contentType: r.headers.get('Content-Type') ?? '', reader: r.body?.getReader() ?? null };

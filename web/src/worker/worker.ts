@@ -96,6 +96,7 @@ class Core {
     const consent = await this.store.then((s) => s.consent()).catch(() => false);
     const kept = await this.store.then((s) => s.kept()).catch(() => '');
     const appKey = await this.store.then((s) => s.appKey()).catch(() => '');
+    if (isLocal() && appKey !== '') setAppKey(appKey); // the first look at the machines may go through it
     await go.call('start', { origin: location.origin, local: await mayBeDemo(appKey), consent, kept, policy: __POLICY__ });
     return go;
   }

@@ -65,6 +65,9 @@ type Config struct {
 	Key string
 	// Link holds the account.
 	Link Link
+	// Relay returns the address of the relay that the server names now, nil if it names
+	// none. May be nil.
+	Relay func(context.Context) (*url.URL, error)
 	// Demo lets the page offer to accept demo hardware. The page is always on this
 	// machine, which else is how it knows that the hardware is the person's own.
 	Demo bool
@@ -141,26 +144,33 @@ type server struct {
 	keyHash [sha256.Size]byte
 	api     http.Handler // to the account, with the token
 	sealed  http.Handler // to the gateway, with nothing
+	relayed http.Handler // to the relay, with nothing
 }
 
 // New returns the handler for everything below the program's own address.
 func New(cfg Config) http.Handler {
 	s := &server{cfg: cfg, keyHash: sha256.Sum256([]byte(cfg.Key))}
-	s.api = s.pass([]string{"application/json", "text/event-stream"}, true)
-	s.sealed = s.pass([]string{"application/json", "application/sotto-answer"}, false)
+	s.api = s.pass([]string{"application/json", "text/event-stream"}, toAccount)
+	s.sealed = s.pass([]string{"application/json", "application/sotto-answer"}, toGateway)
+	s.relayed = s.pass([]string{"application/json", "application/problem+json", "application/ohttp-keys", "message/ohttp-chunked-res"}, toRelay)
 	return http.HandlerFunc(s.serve)
 }
 
 func (s *server) serve(w http.ResponseWriter, r *http.Request) {
 	api := strings.HasPrefix(r.URL.Path, "/api/")
-	sealed := strings.HasPrefix(r.URL.Path, "/sotto/")
+	sealed := strings.HasPrefix(r.URL.Path, "/sotto/") || r.URL.Path == "/api/v1/service" // which everybody may know
+	relay := r.URL.Path == relayPath || r.URL.Path == relayPath+"/ohttp-keys"
 	switch {
 	case !ownHost(r):
 		refuse(w, http.StatusMisdirectedRequest, "host", "This address is for this machine only. Open the one that sotto app printed.")
-	case (api || sealed) && !ownPage(r):
+	case (api || sealed || relay) && !ownPage(r):
 		refuse(w, http.StatusForbidden, "cross_origin", "Only the app itself may ask this.")
 	case sealed:
 		s.sealed.ServeHTTP(w, r)
+	case relay && !s.knows(r):
+		refuse(w, http.StatusUnauthorized, "app_key", "Open the address that sotto app printed in the terminal: it has the key to this app.")
+	case relay:
+		s.serveRelay(w, r)
 	case r.URL.Path == "/"+headers.ServiceWorkerPath:
 		// It keeps a page that a server could swap. Here it would keep the page of an
 		// older program.
@@ -175,6 +185,30 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request) {
 		s.serveAPI(w, r)
 	}
 }
+
+// relayPath is where the page finds the relay: a relay lets the pages in that it
+// knows, and this one has an address of its own on each machine. Which relay it wants,
+// the page says, since it has compared it with the public log.
+const (
+	relayPath   = "/relay"
+	relayHeader = "Sotto-Relay"
+)
+
+func (s *server) serveRelay(w http.ResponseWriter, r *http.Request) {
+	if s.cfg.Relay == nil {
+		refuse(w, http.StatusNotFound, "none", "There is no relay.")
+		return
+	}
+	at, err := s.cfg.Relay(r.Context())
+	if err != nil || at == nil || strings.TrimSuffix(at.String(), "/") != strings.TrimSuffix(r.Header.Get(relayHeader), "/") {
+		refuse(w, http.StatusBadGateway, "gateway_unreachable", "The server names another relay now, or none. Try again in a moment.")
+		return
+	}
+	s.relayed.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), relayKey{}, at)))
+}
+
+// relayKey is the context's key of the relay's address.
+type relayKey struct{}
 
 // ownHost refuses names that don't mean this machine: a site that has pointed its
 // own name at 127.0.0.1 sends that name (DNS rebinding). The port has to be ours
@@ -297,9 +331,17 @@ func refuse(w http.ResponseWriter, status int, code, message string) {
 	json.NewEncoder(w).Encode(map[string]any{"error": map[string]string{"code": code, "message": message}})
 }
 
-// pass hands requests on to the server: with the session's token to the account,
-// and to the gateway with nothing that tells whose they are.
-func (s *server) pass(kinds []string, account bool) http.Handler {
+// Where requests go.
+const (
+	toAccount = iota
+	toGateway
+	toRelay
+)
+
+// pass hands requests on: with the session's token to the account, and to the gateway
+// or the relay with nothing that tells whose they are.
+func (s *server) pass(kinds []string, to int) http.Handler {
+	account := to == toAccount
 	p := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			kept := http.Header{}
@@ -307,10 +349,22 @@ func (s *server) pass(kinds []string, account bool) http.Handler {
 				kept.Set("Content-Type", v)
 			}
 			kept.Set("User-Agent", "") // an empty value keeps net/http from adding its own
+			if to == toGateway {       // what pays for a message, and says nothing of who does
+				for _, name := range []string{"Authorization", "Sotto-Holder", "Sotto-Refund"} {
+					if v := r.In.Header.Get(name); v != "" {
+						kept.Set(name, v)
+					}
+				}
+			}
 			if account {
 				kept.Set("Authorization", "Sotto "+s.cfg.Link.Token())
 			}
 			r.Out.Header = kept
+			if at, ok := r.In.Context().Value(relayKey{}).(*url.URL); ok && to == toRelay {
+				r.Out.URL = at.JoinPath(strings.TrimPrefix(r.In.URL.Path, relayPath))
+				r.Out.Host = at.Host
+				return
+			}
 			r.SetURL(s.cfg.Server)
 			q := r.Out.URL.Query()
 			q.Del(keyQuery)
