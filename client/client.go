@@ -59,6 +59,9 @@ type Config struct {
 	// asks the service whether it does. keys are a day's keys, from the key log. The
 	// client runs the wallet until Close.
 	Wallet func(s Service, keys func(context.Context, token.Day) (wallet.DayKeys, error)) (*wallet.Wallet, error)
+	// Listed has the client look at the machines that the service lists, and not draw
+	// any from the key log: for whoever looks at all of them.
+	Listed bool
 	// Tokens are what messages are paid with instead of a Wallet. May be nil.
 	Tokens Tokens
 	// Page says, at each check, what is known of the page that shows it: parts of

@@ -268,7 +268,7 @@ func (c *Client) checkNodes(ctx context.Context) ([]*nodeKey, []attest.Verdict, 
 	var sample []keylog.Sampled
 	var stated keylog.Nodes
 	drawn := false
-	if keys != nil {
+	if keys != nil && !c.cfg.Listed {
 		stated, drawn = keys.Nodes()
 	}
 	if drawn {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -34,7 +35,7 @@ func makeClaims(s *snapshot, r *report, policy attest.Policy, log *client.LogSta
 	claims := []claim{
 		deviceClaim(s, r),
 		accountClaim(s),
-		relayClaim(),
+		relayClaim(s, log),
 		gatewayClaim(s, r),
 		nodeClaim(s, r),
 	}
@@ -103,11 +104,40 @@ func accountClaim(s *snapshot) claim {
 	return c
 }
 
-func relayClaim() claim {
-	return claim{
+// relayClaim: who runs a relay nobody can prove, but that everybody is told of the
+// same one, the public log does.
+func relayClaim(s *snapshot, log *client.LogStatus) claim {
+	c := claim{
 		ID: "relay", Party: "relay", Claim: "Somebody else’s relay hides your address from those who carry your words.", Status: attest.StatusWarn,
-		Detail: "No relay stands before the gateway yet: whoever runs it sees your network address, though no name and no word.",
+		Redo: []string{"curl -s " + shell(s.server+pathService) + " | jq .relay"},
 	}
+	var said client.Service
+	a := s.answers[pathService]
+	if a.Status != http.StatusOK || json.Unmarshal(a.body, &said) != nil || said.Relay == nil {
+		c.Detail = "No relay stands before the gateway: whoever runs it sees your network address, though no name and no word."
+		return c
+	}
+	name := plain(said.Relay.URL)
+	if said.Relay.Operator != "" {
+		name += ", run by " + plain(said.Relay.Operator)
+	}
+	c.Evidence = []string{"relay " + name}
+	var relays []string
+	if log != nil {
+		newest, _ := log.Published.Newest()
+		relays = newest.Manifest.Relays
+	}
+	switch at, err := url.Parse(said.Relay.URL); {
+	case err == nil && onThisMachine(at):
+		c.Detail = "The relay is on this very machine, so it shows how it works and hides nothing: " + name + "."
+	case slices.Contains(relays, said.Relay.URL):
+		c.Status, c.Detail = attest.StatusOK, "The newest release names the relay, so that everybody is told of the same one: "+name+". That it is none of the operator’s own is for you to judge."
+	case len(relays) > 0:
+		c.Status, c.Detail = attest.StatusFail, "The server offers a relay that its release doesn’t name, and no client goes through it: "+name+"."
+	default:
+		c.Detail = "There is a relay, and no release in a public log names it, so each person could be told of another: " + name + "."
+	}
+	return c
 }
 
 func gatewayClaim(s *snapshot, r *report) claim {

@@ -73,7 +73,9 @@ type program struct {
 const (
 	pathNodes   = "/sotto/v1/nodes"
 	pathLog     = "/sotto/v1/log"
+	pathKeys    = "/sotto/v1/keys"
 	pathSession = "/api/v1/session"
+	pathService = "/api/v1/service"
 	maxNodes    = 16 << 20 // bytes of the node list
 	// perPart is how many machines one client looks at: it would take a random
 	// sample of more.
@@ -136,7 +138,7 @@ func (s *snapshot) readPolicy(known []attest.Platform) (attest.Policy, error) {
 func (s *snapshot) fetchSite(ctx context.Context, base *url.URL) {
 	fetch := livesite.New(base)
 	var wg sync.WaitGroup
-	paths := []string{pathSession}
+	paths := []string{pathSession, pathService}
 	for _, name := range livesite.EntranceNames {
 		paths = append(paths, livesite.Path(name))
 	}
@@ -172,7 +174,7 @@ func (s *snapshot) get(ctx context.Context, p string) (answer, error) {
 	}
 	defer resp.Body.Close()
 	limit := int64(maxNodes)
-	if strings.HasPrefix(p, pathLog) {
+	if strings.HasPrefix(p, pathLog) || strings.HasPrefix(p, pathKeys) {
 		limit = tlog.MaxView
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
@@ -298,8 +300,14 @@ func fileOf(p string) string {
 		return "log.json"
 	case strings.HasPrefix(p, pathLog+"?from="):
 		return "log-from-" + strings.TrimPrefix(p, pathLog+"?from=") + ".json"
+	case p == pathKeys:
+		return "keys.json"
+	case strings.HasPrefix(p, pathKeys+"?from="):
+		return "keys-from-" + strings.TrimPrefix(p, pathKeys+"?from=") + ".json"
 	case p == pathSession:
 		return "account.json"
+	case p == pathService:
+		return "service.json"
 	}
 	return "page/" + path.Base(p)
 }

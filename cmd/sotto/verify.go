@@ -207,7 +207,7 @@ func (a *app) judge(ctx context.Context, s *snapshot) (*report, error) {
 	for i := range parts {
 		cfg := client.Config{
 			Transport: &part{s, parts[i]}, Policy: policy, Platforms: a.platforms, LogSeen: s.seen, OnLogSeen: s.remember,
-			Now: func() time.Time { return now },
+			Now: func() time.Time { return now }, Listed: true,
 		}
 		c := client.New(cfg)
 		verdicts, err := c.Verify(ctx)
