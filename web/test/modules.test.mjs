@@ -89,7 +89,7 @@ test('a credential is sent without what the passkey gave', async () => {
 });
 
 /** A feed, a store and a Go core that only count. */
-async function syncing(server) {
+async function syncing(server, atOnce = true) {
   const { Sync } = await load('src/worker/sync.js');
   const queue = [];
   const stored = [];
@@ -143,7 +143,7 @@ async function syncing(server) {
     ended: () => said.push('ended'),
     refused: (e) => said.push(e.code),
     rejoined: () => said.push('rejoined'),
-  });
+  }, atOnce);
   return { sync, queue, stored, said, judged, kept, pending, applied: () => applied };
 }
 
@@ -194,10 +194,48 @@ test('sync: what is written during a round is not forgotten', async () => {
   }
   await first;
   s.queue.push({ key: 1, put: { id: 'late', data: '' } });
-  void s.sync.poke();
+  s.sync.written();
   await tick(20);
   s.sync.stop();
   assert.deepEqual(s.queue, []);
+});
+
+test('sync tells nobody when something was written', async () => {
+  const { HOLD_MIN, HOLD_MAX } = await load('src/worker/sync.js');
+  mock.timers.enable({ apis: ['setTimeout'] });
+  const quiet = async () => {
+    for (let i = 0; i < 50; i++) await null;
+  };
+  const posts = [];
+  const s = await syncing((_, o) => {
+    if (o.method === 'POST') posts.push(JSON.parse(o.body).entries.map((e) => e.id).join(' '));
+    return answer(200, o.method === 'POST' ? { head: { seq: 0, hash: 'h' }, seqs: [] } : { head: { seq: 0, hash: 'h' }, entries: [] });
+  }, false);
+  try {
+    const write = (id) => {
+      s.queue.push({ key: id, put: { id, data: '' } });
+      s.sync.written();
+    };
+    s.queue.push({ key: 'old', put: { id: 'old', data: '' } });
+    await s.sync.poke();
+    assert.deepEqual(posts, ['old'], 'what an earlier visit left goes out at once');
+    write('a');
+    mock.timers.tick(HOLD_MIN - 1);
+    write('b');
+    await s.sync.poke(); // news from another device
+    await quiet();
+    assert.deepEqual(posts, ['old']);
+    mock.timers.tick(HOLD_MAX - HOLD_MIN + 1);
+    await s.sync.poke();
+    await quiet();
+    assert.deepEqual(posts, ['old', 'a b'], 'together, and no later than the bound');
+    write('c');
+    await s.sync.release();
+    assert.deepEqual(posts, ['old', 'a b', 'c'], 'the page is left');
+  } finally {
+    s.sync.stop();
+    mock.timers.reset();
+  }
 });
 
 test('sync ends with the session, and a refusal is said', async () => {

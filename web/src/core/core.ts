@@ -71,7 +71,7 @@ class PageCore {
     this.state.set('session', { t: 'session', session: { state: 'starting' } });
     this.settings({ model: '', instructions: '', enterSends: true });
     addEventListener('message', (e: MessageEvent<unknown>) => this.hello(e));
-    document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && this.wake());
+    document.addEventListener('visibilitychange', () => (document.visibilityState === 'visible' ? this.wake() : this.rest()));
     addEventListener('online', () => this.wake());
     this.core = this.commands();
     this.takeAppKey();
@@ -176,6 +176,10 @@ class PageCore {
     if (this.port) this.port.postMessage(message, transfer);
     else this.unsent.push({ message, transfer });
     return p as ReturnType<Calls[K]>;
+  }
+
+  private rest(): void {
+    if (this.port) this.call('rest', []).catch(() => {});
   }
 
   private wake(): void {

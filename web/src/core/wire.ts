@@ -64,6 +64,8 @@ export interface Calls extends Plain {
   judgePage(seen: PageSeen): Promise<PageJudged>;
   /** The page is on the screen again, or the network is back. */
   wake(): Promise<void>;
+  /** The page is left, perhaps for good. */
+  rest(): Promise<void>;
   /** Says that the Worker is there. */
   ping(): Promise<void>;
 }

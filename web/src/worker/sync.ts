@@ -4,9 +4,14 @@
 // Keeps this device and the account server's feed the same.
 //
 // One round at a time: post what the server doesn't have, then fetch what this
-// device doesn't have. A round starts when something was written here, when the
-// live stream says that the feed has grown, and when the network is back. Every
-// page goes through Go, which believes nothing; only what it took is stored.
+// device doesn't have. A round starts when the live stream says that the feed has
+// grown, and when the network is back. Every page goes through Go, which believes
+// nothing; only what it took is stored.
+//
+// What was written here is posted some time later, at random, or when the page is
+// left: the account server knows who posts, the gateway when a message came, and
+// whoever runs both could join the two by their seconds. Until then it lies sealed
+// in this browser's queue.
 
 import { api, ApiError, apiText, withAppKey } from './api.ts';
 import type { GoCore } from './go.ts';
@@ -18,6 +23,9 @@ const BATCH_SIZE = 8 << 20;
 const PAGE = 500;
 const RETRY_MIN = 1_000;
 const RETRY_MAX = 60_000;
+/** How long what was written is held, at least and at most. */
+export const HOLD_MIN = 20_000;
+export const HOLD_MAX = 180_000;
 
 export interface SyncHost {
   /** Whether the account server can be reached has changed. */
@@ -41,6 +49,9 @@ export class Sync {
   private known = 0;
   /** The next round takes the server's feed anew, from its beginning. */
   private anew = false;
+  /** The next round posts what is queued. What an earlier visit left goes out at once. */
+  private due = true;
+  private held: ReturnType<typeof setTimeout> | undefined;
   private problem: unknown = null;
 
   constructor(
@@ -48,7 +59,23 @@ export class Sync {
     private readonly store: Store,
     private readonly account: string,
     private readonly host: SyncHost,
+    /** On a person's own machine there is nobody to hide the time from. */
+    private readonly atOnce: boolean,
   ) {}
+
+  /** Something was queued: it is posted in a while, with what else comes until then. */
+  written(): void {
+    if (this.atOnce) return void this.release();
+    this.held ??= setTimeout(() => void this.release(), HOLD_MIN + Math.random() * (HOLD_MAX - HOLD_MIN));
+  }
+
+  /** Posts what is held, now. Resolves like `poke`. */
+  release(): Promise<void> {
+    clearTimeout(this.held);
+    this.held = undefined;
+    this.due = true;
+    return this.poke();
+  }
 
   /** Starts a round, or another one after the one that runs. Resolves when nothing is left to do. */
   poke(): Promise<void> {
@@ -102,6 +129,7 @@ export class Sync {
   stop(): void {
     this.stopped = true;
     clearTimeout(this.timer);
+    clearTimeout(this.held);
     this.stream?.close();
   }
 
@@ -113,9 +141,14 @@ export class Sync {
         await navigator.locks.request('sotto-sync', async () => {
           if (this.anew) await this.restart();
           // What the server shows matters even where it takes nothing, and says why.
-          const refused = await this.post().then(
+          const due = this.due;
+          this.due = false;
+          const refused = !due ? null : await this.post().then(
             () => null,
-            (e: unknown) => e,
+            (e: unknown) => {
+              this.due = true;
+              return e;
+            },
           );
           if (refused && !(refused instanceof ApiError && refused.status !== 401 && !refused.offline)) throw refused;
           await this.fetch();
@@ -187,6 +220,7 @@ export class Sync {
       puts,
     );
     this.anew = false;
+    this.due = true;
     await this.erase();
     this.host.rejoined();
   }

@@ -74,7 +74,7 @@ class Core {
         const account = this.account.known?.account;
         if (!account) throw new Error('nothing to queue without an account');
         await (await this.store).enqueue(account, puts);
-        void this.sync?.poke();
+        this.sync?.written();
       },
       pending: async (id, sealed) => {
         const account = this.account.known?.account;
@@ -150,7 +150,7 @@ class Core {
       ended: () => this.send({ restart: 'ended' }),
       rejoined: () => this.tabs.postMessage({ rejoined: account }),
       refused: (e) => this.emit({ t: 'notice', kind: 'warn', code: e.code, text: `The server refused to keep something. ${e.message}` }),
-    });
+    }, isLocal());
     let empty = true;
     try {
       for await (const part of store.entries(account)) {
@@ -223,6 +223,11 @@ class Core {
     }
   }
 
+  /** Posts what is held, before this browser forgets it. Without the server, the person goes all the same. */
+  private async flushed(): Promise<void> {
+    if (this.sync) await Promise.race([this.sync.release(), new Promise((r) => setTimeout(r, FIRST_SYNC_EMPTY_MS))]);
+  }
+
   private wake(): void {
     this.sync?.wake();
     void this.go.then((go) => go.call('wake', {})).catch(() => {});
@@ -289,12 +294,14 @@ class Core {
     openApp: () => this.account.openApp(),
 
     signOut: async () => {
+      await this.flushed();
       this.sync?.stop();
       await api('POST', 'signout', {}).catch((e: unknown) => {
         if (!(e instanceof ApiError && e.status === 401)) throw e;
       });
     },
     forgetBrowser: async () => {
+      await this.flushed();
       await api('POST', 'signout', {}).catch(() => {}); // offline, the cookie stays and opens nothing
       await this.erased();
     },
@@ -341,6 +348,7 @@ class Core {
     exportChat: async (chat, as) => (await this.go).call('exportChat', { chat, as }),
     setSettings: async (s) => void (await (await this.go).call('setSettings', s)),
     wake: async () => this.wake(),
+    rest: async () => void this.sync?.release(),
     ping: async () => {},
   };
 }
