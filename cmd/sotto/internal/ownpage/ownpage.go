@@ -351,7 +351,8 @@ func (s *server) pass(kinds []string, to int) http.Handler {
 			kept.Set("User-Agent", "") // an empty value keeps net/http from adding its own
 			if to == toGateway {       // what pays for a message, and says nothing of who does
 				for _, name := range []string{"Authorization", "Sotto-Holder", "Sotto-Refund"} {
-					if v := r.In.Header.Get(name); v != "" {
+					// Nothing but a token: a browser may add what it knows of this address.
+					if v := r.In.Header.Get(name); v != "" && (name != "Authorization" || strings.HasPrefix(v, "PrivateToken ")) {
 						kept.Set(name, v)
 					}
 				}
