@@ -71,7 +71,7 @@ func (s site) addPages(dir string, names map[string]string, first []string) erro
 		})
 		if bytes.Contains(s[name], []byte(names["main.js"])) {
 			var preload []byte
-			for _, p := range first {
+			for _, p := range slices.Sorted(slices.Values(first)) { // any order does, and has to be the same each time
 				if p != names["main.js"] {
 					preload = fmt.Appendf(preload, "<link rel=\"modulepreload\" href=\"/%s\"%s>\n", p, s.integrity(p))
 				}

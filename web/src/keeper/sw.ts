@@ -70,7 +70,7 @@ const KEPT = '/-/kept';
 const MAX_FILE = 64 << 20;
 const MAX_FILES = 512;
 /** What a page may fetch that is no file of it: the service itself, and what is there to be compared. */
-const PASS = ['/api/', '/sotto/', '/.well-known/', '/manifest.json', '/files.json', '/sw.js'];
+const PASS = ['/api/', '/sotto/', '/relay', '/relay/', '/.well-known/', '/manifest.json', '/files.json', '/sw.js'];
 
 let known: Promise<Kept> | null = null;
 
