@@ -259,7 +259,12 @@ func (c *Client) checkNodes(ctx context.Context) ([]*nodeKey, []attest.Verdict, 
 	log := c.fetchLog(ctx)
 	keys, err := c.keysOf(ctx, log)
 	c.ring.mu.Lock()
-	c.ring.log, c.ring.keyLog = log, keys
+	c.ring.log = log
+	// What can't be asked now was not taken back: keys of machines that are still good
+	// must not be used with less known of the service than when they were checked.
+	if err == nil && (log == nil || log.found != nil) {
+		c.ring.keyLog = keys
+	}
 	c.ring.mu.Unlock()
 	if err != nil {
 		return nil, nil, err

@@ -34,6 +34,7 @@ type keysWorld struct {
 	down    func(index int64) bool
 	evil    map[int64]string // whose bundle stands at a place instead of its own
 	asked   []string         // of /sotto/v1/nodes
+	away    string           // a path that can't be reached
 	paths   []string         // of all that went over the service's own Transport
 }
 
@@ -81,6 +82,9 @@ func (w *keysWorld) keysView() []byte {
 func (w *keysWorld) RoundTrip(ctx context.Context, r *Request) (*Response, error) {
 	path, query, _ := strings.Cut(r.Path, "?")
 	w.paths = append(w.paths, path)
+	if path == w.away {
+		return nil, errors.New("connection refused")
+	}
 	switch path {
 	case pathService:
 		doc, _ := json.Marshal(w.service)
@@ -328,6 +332,31 @@ func TestGatewaysKeyIsEverybodys(t *testing.T) {
 			t.Errorf("another key: %v", err)
 		}
 	})
+}
+
+// TestKeyLogThatIsAwayIsNotForgotten: whoever keeps a client from looking at the key
+// log must not get it to take another key of the gateway, while it has machines that
+// were checked before.
+func TestKeyLogThatIsAwayIsNotForgotten(t *testing.T) {
+	for _, away := range []string{pathKeys, pathLog} {
+		synctest.Test(t, func(t *testing.T) {
+			w, cfg := newKeysWorld(t, 3)
+			c := w.client(cfg)
+			if _, err := c.Verify(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			w.away = away
+			if _, err := c.Verify(t.Context()); err == nil {
+				t.Fatalf("without %s all is well", away)
+			}
+			if len(c.liveKeys()) == 0 {
+				t.Errorf("without %s, machines that were checked are forgotten", away)
+			}
+			if err := c.relayKey("sha256:00"); !errors.Is(err, ErrRelayKey) {
+				t.Errorf("without %s, another key: %v", away, err)
+			}
+		})
+	}
 }
 
 // TestWhatWasSaidOfTheServiceStands: a relay doesn't go because somebody keeps the
