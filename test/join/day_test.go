@@ -5,11 +5,13 @@ package join
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -45,7 +47,7 @@ import (
 type weak struct {
 	atNeed    bool // a token is fetched when a message needs one
 	unblinded bool // the issuer is told, beside the blinded message, which token it is for
-	idInLog   bool // a gateway's log line names the account
+	idInLog   bool // a gateway's log line names the account, or what paid for it
 	history   bool // a message is stored at the account as soon as it is answered
 }
 
@@ -405,6 +407,7 @@ type person struct {
 	gate    client.Transport
 	wallet  wallet.Config
 	id      string
+	paid    string // what names the payment, "" where nothing was paid
 	keys    published
 	gateLog *slog.Logger
 	began   time.Time
@@ -431,7 +434,9 @@ func newPerson(t *testing.T, d *day, w *wires, db *store.DB, keys published, i i
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &person{d: d, i: i, how: how, id: id.String(), keys: keys, gateLog: gateLog, began: time.Now()}
+	known, name := pay(t, db, id, i, today)
+	d.ofPerson[i] = append(d.ofPerson[i], known...)
+	p := &person{d: d, i: i, how: how, id: id.String(), paid: name, keys: keys, gateLog: gateLog, began: time.Now()}
 	plainHTTP := func() *http.Transport {
 		return &http.Transport{DialContext: w.dial, DisableCompression: true, DisableKeepAlives: true}
 	}
@@ -450,6 +455,36 @@ func newPerson(t *testing.T, d *day, w *wires, db *store.DB, keys published, i i
 	}
 	rand.Read(p.wallet.Key[:])
 	return p
+}
+
+// pay pays for every third person by card, and for every third by voucher. It returns
+// all that the account server, and whoever took the money, know of it, and what names
+// the payment.
+func pay(t *testing.T, db *store.DB, account vault.AccountID, i int, today store.Day) (known []byte, name string) {
+	t.Helper()
+	ctx := t.Context()
+	must := func(err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var b [32]byte
+	rand.Read(b[:])
+	switch i % 3 {
+	case 1:
+		customer := "cus_" + hex.EncodeToString(b[:8])
+		_, err := db.NewCustomer(ctx, account, [16]byte(b[16:]))
+		must(err)
+		must(db.SetCustomer(ctx, account, customer, ""))
+		must(db.SetCard(ctx, account, today+30, "active"))
+		return slices.Concat([]byte(customer), b[16:], []byte(hex.EncodeToString(b[16:]))), customer
+	case 2:
+		must(db.AddVouchers(ctx, []store.Voucher{{Hash: b, Days: 30, Expires: today + 30}}))
+		must(db.Redeem(ctx, account, b, today))
+		name := hex.EncodeToString(b[:])
+		return slices.Concat(b[:], []byte(name)), name
+	}
+	return nil, ""
 }
 
 // ask asks the account, and writes down what the account then has of the person.
@@ -550,7 +585,7 @@ func (p *person) send(ctx context.Context, w *wallet.Wallet, msg []byte) error {
 		return err
 	}
 	if p.how.idInLog {
-		p.gateLog.Debug("a message came", "account", p.id)
+		p.gateLog.Debug("a message came", "account", cmp.Or(p.paid, p.id))
 	}
 	res, err := p.gate.RoundTrip(ctx, &client.Request{Method: "POST", Path: "/sotto/v1/seal", ContentType: envelope.RequestType, Body: msg, Header: fields})
 	if err != nil {
