@@ -334,5 +334,12 @@ func (o *Order) Add(s Statement) error {
 	return nil
 }
 
+// Clone returns an Order that goes on from where o is, by itself.
+func (o *Order) Clone() Order {
+	c := *o
+	c.keys = append([]string(nil), o.keys...)
+	return c
+}
+
 // Last returns the newest day, false where there was none.
 func (o *Order) Last() (token.Day, bool) { return o.last.Day, o.begun }

@@ -19,6 +19,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sotto-chat/sotto/keylog"
 	"github.com/sotto-chat/sotto/release"
 	"github.com/sotto-chat/sotto/tlog"
 	"github.com/sotto-chat/sotto/tlog/monitor"
@@ -46,12 +47,15 @@ It ends with 3, and one of these names, where the log isn't what it has to be:
 log_malformed, log_signature, log_witnesses_few, log_witness_unknown, log_stale,
 log_rollback, log_split_view; for an entry that doesn't count, “check” ends with
 3 as well: release_signatures, release_unlogged.
+
+With -keys it is a log of keys: each statement is printed, and two keys for one day,
+which would tell people apart, end it with 3 and keys_duplicate.
 `
 
 // logEvent is a line of JSON: something new in the log, or something wrong with it.
 type logEvent struct {
 	Time    string           `json:"time"`
-	Event   string           `json:"event"` // release, entry, failure or checked
+	Event   string           `json:"event"` // release, day, nodes, entry, failure or checked
 	Log     string           `json:"log"`   // its name, "" where it was never seen
 	URL     string           `json:"url"`
 	Index   *int64           `json:"index,omitempty"` // of the entry
@@ -88,6 +92,7 @@ func (a *app) logFollow(args []string, once bool) error {
 		fs.BoolVar(&once, "once", false, "look once and end")
 		fs.DurationVar(&every, "every", every, "`TIME` between two looks")
 	}
+	keys := fs.Bool("keys", false, "it is a log of keys, and --pin the pin of one: what a service tells everybody alike")
 	state := fs.String("state", "", "`FILE` that keeps what was seen (default: one for each log, in the folder for settings)")
 	webhook := fs.String("webhook", "", "`URL` that gets each event by POST, a line of JSON")
 	asJSON := fs.Bool("json", false, "print each event as a line of JSON")
@@ -121,7 +126,7 @@ func (a *app) logFollow(args []string, once bool) error {
 		*state = filepath.Join(dir, "logs", logName(pin)+".json")
 	}
 	f := &follower{a: a, base: strings.TrimSuffix(rest[0], "/"), state: *state, webhook: *webhook, json: *asJSON}
-	if f.monitor, err = loadMonitor(pin, *state); err != nil {
+	if f.monitor, err = loadMonitor(pin, *keys, *state); err != nil {
 		return withHint(err, "If you are sure, move the file away: the log is then read anew, and what was seen before is forgotten.")
 	}
 	if s := f.monitor.Seen(); s != nil {
@@ -147,10 +152,16 @@ func logName(pin release.Pin) string {
 	return hex.EncodeToString(sum.Sum(nil)[:8])
 }
 
-func loadMonitor(pin release.Pin, file string) (*monitor.Monitor, error) {
+func loadMonitor(pin release.Pin, keys bool, file string) (*monitor.Monitor, error) {
+	begin := func() (*monitor.Monitor, error) { return monitor.New(pin) }
+	load := func(doc []byte) (*monitor.Monitor, error) { return monitor.Load(pin, doc) }
+	if keys {
+		begin = func() (*monitor.Monitor, error) { return monitor.NewKeys(keylog.Pin(pin)) }
+		load = func(doc []byte) (*monitor.Monitor, error) { return monitor.LoadKeys(keylog.Pin(pin), doc) }
+	}
 	info, err := os.Stat(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return monitor.New(pin)
+		return begin()
 	}
 	if err != nil {
 		return nil, err
@@ -162,7 +173,7 @@ func loadMonitor(pin release.Pin, file string) (*monitor.Monitor, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := monitor.Load(pin, doc)
+	m, err := load(doc)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
@@ -265,6 +276,9 @@ func (f *follower) found(ctx context.Context, e monitor.Found) {
 	if len(e.Release.Text) > 0 {
 		ev.Version, ev.Digest = e.Release.Manifest.Version, e.Release.Digest()
 	}
+	if e.Statement != nil {
+		ev = statementEvent(e)
+	}
 	if e.Failure != nil {
 		f.bad = e.Failure
 		ev.Event, ev.Failure, ev.Detail = "entry", e.Failure.Failure, e.Failure.Detail
@@ -272,6 +286,8 @@ func (f *follower) found(ctx context.Context, e monitor.Found) {
 	if !f.json {
 		if e.Failure != nil {
 			fmt.Fprintf(f.a.out, "FAIL entry %d: %s: %s\n", e.Index, e.Failure.Failure, plain(e.Failure.Detail))
+		} else if e.Statement != nil {
+			fmt.Fprintf(f.a.out, "entry %d: %s\n", e.Index, plain(ev.Detail))
 		} else {
 			fmt.Fprintf(f.a.out, "release %s, entry %d, %s, signed by %s\n", ev.Version, e.Index, ev.Digest, plain(strings.Join(e.Signers, ", ")))
 		}
@@ -280,6 +296,24 @@ func (f *follower) found(ctx context.Context, e monitor.Found) {
 		}
 	}
 	f.tell(ctx, ev)
+}
+
+// statementEvent says in words what a statement of a key log says.
+func statementEvent(e monitor.Found) logEvent {
+	ev := logEvent{Event: e.Statement.Kind, Index: &e.Index}
+	switch st := e.Statement; st.Kind {
+	case keylog.KindDay:
+		ev.Detail = "keys for " + st.Day.String() + ": " + st.Issuer + " signs tokens by " + release.Digest(st.Issue)
+		if len(st.Refund) > 0 {
+			ev.Detail += ", and those that come back by " + release.Digest(st.Refund)
+		}
+		if len(st.OHTTP) > 0 {
+			ev.Detail += "; the gateway’s door has " + strings.Join(st.OHTTP, " and ")
+		}
+	case keylog.KindNodes:
+		ev.Detail = fmt.Sprintf("a list of machines: %d of them, root %s", st.Size, st.Root)
+	}
+	return ev
 }
 
 // alarm tells what is wrong with the log, and is the error of it.
@@ -297,6 +331,7 @@ func (f *follower) alarm(ctx context.Context, wrong *tlog.Error, told bool) erro
 var logHints = map[string]string{
 	tlog.FailSplitView:      "Two histories are signed in this log’s name. Keep this terminal’s file of what was seen: it is the proof. Tell others who follow the log.",
 	tlog.FailRollback:       "The log hides what it has shown. Keep this terminal’s file of what was seen, and tell others who follow the log.",
+	keylog.FailDuplicate:    "Somebody may be given keys of their own, by which they are known. Take no tokens of this service until whoever runs it explains why, and tell others.",
 	tlog.FailStale:          "The log stands still, or what is new is kept from you. Try from another network; ask whoever runs the log.",
 	tlog.FailWitnessesFew:   "Believe nothing new of this log until enough of its witnesses cosign again.",
 	tlog.FailWitnessUnknown: "The witnesses may have changed: get a newer pin from where you got this one, not from the log.",

@@ -198,6 +198,13 @@ func openPublicLog(ctx context.Context, dir string, eng engine.Engine, log *slog
 	if err := durable.Write(filepath.Join(dir, "pin.json"), append(doc, '\n')); err != nil {
 		return nil, err
 	}
+	ofKeys, err := json.MarshalIndent(keyPin, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	if err := durable.Write(filepath.Join(dir, "keys-pin.json"), append(ofKeys, '\n')); err != nil {
+		return nil, err
+	}
 	if doc, err = json.Marshal(pin); err != nil {
 		return nil, err
 	}

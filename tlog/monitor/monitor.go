@@ -1,7 +1,7 @@
 // Copyright (c) Sotto authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package monitor follows a public log of releases and reads all of it.
+// Package monitor follows a public log, of releases or of keys, and reads all of it.
 //
 // A client believes one entry by its proof. A monitor looks at every entry, hashes
 // it, and compares the root of all of them with the one that the log and its
@@ -23,6 +23,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/sotto-chat/sotto/keylog"
 	"github.com/sotto-chat/sotto/release"
 	"github.com/sotto-chat/sotto/tlog"
 )
@@ -50,9 +51,26 @@ type Monitor struct {
 	seen   *tlog.Seen
 	leaves []tlog.Hash
 	newest []byte // entry of the newest release that counts
+
+	statements *keylog.Judge // of a key log; nil for a log of releases
+	order      keylog.Order  // of its days
+	days       [][]byte      // entries of its newest days, which order knows
 }
 
-// New returns a monitor that has seen nothing yet.
+// keepDays is how many days' statements of a key log are kept, so that a second key for
+// one of them is noticed after a restart too.
+const keepDays = 32
+
+// NewKeys returns a monitor of a key log that has seen nothing yet.
+func NewKeys(pin keylog.Pin) (*Monitor, error) {
+	judge, err := pin.Judge()
+	if err != nil {
+		return nil, err
+	}
+	return &Monitor{pin: release.Pin(pin), policy: judge.Policy(), statements: judge}, nil
+}
+
+// New returns a monitor of a log of releases that has seen nothing yet.
 func New(pin release.Pin) (*Monitor, error) {
 	policy, err := tlog.ParsePolicy(pin.Log)
 	if err != nil {
@@ -71,35 +89,55 @@ type state struct {
 	Seen   tlog.Seen `json:"seen"`
 	Leaves string    `json:"leaves"`           // base64 of the leaf hashes, one after the other
 	Newest string    `json:"newest,omitempty"` // base64 of the newest release's entry
+	Days   [][]byte  `json:"days,omitempty"`   // of a key log: entries of its newest days
 }
 
-// Load returns a monitor that goes on from what [Monitor.State] returned, of at most
-// [MaxState] bytes.
+// Load returns a monitor of a log of releases that goes on from what [Monitor.State]
+// returned, of at most [MaxState] bytes.
 func Load(pin release.Pin, doc []byte) (*Monitor, error) {
 	m, err := New(pin)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = m.load(doc)
 	}
+	return m, err
+}
+
+// LoadKeys is Load for a key log.
+func LoadKeys(pin keylog.Pin, doc []byte) (*Monitor, error) {
+	m, err := NewKeys(pin)
+	if err == nil {
+		err = m.load(doc)
+	}
+	return m, err
+}
+
+func (m *Monitor) load(doc []byte) error {
 	damaged := errors.New("what was kept of the log is damaged")
 	var s state
-	if json.Unmarshal(doc, &s) != nil || s.V != 1 || s.Seen.V != 1 {
-		return nil, damaged
+	if json.Unmarshal(doc, &s) != nil || s.V != 1 || s.Seen.V != 1 || len(s.Days) > keepDays || m.statements == nil && len(s.Days) > 0 {
+		return damaged
 	}
 	b, err := base64.StdEncoding.DecodeString(s.Leaves)
 	if err != nil || len(b)%32 != 0 || int64(len(b)/32) != s.Seen.Size {
-		return nil, damaged
+		return damaged
 	}
 	for ; len(b) > 0; b = b[32:] {
 		m.leaves = append(m.leaves, tlog.Hash(b[:32]))
 	}
 	if m.newest, err = base64.StdEncoding.DecodeString(s.Newest); err != nil {
-		return nil, damaged
+		return damaged
 	}
 	if m.tree().Root(s.Seen.Size) != s.Seen.Root {
-		return nil, damaged
+		return damaged
 	}
-	m.seen = &s.Seen
-	return m, nil
+	for _, e := range s.Days {
+		st, err := m.statements.Read(e, -1)
+		if err != nil || m.order.Add(st) != nil {
+			return damaged
+		}
+	}
+	m.seen, m.days = &s.Seen, s.Days
+	return nil
 }
 
 // State returns what to keep, nil before the first step.
@@ -111,7 +149,7 @@ func (m *Monitor) State() ([]byte, error) {
 	for _, h := range m.leaves {
 		b = append(b, h[:]...)
 	}
-	return json.Marshal(state{1, *m.seen, base64.StdEncoding.EncodeToString(b), base64.StdEncoding.EncodeToString(m.newest)})
+	return json.Marshal(state{1, *m.seen, base64.StdEncoding.EncodeToString(b), base64.StdEncoding.EncodeToString(m.newest), m.days})
 }
 
 // Seen returns what was seen last, nil for nothing.
@@ -128,15 +166,19 @@ func (m *Monitor) tree() *tlog.Tree {
 // Found is an entry that is new.
 type Found struct {
 	Index   int64
-	Release release.Release  // empty where the entry holds none
-	Signers []string         // those of the pinned keys that signed it
-	Changes []release.Change // from the release before it that counts; nil for the first
-	Failure *tlog.Error      // why it doesn't count; nil where it does
+	Release release.Release // empty where the entry holds none
+	// Statement is the entry of a key log, as far as it could be read; nil in a log of
+	// releases.
+	Statement *keylog.Statement
+	Signers   []string         // those of the pinned keys that signed it
+	Changes   []release.Change // from the release before it that counts; nil for the first
+	Failure   *tlog.Error      // why it doesn't count; nil where it does
 }
 
 // Step looks at the log once. It returns what is new, and the checkpoint that it is
 // in. A [*tlog.Error] names what is wrong with the log; then nothing is new, and
-// what was seen stays what it was. Entries that don't count are no error.
+// what was seen stays what it was: two keys for one day are such an error. Entries that
+// don't count are none.
 func (m *Monitor) Step(ctx context.Context, get Get, now time.Time) ([]Found, tlog.Checkpoint, error) {
 	signed, err := get(ctx, "/checkpoint", tlog.MaxNote)
 	if err != nil {
@@ -188,8 +230,26 @@ func (m *Monitor) Step(ctx context.Context, get Get, now time.Time) ([]Found, tl
 		seen.Time = max(seen.Time, m.seen.Time)
 	}
 	var found []Found
-	newest := m.newest
+	newest, order, days := m.newest, m.order.Clone(), m.days[:len(m.days):len(m.days)]
 	for i, e := range entries {
+		if m.statements != nil {
+			f := Found{Index: size + int64(i)}
+			st, err := m.statements.Read(e, f.Index)
+			f.Statement = &st
+			if err == nil {
+				if err := order.Add(st); err != nil {
+					return nil, cp, err
+				}
+				if st.Kind == keylog.KindDay {
+					days = append(days, e)
+					days = days[max(0, len(days)-keepDays):]
+				}
+			} else if !errors.As(err, &f.Failure) {
+				return nil, cp, err
+			}
+			found = append(found, f)
+			continue
+		}
 		f := m.judge(e, size+int64(i))
 		if f.Failure == nil {
 			if old, err := release.Parse(newest); err == nil {
@@ -200,6 +260,7 @@ func (m *Monitor) Step(ctx context.Context, get Get, now time.Time) ([]Found, tl
 		found = append(found, f)
 	}
 	m.seen, m.leaves, m.newest = &seen, leaves, newest
+	m.order, m.days = order, days
 	return found, cp, nil
 }
 
