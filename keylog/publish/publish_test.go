@@ -105,7 +105,7 @@ func newWorld(t *testing.T) *world {
 		Log: front.URL + "/", Pin: w.Pin, Signer: w.Keys[0], Issuer: "tokens.sotto.example", Gateway: gateway.URL, Now: w.clock,
 		Issue: func(_ context.Context, d token.Day) ([]byte, error) { return keylogtest.SPKI(w.keyOf(d)), nil },
 	}
-	for range 500 { // until the log has begun
+	for range 3000 { // until the log has begun
 		if resp, err := http.Get(w.url + "/checkpoint"); err == nil && resp.StatusCode == 200 {
 			break
 		}
