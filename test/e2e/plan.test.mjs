@@ -2,11 +2,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // A free account's day: twenty messages, through the relay and each with a token,
-// then the composer says when new ones come and keeps what was typed.
+// then the composer says when new ones come and keeps what was typed, until a plan is
+// granted.
 
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { acceptDemo, demo, device, shot, signUp, waitFor } from './sotto.mjs';
+import { acceptDemo, demo, device, root, shot, signUp, waitFor } from './sotto.mjs';
 import { upstream } from './upstream.mjs';
 
 let model, server, one, page;
@@ -51,4 +54,15 @@ test('twenty messages a day, and then none', async () => {
   assert.equal(model.requests.length, 20, 'and no more was asked');
   await shot(page, 'plan-used');
   assert.deepEqual([...straight].filter((p) => p.startsWith('/sotto/')), [], 'nothing goes around the relay');
+});
+
+test('a plan that is granted goes on, with what was typed still there to type', async () => {
+  const account = await page.evaluate(async () => (await (await fetch('/api/v1/plan')).json()).account);
+  execFileSync(join(root, 'bin', 'sottod'), ['account', 'grant', '-data', server.data, '-account', account, '-days', '1']);
+  await page.reload();
+  await page.getByRole('button', { name: 'Open with passkey' }).click();
+  await box().waitFor();
+  await page.getByText(/You have used today’s messages/).waitFor({ state: 'detached' });
+  await ask('and another.');
+  assert.equal(model.requests.filter((r) => r.body.messages.at(-1).content === 'and another.').length, 1);
 });

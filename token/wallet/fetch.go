@@ -138,6 +138,8 @@ func (w *Wallet) fetch(ctx context.Context, day token.Day, enough int) error {
 	err := w.batchOf(ctx, day)
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	var none *ErrNoneLeft
+	w.asked = w.asked || err == nil || errors.As(err, &none)
 	today := day == w.today()
 	if today && errors.Is(err, ErrDayUnknown) {
 		err = &ErrClock{day}

@@ -177,6 +177,7 @@ type Wallet struct {
 	book      book
 	keys      []*dayKeys
 	noneUntil int64 // no use to ask before, in seconds since 1970
+	asked     bool  // the issuer has answered, since the opening or Refresh
 	err       error // of the last fetch
 }
 
@@ -242,6 +243,7 @@ func (w *Wallet) changed() {
 func (w *Wallet) Refresh() {
 	w.mu.Lock()
 	w.book.allowances = nil
+	w.asked = false
 	w.noneUntil = 0
 	w.changed()
 	w.mu.Unlock()
@@ -281,6 +283,9 @@ func (w *Wallet) Take(ctx context.Context) (*Ticket, error) {
 			return t, err
 		}
 		none := w.none(today)
+		if none != nil && !w.asked {
+			none = nil // that was earlier, and the plan may be another by now
+		}
 		w.mu.Unlock()
 		if none != nil {
 			return nil, none

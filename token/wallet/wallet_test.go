@@ -200,4 +200,16 @@ func TestTakeFetchesAndCounts(t *testing.T) {
 	if i.calls != 2 {
 		t.Error("asked for more than the allowance")
 	}
+	// The program is started anew, and the person has paid meanwhile or not.
+	w = open(t, i, m, nil)
+	for range 2 {
+		if _, err := w.Take(t.Context()); !errors.As(err, &none) {
+			t.Errorf("the 21st, after a restart: %v", err)
+		}
+	}
+	if i.calls != 3 {
+		t.Errorf("asked %d times after a restart", i.calls-2)
+	}
+	i.perDay = 40
+	take(t, open(t, i, m, nil)).Spent(nil)
 }
